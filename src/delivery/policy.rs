@@ -1,0 +1,253 @@
+//! How a trigger's deliveries are tried, and the one decision after each attempt.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement, span};
+use crate::clock::Timestamp;
+use crate::document::{Field, Object, Problems};
+
+/// How deliveries are tried.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DeliveryPolicy {
+    /// The pauses between attempts.
+    pub retry: RetrySchedule,
+    /// How the pauses are spread.
+    pub jitter: Jitter,
+    /// How long one attempt may take in all.
+    pub timeout: Duration,
+    /// How old a delivery may grow before it is dead; no limit but the schedule's if `None`.
+    pub max_age: Option<Duration>,
+    /// Status codes that are final: a delivery that gets one is dead at once.
+    pub final_statuses: Vec<u16>,
+}
+
+impl Default for DeliveryPolicy {
+    /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final.
+    fn default() -> Self {
+        Self {
+            retry: RetrySchedule::standard(),
+            jitter: Jitter::default(),
+            timeout: Duration::from_secs(20),
+            max_age: None,
+            final_statuses: Vec::new(),
+        }
+    }
+}
+
+impl DeliveryPolicy {
+    /// The longest that `Retry-After` is followed.
+    pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+    /// The longest time-out of an attempt.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
+    /// Sets the pauses between attempts.
+    pub fn with_retry(mut self, retry: RetrySchedule) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets how the pauses are spread.
+    pub fn with_jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how old a delivery may grow.
+    pub fn with_max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Adds a status code that is final.
+    pub fn with_final_status(mut self, status: u16) -> Self {
+        self.final_statuses.push(status);
+        self
+    }
+
+    /// Decides what follows an attempt.
+    ///
+    /// `attempt` counts from 1; `status` is what the endpoint answered, if it did; `fraction` is
+    /// drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
+    /// dice. `Retry-After` is a floor, capped at [`MAX_RETRY_AFTER`](Self::MAX_RETRY_AFTER); jitter
+    /// only adds to it.
+    pub fn settle(&self, attempt: &Settling<'_>, now: Timestamp, fraction: f64) -> Settlement {
+        let refused = attempt.status.is_some_and(|status| self.final_statuses.contains(&status));
+        match attempt.outcome {
+            Outcome::Accepted => return Settlement::Delivered,
+            Outcome::Gone => return Settlement::Dead(DeadReason::Gone),
+            Outcome::Blocked => return Settlement::Dead(DeadReason::Blocked),
+            Outcome::Invalid => return Settlement::Dead(DeadReason::Invalid),
+            _ if refused => return Settlement::Dead(DeadReason::Refused),
+            _ => {}
+        }
+        let Some(pause) = self.retry.pause_after(attempt.number) else {
+            return Settlement::Dead(DeadReason::Exhausted);
+        };
+        let at = now + self.jitter.apply(pause, fraction).max(floor(attempt.outcome, fraction));
+        match self.max_age {
+            Some(age) if at > attempt.created_at + age => Settlement::Dead(DeadReason::TooOld),
+            _ => Settlement::Retry { at },
+        }
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
+        let mut value = json!({
+            "retry": self.retry.to_value(),
+            "jitter": self.jitter.as_str(),
+            "timeout": span::print(self.timeout),
+        });
+        if let Some(age) = self.max_age {
+            value["max_age"] = json!(span::print(age));
+        }
+        if !self.final_statuses.is_empty() {
+            value["final_statuses"] = json!(self.final_statuses);
+        }
+        value
+    }
+
+    pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
+        self.retry.check(&format!("{path}.retry"), problems);
+        if self.timeout.is_zero() || self.timeout > Self::MAX_TIMEOUT {
+            let found = span::print(self.timeout);
+            problems.add(format!("{path}.timeout"), format!("expected 1ms to 5m, found {found}"));
+        }
+        for (n, status) in self.final_statuses.iter().enumerate() {
+            if !(300..=599).contains(status) {
+                let path = format!("{path}.final_statuses[{n}]");
+                problems.add(path, format!("expected a status from 300 to 599, found {status}"));
+            }
+        }
+    }
+}
+
+/// The attempt that [`DeliveryPolicy::settle`] decides about.
+#[derive(Debug, Clone, Copy)]
+pub struct Settling<'a> {
+    /// Which attempt of the delivery it was, from 1 on.
+    pub number: u32,
+    /// What came of it.
+    pub outcome: &'a Outcome,
+    /// The status code, if the endpoint answered.
+    pub status: Option<u16>,
+    /// When the delivery was made.
+    pub created_at: Timestamp,
+}
+
+/// What the endpoint asked for at least, and a little more so that not all come back at once.
+fn floor(outcome: &Outcome, fraction: f64) -> Duration {
+    match outcome {
+        Outcome::Throttled { retry_after: Some(wanted) } => {
+            Jitter::Added.apply((*wanted).min(DeliveryPolicy::MAX_RETRY_AFTER), fraction)
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+impl Serialize for DeliveryPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl Field for DeliveryPolicy {
+    const EXPECTED: &'static str = "a delivery policy (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        let default = Self::default();
+        let statuses: Option<Vec<u64>> = object.optional("final_statuses", problems);
+        let policy = Self {
+            retry: object.optional("retry", problems).unwrap_or(default.retry),
+            jitter: object.optional("jitter", problems).unwrap_or_default(),
+            timeout: object.optional("timeout", problems).unwrap_or(default.timeout),
+            max_age: object.optional("max_age", problems),
+            final_statuses: statuses
+                .unwrap_or_default()
+                .into_iter()
+                .map(|status| u16::try_from(status).unwrap_or(u16::MAX))
+                .collect(),
+        };
+        object.finish(problems);
+        Some(policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn settle(
+        policy: &DeliveryPolicy,
+        number: u32,
+        outcome: &Outcome,
+        status: Option<u16>,
+    ) -> Settlement {
+        policy.settle(&Settling { number, outcome, status, created_at: NOW }, NOW, 0.5)
+    }
+
+    fn seconds(n: u64) -> Settlement {
+        Settlement::Retry { at: NOW + Duration::from_secs(n) }
+    }
+
+    #[test]
+    fn each_outcome_leads_where_it_should() {
+        let policy = DeliveryPolicy::default().with_jitter(Jitter::None).with_final_status(400);
+        let cases = [
+            (Outcome::Accepted, Some(200), Settlement::Delivered),
+            (Outcome::Gone, Some(410), Settlement::Dead(DeadReason::Gone)),
+            (Outcome::Blocked, None, Settlement::Dead(DeadReason::Blocked)),
+            (Outcome::Invalid, None, Settlement::Dead(DeadReason::Invalid)),
+            (Outcome::Rejected, Some(400), Settlement::Dead(DeadReason::Refused)),
+            (Outcome::Rejected, Some(404), seconds(5)),
+            (Outcome::Transient, None, seconds(5)),
+            (Outcome::Throttled { retry_after: None }, Some(503), seconds(5)),
+        ];
+        for (outcome, status, expected) in cases {
+            assert_eq!(settle(&policy, 1, &outcome, status), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn after_the_last_attempt_the_delivery_is_dead() {
+        let policy = DeliveryPolicy::default();
+        assert_eq!(
+            settle(&policy, 10, &Outcome::Transient, None),
+            Settlement::Dead(DeadReason::Exhausted)
+        );
+        assert_eq!(settle(&policy, 10, &Outcome::Accepted, None), Settlement::Delivered);
+    }
+
+    #[test]
+    fn retry_after_is_a_capped_floor_that_jitter_only_adds_to() {
+        let policy = DeliveryPolicy::default();
+        for (wanted, least, most) in [(60, 60, 72), (1, 5, 6), (10_000_000, 86_400, 103_680)] {
+            let outcome = Outcome::Throttled { retry_after: Some(Duration::from_secs(wanted)) };
+            let Settlement::Retry { at } = settle(&policy, 1, &outcome, Some(429)) else {
+                panic!()
+            };
+            let waited = at.since(NOW).as_secs();
+            assert!((least..=most).contains(&waited), "{wanted} s gave {waited} s");
+        }
+    }
+
+    #[test]
+    fn a_retry_beyond_the_age_is_not_waited_for() {
+        let policy = DeliveryPolicy::default().with_max_age(Duration::from_secs(4));
+        assert_eq!(
+            settle(&policy, 1, &Outcome::Transient, None),
+            Settlement::Dead(DeadReason::TooOld)
+        );
+    }
+}

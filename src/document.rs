@@ -1,0 +1,313 @@
+//! Reads JSON documents field by field, and reports every problem at once, each with its path.
+//!
+//! In: a parsed JSON value. Out: typed fields, the unknown rest, and [`Problems`]. Nothing is
+//! dropped: what a reader does not know is handed back to be kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+/// One thing wrong with a document: where, what was found and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    path: String,
+    message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+
+    /// Where in the document: member names joined by dots, indexes in brackets; empty for the
+    /// whole of it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What was found there and what was expected.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
+/// Everything wrong with a document, all at once; never empty as an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// The problems, in the order of the document's definition.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem::new(path, message));
+    }
+
+    /// A problem of the whole document.
+    pub(crate) fn of(message: impl Into<String>) -> Self {
+        Self(vec![Problem::new("", message)])
+    }
+
+    /// Runs a check that finds problems; gives its answer only if it found none.
+    pub(crate) fn gather<T>(
+        check: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> std::result::Result<T, Self> {
+        let mut problems = Self::default();
+        match check(&mut problems) {
+            Some(value) if problems.is_empty() => Ok(value),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Parses bytes as one JSON value of at most `limit` bytes.
+pub(crate) fn parse(json: &[u8], limit: usize) -> Result<Value, Problems> {
+    if json.len() > limit {
+        let found = json.len();
+        return Err(Problems::of(format!("expected at most {limit} bytes of JSON, found {found}")));
+    }
+    serde_json::from_slice(json).map_err(|error| Problems::of(format!("expected JSON: {error}")))
+}
+
+/// A JSON object that is being read; what is left in it at the end was unknown.
+#[derive(Debug)]
+pub(crate) struct Object {
+    path: String,
+    members: Map<String, Value>,
+}
+
+impl Object {
+    /// Reads the document's root.
+    pub(crate) fn root(value: Value, problems: &mut Problems) -> Option<Self> {
+        Self::read(value, "", problems)
+    }
+
+    /// The path of a member.
+    pub(crate) fn path(&self, name: &str) -> String {
+        join(&self.path, name)
+    }
+
+    /// Takes a member that may be absent or null.
+    pub(crate) fn optional<T: Field>(&mut self, name: &str, problems: &mut Problems) -> Option<T> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => None,
+            Some(value) => T::read(value, &self.path(name), problems),
+        }
+    }
+
+    /// Takes a member that must be there.
+    pub(crate) fn required<T: Field>(&mut self, name: &str, problems: &mut Problems) -> Option<T> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => {
+                problems.add(self.path(name), format!("expected {}, found nothing", T::EXPECTED));
+                None
+            }
+            Some(value) => T::read(value, &self.path(name), problems),
+        }
+    }
+
+    /// What nobody asked for.
+    pub(crate) fn rest(self) -> Map<String, Value> {
+        self.members
+    }
+
+    /// Reports what nobody asked for, where unknown members are not kept.
+    pub(crate) fn finish(self, problems: &mut Problems) {
+        for name in self.members.keys() {
+            problems.add(self.path(name), "is not a member of this object");
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// What can be read from a JSON value.
+pub(crate) trait Field: Sized {
+    /// What is expected, as the rest of "expected …".
+    const EXPECTED: &'static str;
+
+    /// Reads the value; `None` after a problem was added.
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self>;
+}
+
+/// Says what a value is, short enough for an error.
+pub(crate) fn describe(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::String(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
+        scalar => scalar.to_string(),
+    }
+}
+
+pub(crate) fn mismatch(value: &Value, expected: &str, path: &str, problems: &mut Problems) {
+    problems.add(path, format!("expected {expected}, found {}", describe(value)));
+}
+
+macro_rules! field {
+    ($type:ty, $expected:literal, $pattern:pat => $read:expr) => {
+        impl Field for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+                match value {
+                    $pattern => $read,
+                    other => {
+                        mismatch(&other, Self::EXPECTED, path, problems);
+                        None
+                    }
+                }
+            }
+        }
+    };
+}
+
+field!(String, "a string", Value::String(text) => Some(text));
+field!(bool, "true or false", Value::Bool(value) => Some(value));
+field!(Map<String, Value>, "an object", Value::Object(members) => Some(members));
+
+impl Field for Value {
+    const EXPECTED: &'static str = "a value";
+
+    fn read(value: Value, _: &str, _: &mut Problems) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl Field for u64 {
+    const EXPECTED: &'static str = "a whole number of 0 or more";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let number = value.as_u64();
+        if number.is_none() {
+            mismatch(&value, Self::EXPECTED, path, problems);
+        }
+        number
+    }
+}
+
+impl Field for Object {
+    const EXPECTED: &'static str = "an object";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let members = Map::read(value, path, problems)?;
+        Some(Self { path: path.to_owned(), members })
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    const EXPECTED: &'static str = "an array";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let Value::Array(items) = value else {
+            mismatch(&value, Self::EXPECTED, path, problems);
+            return None;
+        };
+        let read: Vec<Option<T>> = items
+            .into_iter()
+            .enumerate()
+            .map(|(n, item)| T::read(item, &format!("{path}[{n}]"), problems))
+            .collect();
+        read.into_iter().collect()
+    }
+}
+
+impl Field for BTreeMap<String, String> {
+    const EXPECTED: &'static str = "an object of strings";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let members = Map::read(value, path, problems)?;
+        let read: Vec<Option<(String, String)>> = members
+            .into_iter()
+            .map(|(name, value)| {
+                let value = String::read(value, &join(path, &name), problems)?;
+                Some((name, value))
+            })
+            .collect();
+        read.into_iter().collect()
+    }
+}
+
+/// Makes a type readable from the string that its `FromStr` takes.
+macro_rules! field_from_str {
+    ($type:ty, $expected:literal) => {
+        impl $crate::document::Field for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(
+                value: serde_json::Value,
+                path: &str,
+                problems: &mut $crate::document::Problems,
+            ) -> Option<Self> {
+                let serde_json::Value::String(text) = &value else {
+                    $crate::document::mismatch(&value, Self::EXPECTED, path, problems);
+                    return None;
+                };
+                text.parse().map_err(|error| problems.add(path, format!("{error}"))).ok()
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use field_from_str;
+
+field_from_str!(Timestamp, "a time as RFC 3339 has it");
+field_from_str!(crate::id::EventId, "an event id");
+field_from_str!(crate::id::TriggerId, "a trigger id");
+field_from_str!(crate::id::DeliveryId, "a delivery id");
+field_from_str!(crate::id::MessageId, "a message id");

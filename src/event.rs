@@ -1,0 +1,575 @@
+//! Events: facts about artifacts, as they are told, stored and sent.
+//!
+//! In: what a registry or a receiver knows. Out: an [`Event`] that holds to its limits and has an
+//! id. The JSON form is the contract of wire and storage: see [`Event::from_json`].
+
+mod artifact;
+mod kind;
+mod limits;
+#[cfg(feature = "purl")]
+mod purl;
+mod scope;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+pub use artifact::{Artifact, File, OciFacts, OciRole, Platform, is_digest};
+pub(crate) use kind::is_kind;
+pub use kind::{EventKind, ParseKindError};
+pub use limits::{MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
+pub use scope::{ParseScopeError, Scope};
+
+use crate::clock::Timestamp;
+use crate::document::{self, Field, Object, Problems};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::id::EventId;
+use limits::{check_map, check_text, check_texts};
+
+/// The version of the JSON form that this crate writes. Documents of the same major version parse,
+/// whatever their minor version; members they do not know are kept.
+pub const SPEC_VERSION: &str = "1.0";
+
+/// One fact about an artifact, a repository, a tag, a scan, a schedule …
+///
+/// Made by [`Event::builder`] or parsed from JSON; either way it holds to the limits of this module.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// The version of the JSON form, [`SPEC_VERSION`] or a later minor one.
+    pub spec_version: String,
+    /// The event's own id. An event with the id of a recorded one is taken for the same.
+    pub id: EventId,
+    /// What happened.
+    pub kind: EventKind,
+    /// Where it belongs.
+    pub scope: Scope,
+    /// Who told it.
+    pub source: Source,
+    /// When it happened, by the source's clock.
+    pub occurred_at: Timestamp,
+    /// When it was told to this crate.
+    pub received_at: Timestamp,
+    /// What it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Artifact>,
+    /// Where it came from: the other place of a move, copy, promotion or mount; the old digest of an
+    /// update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Artifact>,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// What it belongs to.
+    #[serde(skip_serializing_if = "Correlation::is_empty")]
+    pub correlation: Correlation,
+    /// Short texts that the registry adds, for filters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Anything else: a scan's result, a receiver's original document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// Members that this version of the crate does not know; they are kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Event {
+    /// Begins an event of a kind that happens now.
+    ///
+    /// ```
+    /// use artifact_triggers::event::{Artifact, Event, EventKind};
+    ///
+    /// let event = Event::builder(EventKind::ARTIFACT_INGESTED)
+    ///     .scope("acme/platform".parse()?)
+    ///     .artifact(Artifact::new("cargo", "serde").with_version("1.0.219"))
+    ///     .build()?;
+    /// assert_eq!(event.kind.as_str(), "artifact.ingested");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(kind: EventKind) -> EventBuilder {
+        EventBuilder::new(kind)
+    }
+
+    /// Parses an event from its JSON.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path: no JSON, more than [`MAX_EVENT_BYTES`], a member
+    /// of the wrong type, a required one missing (`spec_version`, `id`, `kind`, `source.name`,
+    /// `occurred_at`, `received_at`), a digest where a tag belongs, a limit exceeded, another major
+    /// version.
+    pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
+        let value = document::parse(json, MAX_EVENT_BYTES)?;
+        Problems::gather(|problems| Self::read(value, "", problems))
+    }
+
+    /// The event as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an event has string keys only")
+    }
+
+    /// Reports what is wrong with the event, whoever changed its fields.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path.
+    pub fn validate(&self) -> Result<(), Problems> {
+        Problems::gather(|problems| {
+            self.check("", problems);
+            Some(())
+        })
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        let at = |name: &str| if path.is_empty() { name.into() } else { format!("{path}.{name}") };
+        if self.spec_version.split('.').next() != Some("1") {
+            let found = limits::cut(&self.spec_version);
+            problems.add(at("spec_version"), format!("expected version 1.x, found {found:?}"));
+        }
+        self.source.check(&at("source"), problems);
+        for (name, artifact) in [("artifact", &self.artifact), ("from", &self.from)] {
+            if let Some(artifact) = artifact {
+                artifact.check(&at(name), problems);
+            }
+        }
+        if let Some(actor) = &self.actor {
+            actor.check(&at("actor"), problems);
+        }
+        self.correlation.check(&at("correlation"), problems);
+        check_map(&at("attributes"), &self.attributes, problems);
+        self.check_subject(&at("artifact"), problems);
+    }
+
+    /// An event about an artifact, a tag or a repository must say which.
+    fn check_subject(&self, path: &str, problems: &mut Problems) {
+        let subject = self.artifact.as_ref();
+        let known = match self.kind.as_str().split('.').next() {
+            Some("artifact") => subject
+                .is_some_and(|a| a.name.is_some() || a.repository.is_some() || a.digest.is_some()),
+            Some("tag") => subject.is_some_and(|a| !a.tags.is_empty()),
+            Some("repository") => subject.is_some_and(|a| a.repository.is_some()),
+            _ => true,
+        };
+        if !known {
+            let expected = match self.kind.as_str().split('.').next() {
+                Some("tag") => "tags",
+                Some("repository") => "a repository",
+                _ => "a name, a repository or a digest",
+            };
+            problems.add(path, format!("expected {expected}, since the kind is {}", self.kind));
+        }
+    }
+}
+
+impl Field for Event {
+    const EXPECTED: &'static str = "an event (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        let spec_version = object.required("spec_version", problems);
+        let id = object.required("id", problems);
+        let kind = object.required("kind", problems);
+        let scope = object.optional("scope", problems).unwrap_or_default();
+        let source = object.required("source", problems);
+        let occurred_at = object.required("occurred_at", problems);
+        let received_at = object.required("received_at", problems);
+        let artifact = object.optional("artifact", problems);
+        let from = object.optional("from", problems);
+        let actor = object.optional("actor", problems);
+        let correlation = object.optional("correlation", problems).unwrap_or_default();
+        let attributes = object.optional("attributes", problems).unwrap_or_default();
+        let data = object.optional("data", problems);
+        let event = Self {
+            spec_version: spec_version?,
+            id: id?,
+            kind: kind?,
+            scope,
+            source: source?,
+            occurred_at: occurred_at?,
+            received_at: received_at?,
+            artifact,
+            from,
+            actor,
+            correlation,
+            attributes,
+            data,
+            extra: object.rest(),
+        };
+        event.check(path, problems);
+        Some(event)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Problems::gather(|problems| Self::read(value, "", problems))
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who told of an event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Source {
+    /// What it is: `registry` for the embedder itself, or the name of a receiver's provider.
+    pub name: String,
+    /// Which one of its kind it is: a host, a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The id that the source itself gave the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Members that this version of the crate does not know; they are kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Source {
+    /// A source by its name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), instance: None, id: None, extra: Map::new() }
+    }
+
+    /// Sets which one of its kind it is.
+    pub fn with_instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Sets the id that the source gave the event.
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        check_text(&format!("{path}.name"), &self.name, problems);
+        check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);
+    }
+}
+
+impl Field for Source {
+    const EXPECTED: &'static str = "a source (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        Some(Self {
+            name: object.required("name", problems)?,
+            instance: object.optional("instance", problems),
+            id: object.optional("id", problems),
+            extra: object.rest(),
+        })
+    }
+}
+
+/// Who did what an event tells.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Actor {
+    /// The id in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The name that people know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What kind of actor it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ActorKind>,
+    /// The network address that the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Members that this version of the crate does not know; they are kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Actor {
+    /// An actor of a kind, with a name.
+    pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
+        Self { kind: Some(kind), name: Some(name.into()), ..Self::default() }
+    }
+
+    /// Nobody known.
+    pub fn anonymous() -> Self {
+        Self { kind: Some(ActorKind::Anonymous), ..Self::default() }
+    }
+
+    /// Sets the id in the registry.
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Sets the network address.
+    pub fn with_address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        let texts = [("id", &self.id), ("name", &self.name), ("address", &self.address)];
+        check_texts(path, texts, problems);
+    }
+}
+
+impl Field for Actor {
+    const EXPECTED: &'static str = "an actor (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        Some(Self {
+            id: object.optional("id", problems),
+            name: object.optional("name", problems),
+            kind: object.optional("kind", problems),
+            address: object.optional("address", problems),
+            extra: object.rest(),
+        })
+    }
+}
+
+/// What kind of actor did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ActorKind {
+    /// A person.
+    User,
+    /// A service account, a token of a pipeline.
+    Robot,
+    /// The registry itself: retention, replication, a schedule.
+    Internal,
+    /// Nobody known.
+    Anonymous,
+    /// A kind that this version of the crate does not know; it is kept.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl Field for ActorKind {
+    const EXPECTED: &'static str = "a kind of actor (a string)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let text = String::read(value, path, problems)?;
+        Some(match text.as_str() {
+            "user" => Self::User,
+            "robot" => Self::Robot,
+            "internal" => Self::Internal,
+            "anonymous" => Self::Anonymous,
+            _ => Self::Other(text),
+        })
+    }
+}
+
+/// What an event belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Correlation {
+    /// The trace that the act was part of, as `traceparent` has it (W3C Trace Context).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
+    /// The vendor part of the trace, as `tracestate` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_state: Option<String>,
+    /// The registry's id of the request that caused the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The event that caused this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<EventId>,
+    /// The engines that events went through on their way to this one, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<String>,
+    /// Members that this version of the crate does not know; they are kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Correlation {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        let texts = [
+            ("trace_parent", &self.trace_parent),
+            ("trace_state", &self.trace_state),
+            ("request_id", &self.request_id),
+        ];
+        check_texts(path, texts, problems);
+        limits::check_count(&format!("{path}.hops"), self.hops.len(), problems);
+        for (n, hop) in self.hops.iter().enumerate() {
+            check_text(&format!("{path}.hops[{n}]"), hop, problems);
+        }
+    }
+}
+
+impl Field for Correlation {
+    const EXPECTED: &'static str = "a correlation (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        Some(Self {
+            trace_parent: object.optional("trace_parent", problems),
+            trace_state: object.optional("trace_state", problems),
+            request_id: object.optional("request_id", problems),
+            cause: object.optional("cause", problems),
+            hops: object.optional("hops", problems).unwrap_or_default(),
+            extra: object.rest(),
+        })
+    }
+}
+
+/// Makes an [`Event`]; only [`build`](Self::build) checks.
+#[derive(Debug, Clone)]
+pub struct EventBuilder {
+    id: Option<EventId>,
+    kind: EventKind,
+    scope: Scope,
+    source: Source,
+    occurred_at: Option<Timestamp>,
+    artifact: Option<Artifact>,
+    from: Option<Artifact>,
+    actor: Option<Actor>,
+    correlation: Correlation,
+    attributes: BTreeMap<String, String>,
+    data: Option<Value>,
+}
+
+impl EventBuilder {
+    fn new(kind: EventKind) -> Self {
+        Self {
+            id: None,
+            kind,
+            scope: Scope::root(),
+            source: Source::new("registry"),
+            occurred_at: None,
+            artifact: None,
+            from: None,
+            actor: None,
+            correlation: Correlation::default(),
+            attributes: BTreeMap::new(),
+            data: None,
+        }
+    }
+
+    /// Sets the event's own id, so that telling it again is recognised.
+    pub fn id(mut self, id: EventId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Changes the kind.
+    pub fn kind(mut self, kind: EventKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Sets where the event belongs; the root if it is not set.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets who tells it; `registry` if it is not set. With an id of the source's own, the event's
+    /// id is derived from name, instance and that id, unless it is set too.
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Sets when it happened; now if it is not set.
+    pub fn occurred_at(mut self, at: Timestamp) -> Self {
+        self.occurred_at = Some(at);
+        self
+    }
+
+    /// Sets what it is about.
+    pub fn artifact(mut self, artifact: Artifact) -> Self {
+        self.artifact = Some(artifact);
+        self
+    }
+
+    /// Sets where it came from, or the old digest of an update.
+    pub fn from(mut self, from: Artifact) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// Sets who did it.
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// Sets what it belongs to.
+    pub fn correlation(mut self, correlation: Correlation) -> Self {
+        self.correlation = correlation;
+        self
+    }
+
+    /// Adds a short text for filters.
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the free data.
+    pub fn data(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Makes the event, received now.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path.
+    pub fn build(self) -> Result<Event, Problems> {
+        self.build_at(Timestamp::now(), &OsEntropy)
+    }
+
+    /// Makes the event, received at a time and with the randomness given: reads no clock.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path.
+    pub fn build_at(self, now: Timestamp, entropy: &dyn Entropy) -> Result<Event, Problems> {
+        let occurred_at = self.occurred_at.unwrap_or(now);
+        let derived =
+            || self.source.id.as_deref().map(|id| sourced_id(occurred_at, &self.source, id));
+        let event = Event {
+            spec_version: SPEC_VERSION.to_owned(),
+            id: self.id.or_else(derived).unwrap_or_else(|| EventId::new(now, entropy)),
+            kind: self.kind,
+            scope: self.scope,
+            source: self.source,
+            occurred_at,
+            received_at: now,
+            artifact: self.artifact.map(with_purl),
+            from: self.from.map(with_purl),
+            actor: self.actor,
+            correlation: self.correlation,
+            attributes: self.attributes,
+            data: self.data,
+            extra: Map::new(),
+        };
+        event.validate()?;
+        Ok(event)
+    }
+}
+
+fn sourced_id(occurred_at: Timestamp, source: &Source, id: &str) -> EventId {
+    let instance = source.instance.as_deref().unwrap_or_default();
+    EventId::derived(occurred_at, &[source.name.as_bytes(), instance.as_bytes(), id.as_bytes()])
+}
+
+#[cfg(feature = "purl")]
+fn with_purl(mut artifact: Artifact) -> Artifact {
+    artifact.purl = artifact.purl.take().or_else(|| artifact.derive_purl());
+    artifact
+}
+
+#[cfg(not(feature = "purl"))]
+fn with_purl(artifact: Artifact) -> Artifact {
+    artifact
+}

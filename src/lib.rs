@@ -1,0 +1,104 @@
+//! Triggers and webhooks for artifact registries, in-process.
+//!
+//! A registry tells the crate what happens to its artifacts. The crate finds the triggers that this
+//! concerns, and sees to it that each one's target hears of it: a webhook, signed, or an action in
+//! the registry's own process. At least once, across crashes, slow receivers and hostile input.
+//!
+//! # The way of an event
+//!
+//! ```text
+//!  registry code            third party
+//!       │                incoming    verify → parse
+//!       └───────────┬────────────┘
+//!                   ▼
+//!                 event             what happened, to what, by whom
+//!                   ▼  engine::publish
+//!             trigger::index        which triggers does it concern?
+//!                   ▼
+//!                storage            event + its deliveries, one atomic write
+//!                   ▼  claim             a lease; no endpoint gets more than it can take
+//!                   ▼  attempt           payload → signature → request → deliverer
+//!                   ▼  settle            delivered · retry at · dead: one pure decision
+//!                storage            logged and settled, fenced by the lease
+//! ```
+//!
+//! # In three steps
+//!
+//! Build an [`Engine`](engine::Engine) on a [`Storage`](storage::Storage), give it
+//! [triggers](trigger::Trigger), and [`publish`](engine::Engine::publish) [events](event::Event):
+//!
+#![cfg_attr(all(feature = "tokio", feature = "purl"), doc = "```")]
+#![cfg_attr(not(all(feature = "tokio", feature = "purl")), doc = "```ignore")]
+//! use artifact_triggers::action::{Action, ActionCall, ActionError};
+//! use artifact_triggers::engine::Engine;
+//! use artifact_triggers::event::{Artifact, Event, EventKind};
+//! use artifact_triggers::storage::MemoryStorage;
+//! use artifact_triggers::trigger::Trigger;
+//!
+//! #[derive(Debug)]
+//! struct Notify(tokio::sync::mpsc::UnboundedSender<String>);
+//!
+//! #[async_trait::async_trait]
+//! impl Action for Notify {
+//!     async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
+//!         let purl = call.event.artifact.and_then(|artifact| artifact.purl).unwrap_or_default();
+//!         self.0.send(purl).map_err(|_| ActionError::Transient("nobody listens".into()))?;
+//!         Ok("notified".into())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (sender, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+//! let engine =
+//!     Engine::builder(MemoryStorage::new()).action("notify", Notify(sender)).build().await?;
+//! engine.spawn(1);
+//!
+//! let trigger = Trigger::builder("new-crates").on(EventKind::ARTIFACT_INGESTED).action("notify");
+//! engine.create_trigger(trigger.build()?).await?;
+//!
+//! let artifact = Artifact::new("cargo", "serde").with_version("1.0.219");
+//! let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build()?;
+//! engine.publish(event).await?;
+//! assert_eq!(arrived.recv().await.unwrap(), "pkg:cargo/serde@1.0.219");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The [`manual`] says what is guaranteed, how to operate it and how to write a backend.
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | *(none)* | everything but what is named below | always |
+//! | `engine` | [`engine`]: plain futures on any executor, time through [`clock::Clock`] | yes |
+//! | `tokio` | [`clock::TokioClock`], [`Engine::spawn`](engine::Engine::spawn) | yes |
+//! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
+//! | `sqlite` | [`storage::sqlite`] | yes |
+//! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod action;
+pub mod clock;
+pub mod deliverer;
+pub mod delivery;
+pub mod document;
+#[cfg(feature = "engine")]
+pub mod engine;
+pub mod entropy;
+pub mod event;
+pub mod id;
+pub mod incoming;
+pub mod manual;
+pub mod payload;
+pub mod request;
+pub mod secret;
+pub mod signature;
+pub mod storage;
+pub mod trigger;
+
+/// The README's code is tested as it stands there.
+#[cfg(all(doctest, feature = "tokio", feature = "http", feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

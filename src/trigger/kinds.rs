@@ -1,0 +1,111 @@
+//! Which kinds of events a trigger wants.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::event::{EventKind, is_kind};
+
+/// A kind (`artifact.ingested`), all kinds below a word (`artifact.*`), or all kinds (`*`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindPattern(String);
+
+impl KindPattern {
+    /// Every kind.
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a kind fits.
+    pub fn matches(&self, kind: &EventKind) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(stem) => kind.as_str().starts_with(stem),
+            None => self.0 == kind.as_str(),
+        }
+    }
+
+    /// All patterns that a kind fits, as text: the keys under which an index finds them.
+    pub(super) fn fitting(kind: &EventKind) -> impl Iterator<Item = String> {
+        let text = kind.as_str();
+        let below = text.match_indices('.').map(move |(dot, _)| format!("{}*", &text[..=dot]));
+        ["*".to_owned(), text.to_owned()].into_iter().chain(below)
+    }
+}
+
+impl From<EventKind> for KindPattern {
+    fn from(kind: EventKind) -> Self {
+        Self(kind.as_str().to_owned())
+    }
+}
+
+/// A text that is no pattern of kinds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a kind such as artifact.ingested, artifact.* or *, found {found:?}")]
+pub struct ParsePatternError {
+    found: String,
+}
+
+impl FromStr for KindPattern {
+    type Err = ParsePatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let stem = text.strip_suffix(".*").unwrap_or(text);
+        if text == "*" || is_kind(stem) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParsePatternError { found: text.chars().take(80).collect() })
+        }
+    }
+}
+
+impl fmt::Display for KindPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KindPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for KindPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+crate::document::field_from_str!(KindPattern, "a kind or a pattern of kinds");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_its_kind_what_is_below_it_or_everything() {
+        let pattern = |text: &str| text.parse::<KindPattern>().unwrap();
+        let kind: EventKind = "artifact.scan.done".parse().unwrap();
+        for text in ["*", "artifact.*", "artifact.scan.*", "artifact.scan.done"] {
+            assert!(pattern(text).matches(&kind), "{text}");
+            assert!(KindPattern::fitting(&kind).any(|key| key == text), "{text}");
+        }
+        for text in ["artifact", "artifact.scan", "artif.*", "artifact.scan.done.*", "scan.*"] {
+            assert!(!pattern(text).matches(&kind), "{text}");
+            assert!(!KindPattern::fitting(&kind).any(|key| key == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_pattern_is_refused() {
+        for text in ["", "**", "a*", "*.a", "a.*.b", ".*", "A.*"] {
+            assert!(text.parse::<KindPattern>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Where a trigger's deliveries go: an HTTP endpoint or an in-process action.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{MAX_ENTRIES, check_name};
+use crate::delivery::EndpointKey;
+use crate::document::{Field, Object, Problems};
+use crate::payload::PayloadFormat;
+use crate::request::Headers;
+use crate::signature::standard_webhooks::SigningSecret;
+
+const REDACTED: &str = "[redacted]";
+
+/// Whether secrets are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    Redacted,
+    Exposed,
+}
+
+/// Where a trigger's deliveries go.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Target {
+    /// An HTTP endpoint.
+    Webhook(Endpoint),
+    /// A named in-process handler.
+    Action(ActionTarget),
+}
+
+impl Target {
+    /// What deliveries to this target share limits with.
+    pub fn key(&self) -> EndpointKey {
+        match self {
+            Self::Webhook(endpoint) => {
+                EndpointKey::new(endpoint.url.origin().ascii_serialization())
+            }
+            Self::Action(action) => EndpointKey::new(format!("action:{}", action.name)),
+        }
+    }
+
+    pub(super) fn check(&self, path: &str, problems: &mut Problems) {
+        match self {
+            Self::Webhook(endpoint) => endpoint.check(&format!("{path}.webhook"), problems),
+            Self::Action(action) => {
+                check_name(&format!("{path}.action.name"), &action.name, problems);
+            }
+        }
+    }
+
+    pub(super) fn to_value(&self, secrets: Secrets) -> Value {
+        match self {
+            Self::Webhook(endpoint) => json!({"webhook": endpoint.to_value(secrets)}),
+            Self::Action(action) => json!({"action": action.to_value()}),
+        }
+    }
+}
+
+impl Field for Target {
+    const EXPECTED: &'static str = "an object with webhook or action";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        let before = problems.len();
+        let webhook = object.optional("webhook", problems).map(Self::Webhook);
+        let action = object.optional("action", problems).map(Self::Action);
+        object.finish(problems);
+        match (webhook, action) {
+            (Some(target), None) | (None, Some(target)) => Some(target),
+            (None, None) if problems.len() > before => None,
+            _ => {
+                problems.add(path, format!("expected {}, exactly one of them", Self::EXPECTED));
+                None
+            }
+        }
+    }
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// Where to.
+    pub url: Url,
+    /// The form in which events are sent.
+    pub format: PayloadFormat,
+    /// What messages are signed with, all of them at once; not signed if there are none.
+    pub secrets: Vec<SigningSecret>,
+    /// Header fields to send besides; their values are treated as secrets.
+    pub headers: Headers,
+}
+
+/// Header fields that carry the signature, frame the message or belong to the connection: a custom
+/// field must not take their place.
+const RESERVED: [&str; 16] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+];
+
+/// Prefixes of header names that are the crate's to set.
+const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "artifact-triggers-"];
+
+impl Endpoint {
+    /// The most custom header fields.
+    pub const MAX_HEADERS: usize = 32;
+    /// The longest value of a custom header field, in bytes.
+    pub const MAX_HEADER_BYTES: usize = 4096;
+    /// The longest URL, in bytes.
+    pub const MAX_URL_BYTES: usize = 2048;
+
+    /// An endpoint that gets the native format, not signed.
+    pub fn new(url: Url) -> Self {
+        Self { url, format: PayloadFormat::Native, secrets: Vec::new(), headers: Headers::new() }
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        check_url(&self.url, &format!("{path}.url"), problems);
+        if self.secrets.len() > MAX_ENTRIES {
+            let found = self.secrets.len();
+            let message = format!("expected at most {MAX_ENTRIES} secrets, found {found}");
+            problems.add(format!("{path}.secrets"), message);
+        }
+        if self.headers.len() > Self::MAX_HEADERS {
+            let message = format!("expected at most {} fields", Self::MAX_HEADERS);
+            problems.add(format!("{path}.headers"), message);
+        }
+        for (name, value) in self.headers.iter() {
+            check_header(&format!("{path}.headers"), name, value, problems);
+        }
+    }
+
+    fn to_value(&self, secrets: Secrets) -> Value {
+        let exposed = secrets == Secrets::Exposed;
+        let shown: Vec<String> = self
+            .secrets
+            .iter()
+            .map(|secret| if exposed { secret.expose().to_string() } else { REDACTED.to_owned() })
+            .collect();
+        let headers: Map<String, Value> = self
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let text = String::from_utf8_lossy(value);
+                (name.to_owned(), json!(if exposed { text.as_ref() } else { REDACTED }))
+            })
+            .collect();
+        json!({
+            "url": self.url.as_str(),
+            "format": self.format,
+            "secrets": shown,
+            "headers": headers,
+        })
+    }
+}
+
+/// Shows the origin only: the path and query may hold a token.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("origin", &self.url.origin().ascii_serialization())
+            .field("format", &self.format)
+            .field("secrets", &self.secrets.len())
+            .field("headers", &self.headers)
+            .finish()
+    }
+}
+
+pub(super) fn parse_url(text: &str, path: &str, problems: &mut Problems) -> Option<Url> {
+    // The text itself is not repeated: it may hold a token.
+    Url::parse(text)
+        .map_err(|error| problems.add(path, format!("expected an absolute URL: {error}")))
+        .ok()
+}
+
+fn check_url(url: &Url, path: &str, problems: &mut Problems) {
+    if !matches!(url.scheme(), "http" | "https") {
+        problems.add(path, format!("expected https (or http), found {}", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        problems.add(path, "expected no user and password; use a header instead");
+    }
+    if url.as_str().len() > Endpoint::MAX_URL_BYTES {
+        let found = url.as_str().len();
+        let most = Endpoint::MAX_URL_BYTES;
+        problems.add(path, format!("expected at most {most} bytes, found {found}"));
+    }
+}
+
+fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let shown: String = name.chars().take(80).collect();
+    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
+        problems.add(path, format!("expected names of header fields, found {shown:?}"));
+        return;
+    }
+    let path = format!("{path}.{shown}");
+    let lower = name.to_ascii_lowercase();
+    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|p| lower.starts_with(p))
+    {
+        problems.add(&path, "is set by the crate or the connection and cannot be overridden");
+    }
+    let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
+    if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
+        let most = Endpoint::MAX_HEADER_BYTES;
+        problems.add(path, format!("expected printable ASCII of at most {most} bytes"));
+    }
+}
+
+impl Field for Endpoint {
+    const EXPECTED: &'static str = "an endpoint (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        let url_path = object.path("url");
+        let url = object.required::<String>("url", problems);
+        let format = object.optional("format", problems).unwrap_or_default();
+        let secrets = object.optional("secrets", problems).unwrap_or_default();
+        let headers: Map<String, Value> = object.optional("headers", problems).unwrap_or_default();
+        let headers_path = object.path("headers");
+        object.finish(problems);
+        let mut fields = Headers::new();
+        for (name, value) in headers {
+            match value {
+                Value::String(value) if value == REDACTED => problems.add(
+                    format!("{headers_path}.{name}"),
+                    "expected the value itself, not [redacted]",
+                ),
+                Value::String(value) => fields.push(name, value),
+                // The value is not repeated: it may be a credential.
+                _ => problems.add(format!("{headers_path}.{name}"), "expected a string"),
+            }
+        }
+        let url = parse_url(&url?, &url_path, problems)?;
+        Some(Self { url, format, secrets, headers: fields })
+    }
+}
+
+impl Field for SigningSecret {
+    const EXPECTED: &'static str = "a secret (whsec_…)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        // The value is not repeated, whatever it is.
+        let parsed = value.as_str().and_then(|text| text.parse().ok());
+        if parsed.is_none() {
+            let expected = crate::signature::standard_webhooks::ParseSecretError;
+            problems.add(path, expected.to_string());
+        }
+        parsed
+    }
+}
+
+/// A named in-process handler, with what it is told.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ActionTarget {
+    /// The name that it was registered under.
+    pub name: String,
+    /// What the handler is told; anything that it understands.
+    pub config: Value,
+}
+
+impl ActionTarget {
+    /// An action without configuration.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), config: Value::Null }
+    }
+
+    /// Sets what the handler is told.
+    pub fn with_config(mut self, config: Value) -> Self {
+        self.config = config;
+        self
+    }
+
+    fn to_value(&self) -> Value {
+        json!({"name": self.name, "config": self.config})
+    }
+}
+
+impl Field for ActionTarget {
+    const EXPECTED: &'static str = "an action (an object)";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut object = Object::read(value, path, problems)?;
+        let name = object.required("name", problems);
+        let config = object.optional("config", problems).unwrap_or_default();
+        object.finish(problems);
+        Some(Self { name: name?, config })
+    }
+}
