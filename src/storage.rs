@@ -1,0 +1,428 @@
+//! Storages: where triggers, events, deliveries and their log live.
+//!
+//! In: decisions that were made elsewhere. Out: what was written down. A storage decides nothing:
+//! it is atomic, durable to the degree that it states, and fenced.
+
+mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use memory::MemoryStorage;
+
+use crate::clock::Timestamp;
+use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement, StateName};
+use crate::event::{Event, Scope};
+use crate::id::{DeliveryId, EventId, TriggerId};
+use crate::payload::Payload;
+use crate::trigger::Trigger;
+
+/// Keeps triggers, events, deliveries and their log.
+///
+/// # Contract
+/// 1. Every method is atomic: its effect is there whole or not at all, also after a crash, and
+///    other calls see it so. `record` and `settle` are atomic for each item of their batch; items
+///    of a batch may share a transaction.
+/// 2. What a method has answered `Ok` for is durable, to the degree that the storage states.
+/// 3. A method that was dropped before it answered has taken effect or not, whole either way.
+/// 4. `record` stores an event of a known id not again: it answers [`Recorded::Duplicate`] and
+///    changes nothing, no delivery and no cursor.
+/// 5. `record` whose cursor moves do not find what they expect answers [`Recorded::CursorMoved`]
+///    and changes nothing.
+/// 6. `record` stores a delivery of a known id not again.
+/// 7. `claim` gives a delivery to at most one unexpired lease. It gives those that are
+///    [`Waiting`](crate::delivery::State::Waiting) and due, and those whose lease ran out; to each
+///    endpoint no more than its quota. Endpoints take turns: the backlog of one does not keep
+///    another waiting. Within an endpoint the longest due come first.
+/// 8. `claim` counts the attempt, makes the delivery
+///    [`Leased`](crate::delivery::State::Leased) and gives it a token larger than all before.
+/// 9. `settle` with a lease that is not the latest of its delivery, or of a delivery that is no
+///    longer leased, changes nothing and answers [`Settled::LeaseLost`]. A lease that ran out but
+///    was not given to another still settles.
+/// 10. `settle` applies [`Settlement::apply`], logs the attempts and records the events in one.
+/// 11. `write_trigger` compares the revision and answers [`StorageError::Conflict`] if it is not the
+///     expected one, or if another trigger of the scope has the name.
+/// 12. `trigger_changes` tells every change once in the order they were made, or, of several to one
+///     trigger, only the last. From 0 on it tells all triggers there are.
+/// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
+///     leases.
+/// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
+#[async_trait]
+pub trait Storage: fmt::Debug + Send + Sync + 'static {
+    /// Creates, updates or deletes a trigger.
+    ///
+    /// # Errors
+    /// [`StorageError::Conflict`] by rule 11; [`StorageError::NotFound`] for one that is not there.
+    async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError>;
+
+    /// The changes to triggers after a sequence number, at most `limit`.
+    async fn trigger_changes(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<TriggerChange>, StorageError>;
+
+    /// Stores events with their deliveries and cursor moves, each atomically.
+    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError>;
+
+    /// The values of cursors, in the order of the keys.
+    async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError>;
+
+    /// Takes due deliveries under a lease.
+    async fn claim(&self, claim: Claim) -> Result<Claims, StorageError>;
+
+    /// Writes down what came of leases, each atomically.
+    async fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> Result<Vec<Settled>, StorageError>;
+
+    /// A page of events.
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError>;
+
+    /// A page of deliveries.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError>;
+
+    /// The log of a delivery, oldest first.
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError>;
+
+    /// Makes deliveries of a selection wait again, due at a time, their attempts counted from zero.
+    /// Only what is dead or parked is taken, at most `limit`, in the order of ids. Answers with
+    /// those taken.
+    async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError>;
+
+    /// Deletes final deliveries, their log, and events without deliveries, that are older than a
+    /// time; at most `limit` of each. Answers how many went.
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError>;
+}
+
+/// Why a storage did not do as asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The backend did not answer, or not in a way that says what happened. The engine tries the
+    /// step again with back-off.
+    #[error("the storage is unavailable: {reason}")]
+    Unavailable {
+        /// What happened, for an operator.
+        reason: String,
+    },
+    /// Somebody else changed it first, or its name is taken. Read it again and decide anew.
+    #[error("conflict: {reason}")]
+    Conflict {
+        /// What is in conflict.
+        reason: String,
+    },
+    /// It is not there.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// What is stored cannot be read. The engine cannot go on with it; an operator has to look.
+    #[error("what is stored cannot be read: {reason}")]
+    Corrupt {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The errors that every storage words alike.
+impl StorageError {
+    /// A trigger that is not there.
+    pub fn no_trigger(id: TriggerId) -> Self {
+        Self::NotFound { what: format!("trigger {id}") }
+    }
+
+    /// A trigger to create whose id is there already.
+    pub fn id_taken(id: TriggerId) -> Self {
+        Self::Conflict { reason: format!("trigger {id} exists already") }
+    }
+
+    /// A trigger that is not at the revision that the update was made from.
+    pub fn changed(id: TriggerId, expected: u64, found: u64) -> Self {
+        let reason = format!("trigger {id} is at revision {found}, the update is from {expected}");
+        Self::Conflict { reason }
+    }
+
+    /// A trigger whose name another one of its scope has.
+    pub fn name_taken(trigger: &Trigger) -> Self {
+        let (name, scope) = (&trigger.spec.name, &trigger.spec.scope);
+        let reason = format!("the name {name:?} is taken in scope {scope:?}");
+        Self::Conflict { reason }
+    }
+}
+
+/// A change to make to a trigger.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TriggerWrite {
+    /// Store a new one.
+    Create(Arc<Trigger>),
+    /// Store a new revision in the place of the one before it.
+    Update(Arc<Trigger>),
+    /// Delete one, whatever its revision.
+    Delete(TriggerId),
+}
+
+/// A change that was made to a trigger.
+#[derive(Debug, Clone)]
+pub struct TriggerChange {
+    /// Its place in the order of changes, from 1 on.
+    pub sequence: u64,
+    /// Which trigger it was.
+    pub id: TriggerId,
+    /// The trigger since; `None` if it was deleted.
+    pub trigger: Option<Arc<Trigger>>,
+}
+
+/// An event to store, with what follows from it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Its JSON, so that it is made once.
+    pub event_json: Arc<[u8]>,
+    /// Its deliveries with what they send.
+    pub deliveries: Vec<(Delivery, Payload)>,
+    /// What moves on together with it.
+    pub cursors: Vec<CursorMove>,
+}
+
+/// What became of a [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recorded {
+    /// It is stored.
+    Stored,
+    /// The event was known; nothing changed.
+    Duplicate,
+    /// A cursor was not where it was expected; nothing changed. Read it again and decide anew.
+    CursorMoved,
+}
+
+/// A change to a cursor: a short text under a key that says how far somebody got, or what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CursorMove {
+    /// Sets a cursor, if it is where it is expected.
+    Set {
+        /// The key.
+        key: String,
+        /// The value that must be there; `None` if nothing must.
+        expected: Option<String>,
+        /// The value to set; `None` to remove it.
+        value: Option<String>,
+    },
+    /// Removes every cursor whose key begins so.
+    RemoveBelow {
+        /// What the keys begin with.
+        prefix: String,
+    },
+}
+
+/// Asks for due deliveries.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The time now.
+    pub now: Timestamp,
+    /// How long the leases last.
+    pub lease: Duration,
+    /// The most deliveries to give.
+    pub limit: usize,
+    /// The most to give of one endpoint.
+    pub per_endpoint: usize,
+    /// Endpoints with a quota of their own, which takes the place of `per_endpoint`; 0 to skip one.
+    pub quotas: Vec<(EndpointKey, usize)>,
+}
+
+/// Due deliveries.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// Those that were given.
+    pub deliveries: Vec<Claimed>,
+    /// When the next one that was not given comes due or its lease runs out, of endpoints that were
+    /// not skipped; told if fewer were given than asked for. In the past if a quota held some back.
+    pub next_due: Option<Timestamp>,
+}
+
+/// What came of one lease.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The lease.
+    pub lease: Lease,
+    /// What follows.
+    pub settlement: Settlement,
+    /// The attempts to log: this one, or none if it was never made.
+    pub attempts: Vec<Attempt>,
+    /// Events that follow from it.
+    pub records: Vec<Record>,
+}
+
+/// What became of a [`Settle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// It is written down.
+    Done,
+    /// Another worker holds the lease, or held it and is done. Nothing changed, and nothing is lost.
+    LeaseLost,
+}
+
+/// An attempt in the log of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LoggedAttempt {
+    /// Its place in the log, from 1 on: unlike [`Attempt::number`] it does not begin anew with a
+    /// replay.
+    pub position: u64,
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+}
+
+/// Which events to tell.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EventQuery {
+    /// At or below this scope.
+    pub scope: Scope,
+    /// With this id.
+    pub id: Option<EventId>,
+    /// Behind this id.
+    pub after: Option<EventId>,
+    /// The most to tell.
+    pub limit: usize,
+}
+
+impl EventQuery {
+    /// The most that a page holds unless more is asked for.
+    pub const DEFAULT_LIMIT: usize = 100;
+
+    /// The events of a scope.
+    pub fn of_scope(scope: Scope) -> Self {
+        Self { scope, id: None, after: None, limit: Self::DEFAULT_LIMIT }
+    }
+
+    /// Only the one of an id.
+    pub fn with_id(mut self, id: EventId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Only those behind an id: the last one of the page before.
+    pub fn with_after(mut self, id: EventId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
+    /// Sets the most to tell.
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether an event is one of those, leaving `after` and `limit` aside.
+    pub fn selects(&self, event: &Event) -> bool {
+        self.scope.contains(&event.scope) && self.id.is_none_or(|id| id == event.id)
+    }
+}
+
+/// Which deliveries to tell or replay.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeliveryQuery {
+    /// At or below this scope.
+    pub scope: Scope,
+    /// With this id.
+    pub id: Option<DeliveryId>,
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// To this trigger.
+    pub trigger: Option<TriggerId>,
+    /// In this state.
+    pub state: Option<StateName>,
+    /// Behind this id.
+    pub after: Option<DeliveryId>,
+    /// The most to tell.
+    pub limit: usize,
+}
+
+impl DeliveryQuery {
+    /// The most that a page holds unless more is asked for.
+    pub const DEFAULT_LIMIT: usize = 100;
+
+    /// The deliveries of a scope's triggers.
+    pub fn of_scope(scope: Scope) -> Self {
+        let limit = Self::DEFAULT_LIMIT;
+        Self { scope, id: None, event: None, trigger: None, state: None, after: None, limit }
+    }
+
+    /// Only the one of an id.
+    pub fn with_id(mut self, id: DeliveryId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Only those of an event.
+    pub fn with_event(mut self, event: EventId) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// Only those to a trigger.
+    pub fn with_trigger(mut self, trigger: TriggerId) -> Self {
+        self.trigger = Some(trigger);
+        self
+    }
+
+    /// Only those in a state.
+    pub fn with_state(mut self, state: StateName) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only those behind an id: the last one of the page before.
+    pub fn with_after(mut self, id: DeliveryId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
+    /// Sets the most to tell.
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether a delivery is one of those, leaving `after` and `limit` aside.
+    pub fn selects(&self, delivery: &Delivery) -> bool {
+        self.scope.contains(&delivery.scope)
+            && self.id.is_none_or(|id| id == delivery.id)
+            && self.event.is_none_or(|event| event == delivery.event)
+            && self.trigger.is_none_or(|trigger| trigger == delivery.trigger)
+            && self.state.is_none_or(|state| state == delivery.state.name())
+    }
+}
+
+/// Which deliveries to try again, and when.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Which ones.
+    pub query: DeliveryQuery,
+    /// When they are due.
+    pub due: Timestamp,
+}
+
+/// How much [`Storage::prune`] deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Deliveries, with their log.
+    pub deliveries: usize,
+    /// Events.
+    pub events: usize,
+}

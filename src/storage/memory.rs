@@ -1,0 +1,386 @@
+//! The model: everything in memory, plain and obviously right. Durable until the process ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use super::{
+    Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+};
+use crate::clock::Timestamp;
+use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
+use crate::event::Event;
+use crate::id::{DeliveryId, EventId, TriggerId};
+use crate::payload::Payload;
+use crate::trigger::Trigger;
+
+/// Keeps everything in memory: for tests, and for registries that can afford to forget.
+///
+/// Clones share one content.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStorage {
+    content: Arc<Mutex<Content>>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    sequence: u64,
+    /// With the sequence number of its last change; `None` for a deleted one.
+    triggers: BTreeMap<TriggerId, (u64, Option<Arc<Trigger>>)>,
+    changes: BTreeMap<u64, TriggerId>,
+    events: BTreeMap<EventId, Arc<Event>>,
+    deliveries: BTreeMap<DeliveryId, Row>,
+    by_event: BTreeSet<(EventId, DeliveryId)>,
+    /// What can be claimed, from when on: waiting deliveries when due, leased ones when the lease
+    /// runs out.
+    claimable: HashMap<EndpointKey, BTreeSet<(Timestamp, DeliveryId)>>,
+    /// The endpoint that was served last; the next turn is of the one behind it.
+    turn: Option<EndpointKey>,
+    cursors: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Row {
+    delivery: Delivery,
+    payload: Payload,
+    token: u64,
+    log: Vec<LoggedAttempt>,
+    settled_at: Timestamp,
+}
+
+impl MemoryStorage {
+    /// An empty storage.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().expect("no code panics while it holds the content")
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
+        self.lock().write_trigger(write)
+    }
+
+    async fn trigger_changes(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<TriggerChange>, StorageError> {
+        let content = self.lock();
+        let changes = content.changes.range(after + 1..).take(limit);
+        Ok(changes
+            .map(|(sequence, id)| TriggerChange {
+                sequence: *sequence,
+                id: *id,
+                trigger: content.triggers[id].1.clone(),
+            })
+            .collect())
+    }
+
+    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+        let mut content = self.lock();
+        Ok(records.into_iter().map(|record| content.record(record)).collect())
+    }
+
+    async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
+        let content = self.lock();
+        Ok(keys.iter().map(|key| content.cursors.get(key).cloned()).collect())
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
+        Ok(self.lock().claim(&claim))
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> Result<Vec<Settled>, StorageError> {
+        let mut content = self.lock();
+        Ok(settlements.into_iter().map(|settle| content.settle(settle, now)).collect())
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+        let content = self.lock();
+        let events = content.events.values().filter(|event| query.selects(event));
+        let page = events.filter(|event| query.after.is_none_or(|after| event.id > after));
+        Ok(page.take(query.limit).map(|event| Event::clone(event)).collect())
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+        Ok(self.lock().select(&query).map(|row| row.delivery.clone()).take(query.limit).collect())
+    }
+
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {
+        Ok(self.lock().deliveries.get(&delivery).map(|row| row.log.clone()).unwrap_or_default())
+    }
+
+    async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
+        let mut content = self.lock();
+        let replayable =
+            |row: &&Row| matches!(row.delivery.state, State::Dead { .. } | State::Parked);
+        let ids: Vec<DeliveryId> = content
+            .select(&replay.query)
+            .filter(replayable)
+            .map(|row| row.delivery.id)
+            .take(replay.query.limit)
+            .collect();
+        for id in &ids {
+            content.change(*id, |row| {
+                row.delivery.state = State::Waiting { due: replay.due };
+                row.delivery.attempts = 0;
+            });
+        }
+        Ok(ids)
+    }
+
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
+        Ok(self.lock().prune(before, limit))
+    }
+}
+
+impl Content {
+    fn write_trigger(&mut self, write: TriggerWrite) -> Result<(), StorageError> {
+        let (id, trigger) = match write {
+            TriggerWrite::Create(trigger) => {
+                self.check_free(&trigger, None)?;
+                (trigger.id, Some(trigger))
+            }
+            TriggerWrite::Update(trigger) => {
+                self.check_free(&trigger, Some(trigger.revision - 1))?;
+                (trigger.id, Some(trigger))
+            }
+            TriggerWrite::Delete(id) => {
+                self.live(id).ok_or_else(|| StorageError::no_trigger(id))?;
+                (id, None)
+            }
+        };
+        self.sequence += 1;
+        let sequence = self.sequence;
+        if let Some((before, _)) = self.triggers.insert(id, (sequence, trigger)) {
+            self.changes.remove(&before);
+        }
+        self.changes.insert(sequence, id);
+        Ok(())
+    }
+
+    fn live(&self, id: TriggerId) -> Option<&Arc<Trigger>> {
+        self.triggers.get(&id).and_then(|(_, trigger)| trigger.as_ref())
+    }
+
+    /// Checks that a trigger's place is as its writer believes: free, or at a revision.
+    fn check_free(&self, trigger: &Trigger, revision: Option<u64>) -> Result<(), StorageError> {
+        match (self.live(trigger.id), revision) {
+            (None, None) => {}
+            (None, Some(_)) => return Err(StorageError::no_trigger(trigger.id)),
+            (Some(_), None) => return Err(StorageError::id_taken(trigger.id)),
+            (Some(there), Some(expected)) if there.revision == expected => {}
+            (Some(there), Some(expected)) => {
+                return Err(StorageError::changed(trigger.id, expected, there.revision));
+            }
+        }
+        let mut others = self.triggers.values().filter_map(|(_, other)| other.as_ref());
+        let same_name = |other: &Arc<Trigger>| {
+            other.id != trigger.id
+                && other.spec.scope == trigger.spec.scope
+                && other.spec.name == trigger.spec.name
+        };
+        if others.any(same_name) { Err(StorageError::name_taken(trigger)) } else { Ok(()) }
+    }
+
+    fn record(&mut self, record: Record) -> Recorded {
+        if self.events.contains_key(&record.event.id) {
+            return Recorded::Duplicate;
+        }
+        if !record.cursors.iter().all(|cursor| self.is_where_expected(cursor)) {
+            return Recorded::CursorMoved;
+        }
+        for (delivery, payload) in record.deliveries {
+            self.insert(delivery, payload);
+        }
+        for cursor in record.cursors {
+            self.move_cursor(cursor);
+        }
+        self.events.insert(record.event.id, record.event);
+        Recorded::Stored
+    }
+
+    fn insert(&mut self, delivery: Delivery, payload: Payload) {
+        let id = delivery.id;
+        if self.deliveries.contains_key(&id) {
+            return;
+        }
+        self.by_event.insert((delivery.event, id));
+        let settled_at = delivery.created_at;
+        let row = Row { delivery, payload, token: 0, log: Vec::new(), settled_at };
+        self.deliveries.insert(id, row);
+        self.index(id);
+    }
+
+    fn is_where_expected(&self, cursor: &CursorMove) -> bool {
+        match cursor {
+            CursorMove::Set { key, expected, .. } => self.cursors.get(key) == expected.as_ref(),
+            CursorMove::RemoveBelow { .. } => true,
+        }
+    }
+
+    fn move_cursor(&mut self, cursor: CursorMove) {
+        match cursor {
+            CursorMove::Set { key, value: Some(value), .. } => {
+                self.cursors.insert(key, value);
+            }
+            CursorMove::Set { key, value: None, .. } => {
+                self.cursors.remove(&key);
+            }
+            CursorMove::RemoveBelow { prefix } => {
+                self.cursors.retain(|key, _| !key.starts_with(&prefix));
+            }
+        }
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Claims {
+        let mut claims = Claims::default();
+        let mut endpoints: Vec<EndpointKey> = self.claimable.keys().cloned().collect();
+        endpoints.sort_unstable();
+        let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
+        let turn = self.turn.take();
+        let behind = endpoints.partition_point(|endpoint| Some(endpoint) <= turn.as_ref());
+        endpoints.rotate_left(behind);
+        for endpoint in endpoints {
+            let quota = quotas.get(&endpoint).copied().unwrap_or(claim.per_endpoint);
+            if quota == 0 {
+                continue;
+            }
+            let room = quota.min(claim.limit - claims.deliveries.len());
+            let waiting = &self.claimable[&endpoint];
+            let due: Vec<DeliveryId> = waiting
+                .iter()
+                .take_while(|(at, _)| *at <= claim.now)
+                .take(room)
+                .map(|(_, id)| *id)
+                .collect();
+            let next = waiting.iter().nth(due.len()).map(|(at, _)| *at);
+            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            for id in due {
+                claims.deliveries.push(self.lease(id, claim));
+            }
+            if claims.deliveries.len() == claim.limit {
+                self.turn = Some(endpoint);
+                break;
+            }
+        }
+        claims
+    }
+
+    fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {
+        self.change(id, |row| {
+            row.token += 1;
+            row.delivery.attempts += 1;
+            row.delivery.state = State::Leased { until: claim.now + claim.lease };
+        });
+        let row = &self.deliveries[&id];
+        Claimed {
+            lease: Lease { delivery: id, token: row.token },
+            delivery: row.delivery.clone(),
+            payload: row.payload.clone(),
+        }
+    }
+
+    fn settle(&mut self, settle: Settle, now: Timestamp) -> Settled {
+        let holds = self.deliveries.get(&settle.lease.delivery).is_some_and(|row| {
+            row.token == settle.lease.token && matches!(row.delivery.state, State::Leased { .. })
+        });
+        if !holds {
+            return Settled::LeaseLost;
+        }
+        self.change(settle.lease.delivery, |row| {
+            settle.settlement.apply(&mut row.delivery);
+            row.settled_at = now;
+            for attempt in settle.attempts {
+                let position = row.log.len() as u64 + 1;
+                row.log.push(LoggedAttempt { position, attempt });
+            }
+        });
+        for record in settle.records {
+            self.record(record);
+        }
+        Settled::Done
+    }
+
+    /// Changes a delivery and keeps the index of what can be claimed with it.
+    fn change(&mut self, id: DeliveryId, change: impl FnOnce(&mut Row)) {
+        self.unindex(id);
+        change(self.deliveries.get_mut(&id).expect("the caller found it"));
+        self.index(id);
+    }
+
+    fn index(&mut self, id: DeliveryId) {
+        let delivery = &self.deliveries[&id].delivery;
+        if let Some(at) = claimable_at(&delivery.state) {
+            self.claimable.entry(delivery.endpoint.clone()).or_default().insert((at, id));
+        }
+    }
+
+    fn unindex(&mut self, id: DeliveryId) {
+        let delivery = &self.deliveries[&id].delivery;
+        let Some(at) = claimable_at(&delivery.state) else { return };
+        if let Some(waiting) = self.claimable.get_mut(&delivery.endpoint) {
+            waiting.remove(&(at, id));
+            if waiting.is_empty() {
+                self.claimable.remove(&delivery.endpoint);
+            }
+        }
+    }
+
+    fn select(&self, query: &DeliveryQuery) -> impl Iterator<Item = &Row> {
+        let behind = |row: &&Row| query.after.is_none_or(|after| row.delivery.id > after);
+        self.deliveries.values().filter(behind).filter(|row| query.selects(&row.delivery))
+    }
+
+    fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
+        let is_old = |row: &&Row| row.delivery.state.is_final() && row.settled_at < before;
+        let deliveries: Vec<(EventId, DeliveryId)> = self
+            .deliveries
+            .values()
+            .filter(is_old)
+            .take(limit)
+            .map(|row| (row.delivery.event, row.delivery.id))
+            .collect();
+        for key in &deliveries {
+            self.deliveries.remove(&key.1);
+            self.by_event.remove(key);
+        }
+        let has_delivery = |id: EventId| {
+            self.by_event
+                .range((id, DeliveryId::from_bytes([0; 16]))..)
+                .next()
+                .is_some_and(|k| k.0 == id)
+        };
+        let events: Vec<EventId> = self
+            .events
+            .values()
+            .filter(|event| event.received_at < before && !has_delivery(event.id))
+            .take(limit)
+            .map(|event| event.id)
+            .collect();
+        for id in &events {
+            self.events.remove(id);
+        }
+        Pruned { deliveries: deliveries.len(), events: events.len() }
+    }
+}
+
+/// From when on a delivery can be claimed.
+fn claimable_at(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Waiting { due } => Some(*due),
+        State::Leased { until } => Some(*until),
+        _ => None,
+    }
+}

@@ -1,0 +1,217 @@
+//! SQLite: the embedded durable storage, in one file that one process owns.
+//!
+//! One thread writes, and shares a commit among all writes that wait for it (group commit); another
+//! reads. No runtime is needed.
+
+mod claim;
+mod commit;
+mod prune;
+mod query;
+mod record;
+mod rows;
+mod schema;
+mod settle;
+mod triggers;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use super::{
+    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
+    Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+};
+use crate::clock::Timestamp;
+use crate::delivery::Delivery;
+use crate::event::Event;
+use crate::id::DeliveryId;
+use commit::Thread;
+
+/// Keeps everything in one SQLite file.
+///
+/// What was answered `Ok` is on disk, to the degree of [`Synchronous`]. One process owns the file:
+/// that is what lets it resume at once after a crash, without waiting for leases to run out. Clones
+/// share one connection; it is closed with the last of them.
+#[derive(Debug, Clone)]
+pub struct SqliteStorage {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    // Dropped in this order: the threads end and close their connections, then the lock goes.
+    writer: Thread,
+    reader: Thread,
+    _lock: File,
+}
+
+/// How a [`SqliteStorage`] is opened.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// When a commit counts as done.
+    pub synchronous: Synchronous,
+}
+
+impl SqliteOptions {
+    /// Sets when a commit counts as done.
+    pub fn with_synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = synchronous;
+        self
+    }
+}
+
+/// When a commit counts as done (SQLite's `PRAGMA synchronous`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Synchronous {
+    /// Once it is on disk. Survives a crash of the process, the system and the power.
+    #[default]
+    Full,
+    /// Once the system has it. Survives a crash of the process; a crash of the system or the power
+    /// may undo the last commits, the file stays whole.
+    Normal,
+}
+
+/// Why a storage cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process (or another storage in this one) has the file open. Only one may.
+    #[error("{path:?} is in use by another process (its lock file is taken)")]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version of this crate. Upgrade, or restore a backup.
+    #[error("the file has schema version {found}, this crate knows up to {known}")]
+    NewerSchema {
+        /// The file's version.
+        found: i64,
+        /// The newest that this crate knows.
+        known: i64,
+    },
+    /// The file cannot be opened, created or locked.
+    #[error("{path:?} cannot be opened")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// SQLite refuses the file: it is no database, it is damaged, the disk is full.
+    #[error("SQLite cannot use the file")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl SqliteStorage {
+    /// Opens or creates a file, and brings its schema up to date. Blocks while it does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, &SqliteOptions::default())
+    }
+
+    /// Opens or creates a file with options. Blocks while it does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let lock = lock(path)?;
+        create_private(path)?;
+        let mut connection = Connection::open(path)?;
+        schema::prepare(&mut connection, options.synchronous)?;
+        // Nobody else can be at work on them: they are of a process that has ended.
+        connection.execute(claim::RELEASE_ALL, [])?;
+        let reader = Connection::open(path)?;
+        schema::prepare_reader(&reader)?;
+        let writer = Thread::writer(connection);
+        let reader = Thread::reader(reader);
+        Ok(Self { shared: Arc::new(Shared { writer, reader, _lock: lock }) })
+    }
+}
+
+/// Takes the lock file beside the database; held as long as the file is open.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let failed = |source| OpenError::Io { path: lock_path.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Creates the file for its owner alone, since it holds signing secrets; SQLite gives its other
+/// files the same permissions.
+fn create_private(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+}
+
+#[async_trait]
+impl Storage for SqliteStorage {
+    async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
+        self.shared.writer.call(move |session| triggers::write(session, write)).await
+    }
+
+    async fn trigger_changes(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<TriggerChange>, StorageError> {
+        self.shared.reader.call(move |session| triggers::changes(session, after, limit)).await
+    }
+
+    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+        self.shared.writer.call(move |session| record::record_all(session, records)).await
+    }
+
+    async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
+        self.shared.reader.call(move |session| query::cursors(session, &keys)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
+        self.shared.writer.call(move |session| claim::claim(session, &claim)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> Result<Vec<Settled>, StorageError> {
+        self.shared.writer.call(move |session| settle::settle_all(session, settlements, now)).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+        self.shared.reader.call(move |session| query::events(session, &query)).await
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+        self.shared.reader.call(move |session| query::deliveries(session, &query)).await
+    }
+
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {
+        self.shared.reader.call(move |session| query::attempts(session, delivery)).await
+    }
+
+    async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
+        self.shared.writer.call(move |session| settle::replay(session, &replay)).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
+        self.shared.writer.call(move |session| prune::prune(session, before, limit)).await
+    }
+}

@@ -1,0 +1,158 @@
+//! Claims: due deliveries under a lease, endpoint by endpoint.
+//!
+//! The index `claimable` has the endpoint first and then the time, so the next endpoint with its
+//! earliest time is one look-up, however long the backlog of the one before is.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::commit::{Session, unavailable};
+use super::rows;
+use crate::clock::Timestamp;
+use crate::delivery::{Claimed, Lease, State};
+use crate::storage::{Claim, Claims, StorageError};
+
+/// Gives up every lease: their deliveries are due at once. The attempts stay counted.
+pub(super) const RELEASE_ALL: &str =
+    "UPDATE deliveries SET state = 0, claim_at = 0 WHERE state = 1 AND claim_at IS NOT NULL";
+
+pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, StorageError> {
+    let quotas: HashMap<&str, usize> =
+        claim.quotas.iter().map(|(key, quota)| (key.as_str(), *quota)).collect();
+    let mut claims = Claims::default();
+    // From the one behind the last that was served to the end, then from the beginning up to it.
+    let turn = session.turn;
+    for (after, last) in [(turn, i64::MAX), (i64::MIN, turn)] {
+        let mut at = after;
+        while let Some(endpoint) = next_endpoint(session, at, last)? {
+            at = endpoint.id;
+            let quota = quotas.get(endpoint.key.as_str()).copied().unwrap_or(claim.per_endpoint);
+            if quota == 0 {
+                continue;
+            }
+            let room = quota.min(claim.limit - claims.deliveries.len());
+            let next = take(session, &endpoint, claim, room, &mut claims.deliveries)?;
+            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            if claims.deliveries.len() >= claim.limit {
+                session.turn = endpoint.id;
+                return Ok(claims);
+            }
+        }
+    }
+    Ok(claims)
+}
+
+/// An endpoint that has something to claim now or later.
+struct Endpoint {
+    id: i64,
+    key: String,
+    first: Timestamp,
+}
+
+fn next_endpoint(
+    session: &Session,
+    after: i64,
+    last: i64,
+) -> Result<Option<Endpoint>, StorageError> {
+    let sql = "SELECT d.endpoint, e.key, d.claim_at
+               FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint
+               WHERE d.claim_at IS NOT NULL AND d.endpoint > ?1 AND d.endpoint <= ?2
+               ORDER BY d.endpoint, d.claim_at LIMIT 1";
+    let read = |row: &rusqlite::Row<'_>| {
+        let first = Timestamp::from_unix_micros(row.get(2)?);
+        Ok(Endpoint { id: row.get(0)?, key: row.get(1)?, first })
+    };
+    session.prepare(sql)?.query_row(params![after, last], read).optional().map_err(unavailable)
+}
+
+/// Takes what is due of an endpoint, as far as there is room. Tells when the next one of it is due.
+fn take(
+    session: &Session,
+    endpoint: &Endpoint,
+    claim: &Claim,
+    room: usize,
+    taken: &mut Vec<Claimed>,
+) -> Result<Option<Timestamp>, StorageError> {
+    if endpoint.first > claim.now {
+        return Ok(Some(endpoint.first));
+    }
+    let sql = format!(
+        "SELECT {}, d.token, d.seq, p.headers, p.body
+         FROM deliveries d INDEXED BY claimable
+         JOIN endpoints e ON e.id = d.endpoint JOIN payloads p ON p.delivery = d.seq
+         WHERE d.claim_at IS NOT NULL AND d.endpoint = ?1 AND d.claim_at <= ?2
+         ORDER BY d.claim_at, d.id LIMIT ?3",
+        rows::DELIVERY
+    );
+    let mut due = Vec::new();
+    {
+        let mut statement = session.prepare(&sql)?;
+        let values = params![endpoint.id, claim.now.unix_micros(), rows::integer(room)];
+        let mut found = statement.query(values).map_err(unavailable)?;
+        while let Some(row) = found.next().map_err(unavailable)? {
+            due.push(due_delivery(row)?);
+        }
+    }
+    let next = claim_at(session, endpoint.id, due.len())?;
+    for (seq, claimed) in due {
+        taken.push(lease(session, seq, claimed, claim)?);
+    }
+    Ok(next)
+}
+
+fn due_delivery(row: &rusqlite::Row<'_>) -> Result<(i64, Claimed), StorageError> {
+    let delivery = rows::delivery(row)?;
+    let token = rows::count(row, 11).map_err(unavailable)?;
+    let headers: String = row.get(13).map_err(unavailable)?;
+    let body = row.get_ref(14).map_err(unavailable)?;
+    let body = body.as_blob().map_err(|error| unavailable(error.into()))?;
+    let payload = rows::payload(delivery.id, &headers, body)?;
+    let lease = Lease { delivery: delivery.id, token };
+    Ok((row.get(12).map_err(unavailable)?, Claimed { lease, delivery, payload }))
+}
+
+fn lease(
+    session: &Session,
+    seq: i64,
+    mut claimed: Claimed,
+    claim: &Claim,
+) -> Result<Claimed, StorageError> {
+    let until = claim.now + claim.lease;
+    claimed.lease.token += 1;
+    claimed.delivery.attempts += 1;
+    claimed.delivery.state = State::Leased { until };
+    let sql = "UPDATE deliveries SET state = 1, claim_at = ?2, attempts = ?3, token = ?4
+               WHERE seq = ?1";
+    let values = params![
+        seq,
+        until.unix_micros(),
+        claimed.delivery.attempts,
+        rows::integer(claimed.lease.token)
+    ];
+    session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    Ok(claimed)
+}
+
+/// When the delivery of an endpoint can be claimed that has so many before it.
+fn claim_at(
+    session: &Session,
+    endpoint: i64,
+    before: usize,
+) -> Result<Option<Timestamp>, StorageError> {
+    let sql = "SELECT claim_at FROM deliveries INDEXED BY claimable
+               WHERE claim_at IS NOT NULL AND endpoint = ?1 ORDER BY claim_at, id LIMIT 1 OFFSET ?2";
+    let mut statement = session.prepare(sql)?;
+    let values = params![endpoint, rows::integer(before)];
+    let at: Option<i64> =
+        statement.query_row(values, |row| row.get(0)).optional().map_err(unavailable)?;
+    Ok(at.map(Timestamp::from_unix_micros))
+}
+
+/// The place of a delivery, if a lease is the latest of it and it is still leased.
+pub(super) fn held(session: &Session, lease: Lease) -> Result<Option<i64>, StorageError> {
+    let sql = "SELECT seq FROM deliveries WHERE id = ?1 AND token = ?2 AND state = 1";
+    let mut statement = session.prepare(sql)?;
+    let values = params![lease.delivery.as_bytes(), rows::integer(lease.token)];
+    statement.query_row(values, |row| row.get(0)).optional().map_err(unavailable)
+}

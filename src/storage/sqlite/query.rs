@@ -1,0 +1,140 @@
+//! Pages of events and deliveries, logs, and cursors.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, params_from_iter};
+
+use super::commit::{Session, unavailable};
+use super::rows;
+use crate::delivery::Delivery;
+use crate::event::{Event, Scope};
+use crate::id::{DeliveryId, EventId};
+use crate::storage::{DeliveryQuery, EventQuery, LoggedAttempt, StorageError};
+
+/// Conditions joined by `AND`, each with its value.
+#[derive(Default)]
+struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition in which `?` stands for the value.
+    fn add(&mut self, sql: &str, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.sql.push(sql.replace('?', &format!("?{}", self.values.len())));
+    }
+
+    fn within(&mut self, column: &str, scope: &Scope) {
+        if scope.as_str().is_empty() {
+            return;
+        }
+        let below = format!("({column} = ? OR substr({column}, 1, length(?) + 1) = ? || '/')");
+        self.add(&below, scope.to_string());
+    }
+
+    fn finish(self) -> (String, Vec<Value>) {
+        let sql = if self.sql.is_empty() { "1".to_owned() } else { self.sql.join(" AND ") };
+        (sql, self.values)
+    }
+}
+
+fn blob(id: &[u8; 16]) -> Value {
+    Value::Blob(id.to_vec())
+}
+
+/// The condition on `deliveries d` that a query makes, and its values.
+pub(super) fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
+    let mut conditions = Conditions::default();
+    conditions.within("d.scope", &query.scope);
+    if let Some(id) = query.id {
+        conditions.add("d.id = ?", blob(id.as_bytes()));
+    }
+    if let Some(event) = query.event {
+        conditions.add("d.event = ?", blob(event.as_bytes()));
+    }
+    if let Some(trigger) = query.trigger {
+        conditions.add("d.trigger_id = ?", blob(trigger.as_bytes()));
+    }
+    if let Some(state) = query.state {
+        conditions.add("d.state = ?", rows::state_number(state));
+    }
+    if let Some(after) = query.after {
+        conditions.add("d.id > ?", blob(after.as_bytes()));
+    }
+    conditions.finish()
+}
+
+pub(super) fn deliveries(
+    session: &Session,
+    query: &DeliveryQuery,
+) -> Result<Vec<Delivery>, StorageError> {
+    let (condition, values) = selection(query);
+    let sql = format!(
+        "SELECT {} FROM deliveries d JOIN endpoints e ON e.id = d.endpoint
+         WHERE {condition} ORDER BY d.id LIMIT {}",
+        rows::DELIVERY,
+        rows::integer(query.limit)
+    );
+    let mut statement = session.prepare(&sql)?;
+    let mut found = statement.query(params_from_iter(values)).map_err(unavailable)?;
+    let mut deliveries = Vec::new();
+    while let Some(row) = found.next().map_err(unavailable)? {
+        deliveries.push(rows::delivery(row)?);
+    }
+    Ok(deliveries)
+}
+
+pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Vec<Event>, StorageError> {
+    let mut conditions = Conditions::default();
+    conditions.within("scope", &query.scope);
+    if let Some(id) = query.id {
+        conditions.add("id = ?", blob(id.as_bytes()));
+    }
+    if let Some(after) = query.after {
+        conditions.add("id > ?", blob(after.as_bytes()));
+    }
+    let (condition, values) = conditions.finish();
+    let sql = format!(
+        "SELECT id, document FROM events WHERE {condition} ORDER BY id LIMIT {}",
+        rows::integer(query.limit)
+    );
+    let mut statement = session.prepare(&sql)?;
+    let mut found = statement.query(params_from_iter(values)).map_err(unavailable)?;
+    let mut events = Vec::new();
+    while let Some(row) = found.next().map_err(unavailable)? {
+        let id = EventId::from_bytes(row.get(0).map_err(unavailable)?);
+        let document: Vec<u8> = row.get(1).map_err(unavailable)?;
+        let event = Event::from_json(&document).map_err(|problems| StorageError::Corrupt {
+            reason: format!("event {id}: {problems}"),
+        })?;
+        events.push(event);
+    }
+    Ok(events)
+}
+
+pub(super) fn attempts(
+    session: &Session,
+    id: DeliveryId,
+) -> Result<Vec<LoggedAttempt>, StorageError> {
+    let sql = "SELECT a.position, a.number, a.started_at, a.ended_at, a.class, a.retry_after,
+                   a.status, a.error, a.response
+               FROM deliveries d JOIN attempts a ON a.delivery = d.seq
+               WHERE d.id = ?1 ORDER BY a.position";
+    let mut statement = session.prepare(sql)?;
+    let mut found = statement.query([id.as_bytes()]).map_err(unavailable)?;
+    let mut attempts = Vec::new();
+    while let Some(row) = found.next().map_err(unavailable)? {
+        attempts.push(rows::attempt(id, row)?);
+    }
+    Ok(attempts)
+}
+
+pub(super) fn cursors(
+    session: &Session,
+    keys: &[String],
+) -> Result<Vec<Option<String>>, StorageError> {
+    let mut statement = session.prepare("SELECT value FROM cursors WHERE key = ?1")?;
+    keys.iter()
+        .map(|key| statement.query_row([key], |row| row.get(0)).optional().map_err(unavailable))
+        .collect()
+}

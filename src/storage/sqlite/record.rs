@@ -1,0 +1,132 @@
+//! Records: an event, its deliveries and its cursor moves, all or nothing.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::commit::{Session, unavailable};
+use super::rows;
+use crate::delivery::{Delivery, EndpointKey};
+use crate::payload::Payload;
+use crate::storage::{CursorMove, Record, Recorded, StorageError};
+
+pub(super) fn record_all(
+    session: &mut Session,
+    records: Vec<Record>,
+) -> Result<Vec<Recorded>, StorageError> {
+    records.into_iter().map(|one| record(session, &one)).collect()
+}
+
+pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded, StorageError> {
+    if !record.cursors.is_empty() {
+        if is_known(session, record)? {
+            return Ok(Recorded::Duplicate);
+        }
+        for cursor in &record.cursors {
+            if !is_where_expected(session, cursor)? {
+                return Ok(Recorded::CursorMoved);
+            }
+        }
+    }
+    if !insert_event(session, record)? {
+        return Ok(Recorded::Duplicate);
+    }
+    for (delivery, payload) in &record.deliveries {
+        insert_delivery(session, delivery, payload)?;
+    }
+    for cursor in &record.cursors {
+        move_cursor(session, cursor)?;
+    }
+    Ok(Recorded::Stored)
+}
+
+fn is_known(session: &Session, record: &Record) -> Result<bool, StorageError> {
+    let mut statement = session.prepare("SELECT 1 FROM events WHERE id = ?1")?;
+    statement.exists([record.event.id.as_bytes()]).map_err(unavailable)
+}
+
+/// Stores the event, unless its id is known.
+fn insert_event(session: &Session, record: &Record) -> Result<bool, StorageError> {
+    let sql = "INSERT OR IGNORE INTO events (id, scope, received_at, document)
+               VALUES (?1, ?2, ?3, ?4)";
+    let event = &record.event;
+    let values = params![
+        event.id.as_bytes(),
+        event.scope.as_str(),
+        event.received_at.unix_micros(),
+        &*record.event_json,
+    ];
+    Ok(session.prepare(sql)?.execute(values).map_err(unavailable)? == 1)
+}
+
+fn insert_delivery(
+    session: &mut Session,
+    delivery: &Delivery,
+    payload: &Payload,
+) -> Result<(), StorageError> {
+    let endpoint = endpoint(session, &delivery.endpoint)?;
+    let sql = "INSERT OR IGNORE INTO deliveries (id, message, event, trigger_id, scope, endpoint,
+                   state, reason, claim_at, attempts, created_at, changed_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)";
+    let values = params![
+        delivery.id.as_bytes(),
+        delivery.message_id.as_bytes(),
+        delivery.event.as_bytes(),
+        delivery.trigger.as_bytes(),
+        delivery.scope.as_str(),
+        endpoint,
+        rows::state_number(delivery.state.name()),
+        rows::reason(&delivery.state),
+        rows::claim_at(&delivery.state),
+        delivery.attempts,
+        delivery.created_at.unix_micros(),
+    ];
+    if session.prepare(sql)?.execute(values).map_err(unavailable)? == 0 {
+        return Ok(());
+    }
+    let seq = session.connection.last_insert_rowid();
+    let sql = "INSERT INTO payloads (delivery, headers, body) VALUES (?1, ?2, ?3)";
+    let values = params![seq, rows::headers_json(payload), &*payload.body];
+    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+}
+
+/// The number of an endpoint, given to it if it has none.
+fn endpoint(session: &mut Session, key: &EndpointKey) -> Result<i64, StorageError> {
+    if let Some(id) = session.endpoints.get(key) {
+        return Ok(*id);
+    }
+    let insert = "INSERT OR IGNORE INTO endpoints (key) VALUES (?1)";
+    session.prepare(insert)?.execute([key.as_str()]).map_err(unavailable)?;
+    let select = "SELECT id FROM endpoints WHERE key = ?1";
+    let id = session
+        .prepare(select)?
+        .query_row([key.as_str()], |row| row.get(0))
+        .map_err(unavailable)?;
+    session.endpoints.insert(key.clone(), id);
+    Ok(id)
+}
+
+fn is_where_expected(session: &Session, cursor: &CursorMove) -> Result<bool, StorageError> {
+    let CursorMove::Set { key, expected, .. } = cursor else { return Ok(true) };
+    let mut statement = session.prepare("SELECT value FROM cursors WHERE key = ?1")?;
+    let found: Option<String> =
+        statement.query_row([key], |row| row.get(0)).optional().map_err(unavailable)?;
+    Ok(found == *expected)
+}
+
+fn move_cursor(session: &Session, cursor: &CursorMove) -> Result<(), StorageError> {
+    let moved = match cursor {
+        CursorMove::Set { key, value: Some(value), .. } => {
+            let sql = "INSERT INTO cursors (key, value) VALUES (?1, ?2)
+                       ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+            session.prepare(sql)?.execute([key, value])
+        }
+        CursorMove::Set { key, value: None, .. } => {
+            session.prepare("DELETE FROM cursors WHERE key = ?1")?.execute([key])
+        }
+        CursorMove::RemoveBelow { prefix } => {
+            // The bound keeps it to one stretch of the table; no key holds that last character.
+            let sql = "DELETE FROM cursors WHERE key >= ?1 AND key < ?1 || char(1114111)";
+            session.prepare(sql)?.execute([prefix])
+        }
+    };
+    moved.map(drop).map_err(unavailable)
+}
