@@ -1,0 +1,267 @@
+//! Which addresses and URLs may be dialled.
+//!
+//! In: an address that a name was resolved to, or a URL. Out: whether it may be dialled. The check
+//! that counts is made on the addresses of every connection; the one on a URL is for the comfort of
+//! who enters it.
+
+mod registry;
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use url::{Host, Url};
+
+/// Which addresses and URLs may be dialled.
+///
+/// What is denied is denied even if it is allowed as well. What is allowed is allowed even if it is
+/// not public, except the metadata services of clouds: those only if they are allowed one by one.
+///
+/// ```
+/// use artifact_triggers::deliverer::address::AddressPolicy;
+///
+/// let policy = AddressPolicy::public_only().allow_network("10.20.0.0/16".parse()?);
+/// assert!(policy.judge("10.20.1.1".parse()?).is_ok());
+/// assert!(policy.judge("10.21.1.1".parse()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddressPolicy {
+    allowed: Vec<IpNet>,
+    denied: Vec<IpNet>,
+    allow_http: bool,
+}
+
+/// Why something may not be dialled. For tenants to read: it does not tell what a name resolved to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The address is not public and not allowed.
+    #[error("the address is not public ({block}) and not allowed here")]
+    NotPublic {
+        /// The special-purpose block that the address lies in.
+        block: &'static str,
+    },
+    /// The name resolves to an address that may not be dialled.
+    #[error("the host resolves to an address that may not be dialled")]
+    Resolved,
+    /// The network is denied by the operator.
+    #[error("the address is denied here")]
+    Denied,
+    /// The name resolves to nothing.
+    #[error("the host resolves to no address")]
+    NoAddress,
+    /// The text is no absolute URL.
+    #[error("expected an absolute URL such as https://example.com/hook: {reason}")]
+    NoUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The scheme is not one to dial.
+    #[error("expected https{}, found {found}", if *.http { " or http" } else { "" })]
+    Scheme {
+        /// The scheme.
+        found: String,
+        /// Whether http is allowed too.
+        http: bool,
+    },
+    /// The URL holds a user or a password.
+    #[error("expected no user and password in the URL")]
+    UserInfo,
+    /// The host is none that can be dialled.
+    #[error("expected a host name or an address, found {found:?}")]
+    Host {
+        /// The host.
+        found: String,
+    },
+    /// The host is a name of this machine, and loopback is not allowed.
+    #[error("the host is a name of this machine, which is not allowed here")]
+    Localhost,
+    /// Nothing can be dialled on port 0.
+    #[error("expected a port from 1 to 65535, found 0")]
+    Port,
+    /// The URL is too long.
+    #[error("expected a URL of at most {most} bytes, found {found}")]
+    Length {
+        /// Its length, in bytes.
+        found: usize,
+        /// The longest, in bytes.
+        most: usize,
+    },
+}
+
+struct Tables {
+    refused_v4: Vec<(Ipv4Net, &'static str)>,
+    reachable_v4: Vec<Ipv4Net>,
+    global_v6: Ipv6Net,
+    refused_v6: Vec<(Ipv6Net, &'static str)>,
+    metadata: Vec<IpAddr>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
+    refused_v4: blocks(&registry::REFUSED_V4),
+    reachable_v4: registry::REACHABLE_V4.map(parsed).to_vec(),
+    global_v6: parsed(registry::GLOBAL_V6),
+    refused_v6: blocks(&registry::REFUSED_V6),
+    metadata: registry::METADATA.map(parsed).to_vec(),
+});
+
+fn blocks<N: std::str::FromStr>(rows: &[(&str, &'static str)]) -> Vec<(N, &'static str)> {
+    rows.iter().map(|(block, name)| (parsed(block), *name)).collect()
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| unreachable!("the table holds addresses only: {text}"))
+}
+
+impl AddressPolicy {
+    /// The longest URL, in bytes.
+    pub const MAX_URL_BYTES: usize = 2048;
+
+    /// Public addresses by https and nothing else.
+    pub fn public_only() -> Self {
+        Self::default()
+    }
+
+    /// Allows a network, public or not.
+    pub fn allow_network(mut self, network: IpNet) -> Self {
+        self.allowed.push(network);
+        self
+    }
+
+    /// Denies a network, public or not.
+    pub fn deny_network(mut self, network: IpNet) -> Self {
+        self.denied.push(network);
+        self
+    }
+
+    /// Allows this machine itself: 127.0.0.0/8, `::1`, and the names of it. For tests and examples.
+    pub fn allow_loopback(self) -> Self {
+        self.allow_network(parsed("127.0.0.0/8")).allow_network(parsed("::1/128"))
+    }
+
+    /// Allows plain http, beside https.
+    pub fn allow_http(mut self) -> Self {
+        self.allow_http = true;
+        self
+    }
+
+    /// Judges an address that is about to be dialled.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] or [`Refusal::NotPublic`].
+    pub fn judge(&self, address: IpAddr) -> Result<(), Refusal> {
+        // An IPv4 address in IPv6 clothes is dialled as IPv4.
+        let address = address.to_canonical();
+        if self.denied.iter().any(|network| network.contains(&address)) {
+            return Err(Refusal::Denied);
+        }
+        let exactly = |network: &IpNet| {
+            network.contains(&address) && network.prefix_len() == network.max_prefix_len()
+        };
+        let allowed = if TABLES.metadata.contains(&address) {
+            self.allowed.iter().any(exactly)
+        } else {
+            self.allowed.iter().any(|network| network.contains(&address))
+        };
+        if allowed { Ok(()) } else { judge_public(address) }
+    }
+
+    /// Judges all addresses that a name resolved to: if one is refused, all are.
+    ///
+    /// # Errors
+    /// [`Refusal::NoAddress`] if there is none; [`Refusal::Resolved`], which does not tell which one
+    /// was refused or why.
+    pub fn judge_all(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Refusal> {
+        let mut addresses = addresses.into_iter().peekable();
+        if addresses.peek().is_none() {
+            return Err(Refusal::NoAddress);
+        }
+        for address in addresses {
+            self.judge(address).map_err(|_| Refusal::Resolved)?;
+        }
+        Ok(())
+    }
+
+    /// Judges what can be told of a URL without resolving its host.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn judge_url(&self, url: &Url) -> Result<(), Refusal> {
+        let found = url.as_str().len();
+        if found > Self::MAX_URL_BYTES {
+            return Err(Refusal::Length { found, most: Self::MAX_URL_BYTES });
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_http => {}
+            found => {
+                return Err(Refusal::Scheme { found: found.to_owned(), http: self.allow_http });
+            }
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refusal::UserInfo);
+        }
+        if url.port() == Some(0) {
+            return Err(Refusal::Port);
+        }
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.judge(address.into()),
+            Some(Host::Ipv6(address)) => self.judge(address.into()),
+            Some(Host::Domain(name)) => self.judge_name(name),
+            None => Err(Refusal::Host { found: String::new() }),
+        }
+    }
+
+    /// Parses a URL and judges it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; also for spellings that parsers read differently, such as a backslash or a
+    /// missing slash.
+    pub fn parse_url(&self, text: &str) -> Result<Url, Refusal> {
+        let no_url = |reason: &str| Err(Refusal::NoUrl { reason: reason.to_owned() });
+        if text.contains('\\') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return no_url("it holds a backslash, white space or a control character");
+        }
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(error) => return no_url(&error.to_string()),
+        };
+        self.judge_url(&url)?;
+        let after_scheme = &text[url.scheme().len() + 1..];
+        if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
+            return no_url("it does not have two slashes before the host");
+        }
+        Ok(url)
+    }
+
+    fn judge_name(&self, name: &str) -> Result<(), Refusal> {
+        let bare = name.strip_suffix('.').unwrap_or(name);
+        let is_label = |label: &str| !label.is_empty() && label.len() <= 63 && label != "xn--";
+        if bare.len() > 253 || !bare.split('.').all(is_label) {
+            return Err(Refusal::Host { found: name.chars().take(80).collect() });
+        }
+        let of_this_machine = bare == "localhost" || bare.ends_with(".localhost");
+        if of_this_machine && self.judge(parsed("127.0.0.1")).is_err() {
+            return Err(Refusal::Localhost);
+        }
+        Ok(())
+    }
+}
+
+fn judge_public(address: IpAddr) -> Result<(), Refusal> {
+    let tables = &*TABLES;
+    let block = match address {
+        IpAddr::V4(address) => {
+            let reachable = tables.reachable_v4.iter().any(|network| network.contains(&address));
+            let mut refused = tables.refused_v4.iter();
+            refused.find(|(network, _)| !reachable && network.contains(&address)).map(|row| row.1)
+        }
+        IpAddr::V6(address) if !tables.global_v6.contains(&address) => Some("not global unicast"),
+        IpAddr::V6(address) => {
+            let mut refused = tables.refused_v6.iter();
+            refused.find(|(network, _)| network.contains(&address)).map(|row| row.1)
+        }
+    };
+    block.map_or(Ok(()), |block| Err(Refusal::NotPublic { block }))
+}
