@@ -1,0 +1,320 @@
+//! The engine: takes events, finds their triggers, delivers, and writes down what came of it.
+//!
+//! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
+//! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
+//! loop over the last three. This is the only code of the crate that awaits.
+
+mod attempt;
+mod claim;
+mod history;
+mod load;
+mod publish;
+mod receive;
+mod run;
+mod settle;
+mod triggers;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+
+pub use publish::{PublishError, Published};
+pub use receive::{IncomingError, Received};
+pub use triggers::TriggerError;
+
+use crate::action::Action;
+use crate::clock::{Clock, Timestamp};
+use crate::deliverer::Deliverer;
+use crate::entropy::{Entropy, OsEntropy};
+use crate::storage::{Storage, StorageError};
+use crate::trigger::index::TriggerIndex;
+use load::Load;
+
+/// Takes events and sees to it that each trigger's target hears of them.
+///
+/// Clones share one engine. [`run`](Self::run) does the delivering: any number of them may run side
+/// by side; without one, everything is recorded and nothing delivered.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+/// What all parts of an engine share.
+#[derive(Debug)]
+struct Core {
+    storage: Arc<dyn Storage>,
+    deliverer: Arc<dyn Deliverer>,
+    actions: HashMap<String, Arc<dyn Action>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    options: EngineOptions,
+    index: RwLock<TriggerIndex>,
+    /// The last change to a trigger that the index has; locked while changes are applied.
+    applied: Mutex<u64>,
+    load: Load,
+    /// Held while deliveries are claimed, so that what one claims is counted before another asks.
+    claiming: Mutex<()>,
+    /// Told whenever there may be something new to claim; holds the end of a shutdown.
+    signal: watch::Sender<Option<Timestamp>>,
+    /// How many `run`s there are.
+    runs: watch::Sender<usize>,
+    /// What the next `run` is told apart by.
+    next_run: AtomicU64,
+}
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// How many deliveries one [`run`](Engine::run) attempts at once.
+    pub concurrency: usize,
+    /// How many deliveries are attempted at once to one endpoint, by all `run`s together.
+    pub per_endpoint: usize,
+    /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
+    /// An attempt's time-out must be at most half of it.
+    pub lease: Duration,
+    /// How often the engine looks for triggers that other nodes changed.
+    pub refresh: Duration,
+}
+
+impl Default for EngineOptions {
+    /// 256 at once, 64 to one endpoint, leases of 60 s, a look for changed triggers every 5 s.
+    fn default() -> Self {
+        Self {
+            concurrency: 256,
+            per_endpoint: 64,
+            lease: Duration::from_secs(60),
+            refresh: Duration::from_secs(5),
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Sets how many deliveries one `run` attempts at once.
+    pub fn with_concurrency(mut self, deliveries: usize) -> Self {
+        self.concurrency = deliveries;
+        self
+    }
+
+    /// Sets how many deliveries are attempted at once to one endpoint.
+    pub fn with_per_endpoint(mut self, deliveries: usize) -> Self {
+        self.per_endpoint = deliveries;
+        self
+    }
+
+    /// Sets how long a worker has the right to a delivery.
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how often the engine looks for triggers that other nodes changed.
+    pub fn with_refresh(mut self, interval: Duration) -> Self {
+        self.refresh = interval;
+        self
+    }
+
+    /// The longest time-out of an attempt that a lease leaves room for.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        self.lease / 2
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let refuse = |option, expected| Err(BuildError::Option { option, expected });
+        if self.concurrency == 0 {
+            return refuse("concurrency", "1 or more");
+        }
+        if self.per_endpoint == 0 {
+            return refuse("per_endpoint", "1 or more");
+        }
+        if self.lease < Duration::from_secs(2) {
+            return refuse("lease", "2 s or more");
+        }
+        if self.refresh.is_zero() {
+            return refuse("refresh", "more than nothing");
+        }
+        Ok(())
+    }
+}
+
+/// Why an engine cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nothing tells the time. With feature `tokio` there is a clock without asking.
+    #[error("the engine has no clock")]
+    NoClock,
+    /// Nothing carries webhooks. With feature `http` there is a deliverer without asking.
+    #[error("the engine has no deliverer")]
+    NoDeliverer,
+    /// The deliverer that comes without asking cannot be made here.
+    #[error("the HTTP deliverer cannot be made")]
+    Deliverer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An option has a value that it cannot have.
+    #[error("option {option}: expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The triggers could not be loaded.
+    #[error("the triggers could not be loaded")]
+    Storage(#[from] StorageError),
+}
+
+/// Makes an [`Engine`].
+#[derive(Debug)]
+pub struct EngineBuilder {
+    storage: Arc<dyn Storage>,
+    deliverer: Option<Arc<dyn Deliverer>>,
+    actions: HashMap<String, Arc<dyn Action>>,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Arc<dyn Entropy>,
+    options: EngineOptions,
+}
+
+impl EngineBuilder {
+    /// Sets what carries webhooks. With feature `http`, an
+    /// `HttpDeliverer` that dials public addresses only if it is not set.
+    pub fn deliverer(mut self, deliverer: impl Deliverer) -> Self {
+        self.deliverer = Some(Arc::new(deliverer));
+        self
+    }
+
+    /// Registers an action under the name that triggers know it by.
+    pub fn action(mut self, name: impl Into<String>, action: impl Action) -> Self {
+        self.actions.insert(name.into(), Arc::new(action));
+        self
+    }
+
+    /// Sets what tells the time. With feature `tokio`, a `TokioClock` if it is not set.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets what ids and jitter are drawn from; the operating system if it is not set.
+    pub fn entropy(mut self, entropy: impl Entropy) -> Self {
+        self.entropy = Arc::new(entropy);
+        self
+    }
+
+    /// Sets how the engine works.
+    pub fn options(mut self, options: EngineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Makes the engine and loads the triggers.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub async fn build(self) -> Result<Engine, BuildError> {
+        self.options.check()?;
+        let core = Core {
+            storage: self.storage,
+            deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
+            actions: self.actions,
+            clock: self.clock.map_or_else(default_clock, Ok)?,
+            entropy: self.entropy,
+            options: self.options,
+            index: RwLock::default(),
+            applied: Mutex::new(0),
+            load: Load::default(),
+            claiming: Mutex::new(()),
+            signal: watch::Sender::new(None),
+            runs: watch::Sender::new(0),
+            next_run: AtomicU64::new(0),
+        };
+        core.refresh().await?;
+        Ok(Engine { core: Arc::new(core) })
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
+fn default_clock() -> Result<Arc<dyn Clock>, BuildError> {
+    Ok(Arc::new(crate::clock::TokioClock))
+}
+
+#[cfg(not(feature = "tokio"))]
+fn default_clock() -> Result<Arc<dyn Clock>, BuildError> {
+    Err(BuildError::NoClock)
+}
+
+#[cfg(feature = "http")]
+fn default_deliverer() -> Result<Arc<dyn Deliverer>, BuildError> {
+    match crate::deliverer::http::HttpDeliverer::builder().build() {
+        Ok(deliverer) => Ok(Arc::new(deliverer)),
+        Err(error) => Err(BuildError::Deliverer(Box::new(error))),
+    }
+}
+
+#[cfg(not(feature = "http"))]
+fn default_deliverer() -> Result<Arc<dyn Deliverer>, BuildError> {
+    Err(BuildError::NoDeliverer)
+}
+
+impl Engine {
+    /// Begins an engine on a storage.
+    pub fn builder(storage: impl Storage) -> EngineBuilder {
+        EngineBuilder {
+            storage: Arc::new(storage),
+            deliverer: None,
+            actions: HashMap::new(),
+            clock: None,
+            entropy: Arc::new(OsEntropy),
+            options: EngineOptions::default(),
+        }
+    }
+
+    /// Delivers until the engine is shut down, all within this future, on any executor. Any number
+    /// of these may run side by side.
+    ///
+    /// # Cancel safety
+    /// A `run` that is dropped abandons its attempts: their deliveries are tried again once their
+    /// leases run out. Use [`shutdown`](Self::shutdown) to end well.
+    pub async fn run(&self) {
+        run::run(&self.core).await;
+    }
+
+    /// Delivers in the background, on the tokio runtime, by so many runs side by side, until the
+    /// engine is shut down. One keeps about one core busy.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub fn spawn(&self, runs: usize) {
+        for _ in 0..runs {
+            let engine = self.clone();
+            tokio::spawn(async move { engine.run().await });
+        }
+    }
+
+    /// Ends every [`run`](Self::run): nothing more is claimed, what is in flight has until `limit`,
+    /// what is left then is released to be tried again. Events can still be published.
+    pub async fn shutdown(&self, limit: Duration) {
+        self.core.signal.send_replace(Some(self.core.clock.now() + limit));
+        let mut runs = self.core.runs.subscribe();
+        // The sender lives in the core, so waiting cannot fail.
+        let _ = runs.wait_for(|runs| *runs == 0).await;
+    }
+}
+
+impl Core {
+    fn index(&self) -> RwLockReadGuard<'_, TriggerIndex> {
+        self.index.read().expect("no code panics while it changes the index")
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, TriggerIndex> {
+        self.index.write().expect("no code panics while it changes the index")
+    }
+
+    fn wake(&self) {
+        self.signal.send_modify(|_| ());
+    }
+}

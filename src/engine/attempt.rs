@@ -1,0 +1,167 @@
+//! Attempt: one try of a delivery, from the lease to what follows.
+//!
+//! In: a claimed delivery. Out: [`Finished`], to be settled. Whatever happens here, a panic in a
+//! deliverer or a trigger that is gone, ends in one.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+
+use super::Core;
+use crate::action::{ActionCall, ActionError};
+use crate::clock::Timestamp;
+use crate::deliverer::DeliverError;
+use crate::delivery::{Attempt, Claimed, DeadReason, Lease, Outcome, Settlement, Settling};
+use crate::event::Event;
+use crate::request::{Headers, Request};
+use crate::signature::{Message, standard_webhooks};
+use crate::storage::Settle;
+use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
+
+/// How much longer than its time-out the engine waits for an attempt.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// An attempt that ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) settle: Settle,
+    /// The trigger, if the delivery is dead, for the events that follow.
+    pub(super) dead: Option<(Arc<Trigger>, DeadReason)>,
+}
+
+impl Finished {
+    /// What ends without an attempt being made.
+    pub(super) fn without_attempt(lease: Lease, settlement: Settlement) -> Self {
+        let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
+        Self { settle, dead: None }
+    }
+}
+
+impl Core {
+    /// Tries a delivery.
+    pub(super) async fn attempt(&self, claimed: Claimed) -> Finished {
+        let trigger = self.index().get(claimed.delivery.trigger).cloned();
+        let Some(trigger) = trigger else {
+            return Finished::without_attempt(claimed.lease, Settlement::Cancelled);
+        };
+        if trigger.suspended.is_some() || !trigger.spec.enabled {
+            return Finished::without_attempt(claimed.lease, Settlement::Parked);
+        }
+        let number = claimed.delivery.attempts;
+        let policy = &trigger.spec.policy;
+        // More attempts were begun than there are: their outcomes were lost, one crash after another.
+        if number > 1 && policy.retry.pause_after(number - 1).is_none() {
+            let reason = DeadReason::Exhausted;
+            let finished = Finished::without_attempt(claimed.lease, Settlement::Dead(reason));
+            return Finished { dead: Some((trigger, reason)), ..finished };
+        }
+        let attempt = self.guarded(&trigger, &claimed).await;
+        let settling = Settling {
+            number,
+            outcome: &attempt.outcome,
+            status: attempt.status,
+            created_at: claimed.delivery.created_at,
+        };
+        let settlement = policy.settle(&settling, attempt.ended_at, self.entropy.fraction());
+        let dead = match settlement {
+            Settlement::Dead(reason) => Some((trigger, reason)),
+            _ => None,
+        };
+        let attempts = vec![attempt];
+        let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
+        Finished { settle, dead }
+    }
+
+    /// Makes the attempt, within its time and whatever it does.
+    async fn guarded(&self, trigger: &Trigger, claimed: &Claimed) -> Attempt {
+        let number = claimed.delivery.attempts;
+        let started_at = self.clock.now();
+        let timeout = trigger.spec.policy.timeout;
+        let attempt = AssertUnwindSafe(self.make(trigger, claimed, started_at)).catch_unwind();
+        match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await {
+            Either::Left((Ok(attempt), _)) => attempt,
+            Either::Left((Err(_), _)) => {
+                Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
+                    .with_error("the handler panicked")
+            }
+            Either::Right(_) => {
+                let answer = Err(DeliverError::Timeout { after: timeout });
+                Attempt::answered(number, started_at, self.clock.now(), &answer)
+            }
+        }
+    }
+
+    async fn make(&self, trigger: &Trigger, claimed: &Claimed, started_at: Timestamp) -> Attempt {
+        let number = claimed.delivery.attempts;
+        match &trigger.spec.target {
+            Target::Webhook(endpoint) => {
+                let timeout = trigger.spec.policy.timeout;
+                let request = signed_request(endpoint, claimed, timeout, started_at);
+                let answer = self.deliverer.deliver(request).await;
+                Attempt::answered(number, started_at, self.clock.now(), &answer)
+            }
+            Target::Action(target) => {
+                let answer = self.act(target, claimed).await;
+                acted(number, started_at, self.clock.now(), answer)
+            }
+        }
+    }
+
+    async fn act(&self, target: &ActionTarget, claimed: &Claimed) -> Result<String, ActionError> {
+        let Some(action) = self.actions.get(&target.name) else {
+            let reason = format!("no action {:?} is registered here", target.name);
+            return Err(ActionError::Transient(reason));
+        };
+        let event = Event::from_json(&claimed.payload.body).map_err(|problems| {
+            ActionError::Permanent(format!("the event is damaged: {problems}"))
+        })?;
+        let delivery = &claimed.delivery;
+        let mut call = ActionCall::new(event, delivery.trigger).with_config(target.config.clone());
+        call.message_id = delivery.message_id;
+        call.attempt = delivery.attempts;
+        action.run(call).await
+    }
+}
+
+/// The request of an attempt: signed first, so that no other field can stand before the signature.
+fn signed_request(
+    endpoint: &Endpoint,
+    claimed: &Claimed,
+    timeout: Duration,
+    timestamp: Timestamp,
+) -> Request {
+    let id = claimed.delivery.message_id.to_string();
+    let message = Message { id: &id, timestamp, body: &claimed.payload.body };
+    let mut headers: Headers =
+        standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
+    headers.extend(
+        claimed.payload.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    headers.extend(endpoint.headers.iter());
+    Request { url: endpoint.url.clone(), headers, body: claimed.payload.body.clone(), timeout }
+}
+
+fn acted(
+    number: u32,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    answer: Result<String, ActionError>,
+) -> Attempt {
+    let attempt = |outcome| Attempt::new(number, started_at, ended_at, outcome);
+    match answer {
+        Ok(note) => attempt(Outcome::Accepted).with_response(note.as_bytes()),
+        Err(error) => {
+            let outcome = match &error {
+                ActionError::Transient(_) => Outcome::Transient,
+                ActionError::Throttled { retry_after, .. } => {
+                    Outcome::Throttled { retry_after: Some(*retry_after) }
+                }
+                ActionError::Permanent(_) => Outcome::Invalid,
+            };
+            attempt(outcome).with_error(error.to_string())
+        }
+    }
+}

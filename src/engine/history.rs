@@ -1,0 +1,79 @@
+//! History: what was told and what came of it; replay of what failed, and pruning.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::delivery::Delivery;
+use crate::event::{Event, Scope};
+use crate::id::DeliveryId;
+use crate::storage::{DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Replay, StorageError};
+
+/// How much is pruned in one write.
+const PRUNE_BATCH: usize = 1_000;
+
+impl Engine {
+    /// A page of events, oldest id first.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+        self.core.storage.events(query).await
+    }
+
+    /// A page of deliveries, oldest id first.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+        self.core.storage.deliveries(query).await
+    }
+
+    /// The log of a delivery, oldest first; empty if it is not at or below the scope.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn attempts(
+        &self,
+        scope: &Scope,
+        delivery: DeliveryId,
+    ) -> Result<Vec<LoggedAttempt>, StorageError> {
+        let query = DeliveryQuery::of_scope(scope.clone()).with_id(delivery).with_limit(1);
+        if self.core.storage.deliveries(query).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.core.storage.attempts(delivery).await
+    }
+
+    /// Tries dead and parked deliveries of a selection again, at once, with their message ids and
+    /// bodies as they were, and a new schedule. Takes as many as the query's limit, in the order of
+    /// ids, and answers with those taken: none once all are taken.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn replay(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
+        let replay = Replay { query, due: self.core.clock.now() };
+        let taken = self.core.storage.replay(replay).await?;
+        if !taken.is_empty() {
+            self.core.wake();
+        }
+        Ok(taken)
+    }
+
+    /// Deletes what is final, its log, and events without deliveries, once they are older than a
+    /// span. Dead letters go too: choose the span accordingly.
+    ///
+    /// # Errors
+    /// The storage's; what was deleted until then stays deleted.
+    pub async fn prune(&self, older_than: Duration) -> Result<Pruned, StorageError> {
+        let before = self.core.clock.now().before(older_than);
+        let mut total = Pruned::default();
+        loop {
+            let pruned = self.core.storage.prune(before, PRUNE_BATCH).await?;
+            if pruned == Pruned::default() {
+                return Ok(total);
+            }
+            total.deliveries += pruned.deliveries;
+            total.events += pruned.events;
+        }
+    }
+}

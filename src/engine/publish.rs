@@ -1,0 +1,145 @@
+//! Publish: takes events, finds their triggers, and stores both in one atomic write.
+
+use std::sync::Arc;
+
+use super::{Core, Engine};
+use crate::delivery::{Delivery, State};
+use crate::document::Problems;
+use crate::event::{Event, MAX_EVENT_BYTES};
+use crate::id::{DeliveryId, EventId};
+use crate::payload::{Payload, TriggerName};
+use crate::storage::{Record, Recorded, StorageError};
+use crate::trigger::{Target, Trigger};
+
+/// What became of a published event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The event's id.
+    pub id: EventId,
+    /// Whether an event of this id was stored before. Nothing was done then.
+    pub duplicate: bool,
+    /// The deliveries that were made, one for each trigger that it concerns.
+    pub deliveries: Vec<DeliveryId>,
+}
+
+/// Why an event was not published. Nothing was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The event breaks a limit or a rule; publishing it again will not help.
+    #[error("event {id} cannot be published: {problems}")]
+    Invalid {
+        /// The event's id.
+        id: EventId,
+        /// What is wrong with it.
+        problems: Problems,
+    },
+    /// The storage did not take it. Publish it again: if it was stored after all, that is noticed.
+    #[error("the event could not be stored")]
+    Storage(#[from] StorageError),
+}
+
+impl Engine {
+    /// Publishes an event. Once this has answered `Ok`, every trigger that it concerns will be told,
+    /// whatever crashes, to the degree that the storage is durable.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was stored, or in the case of a storage that failed, perhaps.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it answered, the event is stored with all its deliveries or not at
+    /// all. Publishing it again is safe: events are deduplicated by id.
+    pub async fn publish(&self, event: Event) -> Result<Published, PublishError> {
+        let published = self.publish_all(vec![event]).await?;
+        Ok(published.into_iter().next().expect("one event gives one answer"))
+    }
+
+    /// Publishes many events, each atomically, in as few writes as the storage can. What became of
+    /// them is told in their order.
+    ///
+    /// # Errors
+    /// [`PublishError::Invalid`] before anything is stored, if one of the events is;
+    /// [`PublishError::Storage`] if the storage did not take them, or not all.
+    ///
+    /// # Cancel safety
+    /// As [`publish`](Self::publish).
+    pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
+        let mut records = Vec::with_capacity(events.len());
+        for event in events {
+            records.push(self.core.prepare_checked(event)?);
+        }
+        let published: Vec<Published> = records.iter().map(Published::of).collect();
+        let recorded = self.core.record(records).await?;
+        let answers = published.into_iter().zip(recorded);
+        Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
+    }
+}
+
+impl Published {
+    pub(super) fn of(record: &Record) -> Self {
+        let deliveries = record.deliveries.iter().map(|(delivery, _)| delivery.id).collect();
+        Self { id: record.event.id, duplicate: false, deliveries }
+    }
+
+    pub(super) fn after(mut self, recorded: Recorded) -> Self {
+        if recorded == Recorded::Duplicate {
+            self.duplicate = true;
+            self.deliveries.clear();
+        }
+        self
+    }
+}
+
+impl Core {
+    /// [`prepare`](Self::prepare) for an event of somebody else's.
+    pub(super) fn prepare_checked(&self, event: Event) -> Result<Record, PublishError> {
+        let id = event.id;
+        event.validate().map_err(|problems| PublishError::Invalid { id, problems })?;
+        let record = self.prepare(event);
+        let found = record.event_json.len();
+        if found > MAX_EVENT_BYTES {
+            let message =
+                format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
+            return Err(PublishError::Invalid { id, problems: Problems::of(message) });
+        }
+        Ok(record)
+    }
+
+    /// Finds an event's triggers and makes its deliveries.
+    pub(super) fn prepare(&self, event: Event) -> Record {
+        let event_json: Arc<[u8]> = event.to_json().into();
+        let triggers = self.index().matching(&event);
+        let deliveries =
+            triggers.iter().map(|trigger| self.delivery(&event, &event_json, trigger)).collect();
+        Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }
+    }
+
+    fn delivery(&self, event: &Event, event_json: &[u8], trigger: &Trigger) -> (Delivery, Payload) {
+        let target = &trigger.spec.target;
+        let scope = trigger.spec.scope.clone();
+        let delivery = Delivery::new(event.id, trigger.id, scope, target.key(), self.clock.now());
+        let delivery = match trigger.suspended {
+            Some(_) => delivery.with_state(State::Parked),
+            None => delivery,
+        };
+        let payload = match target {
+            Target::Webhook(endpoint) => {
+                let name = TriggerName { id: trigger.id, name: &trigger.spec.name };
+                endpoint.format.render(event, event_json, name)
+            }
+            Target::Action(_) => Payload::of_action(event_json),
+        };
+        (delivery, payload)
+    }
+
+    /// Stores records and wakes who may deliver them.
+    pub(super) async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+        let concerned = records.iter().any(|record| !record.deliveries.is_empty());
+        let recorded = self.storage.record(records).await?;
+        if concerned {
+            self.wake();
+        }
+        Ok(recorded)
+    }
+}

@@ -1,0 +1,114 @@
+//! Receive: takes an incoming webhook from its bytes to published events.
+//!
+//! In: a request and the [`Receiver`] of its endpoint. Out: what became of each event, or the status
+//! to answer with. It is answered well only after everything is stored.
+
+use super::publish::Published;
+use super::{Core, Engine, PublishError};
+use crate::id::EventId;
+use crate::incoming::known::{self, Decision, SkipReason};
+use crate::incoming::{Incoming, Notice, ReceiveError, Receiver};
+use crate::storage::{Recorded, StorageError};
+
+/// How often a decision is made anew when another one comes in between.
+const TRIES: usize = 8;
+
+/// What became of one event of an incoming webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Received {
+    /// It was published, or was known already.
+    Published(Published),
+    /// It is not told.
+    Skipped {
+        /// The id that it would have had.
+        id: EventId,
+        /// Why.
+        reason: SkipReason,
+    },
+}
+
+/// Why an incoming webhook was not taken, or not all of it. Those of its events that were published
+/// are recognised when it comes again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IncomingError {
+    /// The receiver refused it; nothing was stored. It will be refused again.
+    #[error(transparent)]
+    Refused(#[from] ReceiveError),
+    /// An event of it could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Others changed what is known of the artifact all the time. It should come again.
+    #[error("what is known of the artifact changed {TRIES} times in between")]
+    Contended,
+}
+
+impl IncomingError {
+    /// The HTTP status to answer with: one from 400 on that is final, or 503 if it should come
+    /// again.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Refused(error) => error.status(),
+            Self::Publish(PublishError::Invalid { .. }) => 400,
+            Self::Publish(PublishError::Storage(_)) | Self::Contended => 503,
+        }
+    }
+}
+
+impl From<StorageError> for IncomingError {
+    fn from(error: StorageError) -> Self {
+        Self::Publish(error.into())
+    }
+}
+
+impl Engine {
+    /// Verifies, understands and publishes an incoming webhook. Answer it with 202 or another 2xx
+    /// once this is `Ok`, else with the error's [`status`](IncomingError::status).
+    ///
+    /// # Errors
+    /// [`IncomingError`].
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the first events may be published and the others not: the sender, who got
+    /// no answer, tells all of it again, and those that are known are recognised.
+    pub async fn receive(
+        &self,
+        receiver: &dyn Receiver,
+        incoming: Incoming<'_>,
+    ) -> Result<Vec<Received>, IncomingError> {
+        let notices = receiver.open(incoming, self.core.clock.now())?;
+        let mut taken = Vec::with_capacity(notices.len());
+        // One after the other: each may say something about the next.
+        for notice in notices {
+            taken.push(self.core.take_in(notice).await?);
+        }
+        Ok(taken)
+    }
+}
+
+impl Core {
+    /// Decides what follows from a notice and records it, anew if what is known changed in between.
+    async fn take_in(&self, notice: Notice) -> Result<Received, IncomingError> {
+        for _ in 0..TRIES {
+            let keys = known::keys(&notice);
+            let values =
+                if keys.is_empty() { Vec::new() } else { self.storage.cursors(keys).await? };
+            let (event, cursors) = match known::decide(notice.clone(), &values) {
+                Decision::Skip { reason } => {
+                    return Ok(Received::Skipped { id: notice.event.id, reason });
+                }
+                Decision::Publish { event, cursors } => (*event, cursors),
+            };
+            let mut record = self.prepare_checked(event)?;
+            record.cursors = cursors;
+            let published = Published::of(&record);
+            match self.record(vec![record]).await?.first() {
+                Some(Recorded::CursorMoved) => {}
+                Some(recorded) => return Ok(Received::Published(published.after(*recorded))),
+                None => unreachable!("one record gives one answer"),
+            }
+        }
+        Err(IncomingError::Contended)
+    }
+}

@@ -1,0 +1,356 @@
+//! Run: the loop that claims, attempts and settles, as one plain future.
+//!
+//! In: wake-ups, time, and ends of what it began. It holds at most
+//! [`concurrency`](super::EngineOptions::concurrency) deliveries from claim to settlement. There is
+//! one claim and one settlement under way at most, so their batches grow with the load.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use super::Core;
+use super::attempt::Finished;
+use super::claim::{NextClaim, Taken};
+use super::load::{RunId, Slot};
+use crate::clock::{Sleep, Timestamp};
+use crate::delivery::{Claimed, Lease, Settlement};
+use crate::id::DeliveryId;
+use crate::storage::StorageError;
+
+/// The first pause after the storage failed; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause after the storage failed, and how long it has to answer after a shutdown.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How soon to look again for deliveries to endpoints that had all they could take. An attempt that
+/// ends in this run looks at once; this finds what ended in another.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The most attempts that are taken in before the loop goes on.
+const MAX_ENDED: usize = 64;
+
+pub(super) async fn run(core: &Arc<Core>) {
+    let _counted = Counted::new(core);
+    let mut worker = Worker::new(core.clone());
+    while !worker.is_done() {
+        worker.begin();
+        let step = worker.next().await;
+        worker.take(step);
+    }
+}
+
+/// Counts a `run` as long as it lives.
+struct Counted(Arc<Core>);
+
+impl Counted {
+    fn new(core: &Arc<Core>) -> Self {
+        core.runs.send_modify(|runs| *runs += 1);
+        Self(core.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.runs.send_modify(|runs| *runs -= 1);
+    }
+}
+
+/// What the loop waited for.
+enum Step {
+    Claimed(Result<Taken, StorageError>),
+    Attempted(Vec<Finished>),
+    Settled(Result<Option<Timestamp>, Vec<Finished>>),
+    Refreshed(Result<(), StorageError>),
+    /// There may be something new to claim, or it is to end.
+    Woken,
+    /// The time has come for something.
+    Due,
+}
+
+/// What the loop has begun and not seen the end of.
+#[derive(Default)]
+struct Begun {
+    attempts: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// The attempts that ended and wait for others to end in the same turn.
+    ended: Vec<Finished>,
+    /// Whether they have waited for a turn of the executor.
+    waited: bool,
+    claim: Option<BoxFuture<'static, Result<Taken, StorageError>>>,
+    settlement: Option<BoxFuture<'static, Result<Option<Timestamp>, Vec<Finished>>>>,
+    refresh: Option<BoxFuture<'static, Result<(), StorageError>>>,
+}
+
+impl Begun {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Some(result) = ended(&mut self.settlement, context) {
+            return Poll::Ready(Step::Settled(result));
+        }
+        if let Some(result) = ended(&mut self.claim, context) {
+            return Poll::Ready(Step::Claimed(result));
+        }
+        if let Poll::Ready(finished) = self.poll_attempts(context) {
+            return Poll::Ready(Step::Attempted(finished));
+        }
+        match ended(&mut self.refresh, context) {
+            Some(result) => Poll::Ready(Step::Refreshed(result)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Takes in the attempts that ended. They get one turn of the executor to become more: answers
+    /// come in flocks, and one settlement of many costs little more than one of one.
+    fn poll_attempts(&mut self, context: &mut Context<'_>) -> Poll<Vec<Finished>> {
+        while self.ended.len() < MAX_ENDED {
+            let Poll::Ready(Some(finished)) = self.attempts.poll_next_unpin(context) else { break };
+            self.ended.push(finished);
+        }
+        if self.ended.is_empty() {
+            return Poll::Pending;
+        }
+        if !std::mem::replace(&mut self.waited, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.waited = false;
+        Poll::Ready(std::mem::take(&mut self.ended))
+    }
+}
+
+/// What came of something begun, once, if it has ended.
+fn ended<T>(begun: &mut Option<BoxFuture<'static, T>>, context: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(result) = begun.as_mut()?.as_mut().poll(context) else { return None };
+    *begun = None;
+    Some(result)
+}
+
+struct Worker {
+    core: Arc<Core>,
+    id: RunId,
+    signal: watch::Receiver<Option<Timestamp>>,
+    begun: Begun,
+    /// What is attempted.
+    attempted: HashMap<DeliveryId, Lease>,
+    /// What is to be settled.
+    finished: Vec<Finished>,
+    /// How many deliveries are being settled.
+    in_settlement: usize,
+    /// When to claim next; not before a wake-up if `None`.
+    claim_at: Option<Timestamp>,
+    /// Whether an attempt that ends makes room for what is due.
+    claim_when_free: bool,
+    refresh_at: Timestamp,
+    /// The storage failed: no call before this.
+    pause_until: Timestamp,
+    pause: Duration,
+    timer: Option<(Timestamp, Sleep)>,
+}
+
+impl Worker {
+    fn new(core: Arc<Core>) -> Self {
+        let now = core.clock.now();
+        Self {
+            id: core.next_run.fetch_add(1, Ordering::Relaxed),
+            signal: core.signal.subscribe(),
+            begun: Begun::default(),
+            attempted: HashMap::new(),
+            finished: Vec::new(),
+            in_settlement: 0,
+            claim_at: Some(now),
+            claim_when_free: false,
+            refresh_at: now + core.options.refresh,
+            pause_until: Timestamp::MIN,
+            pause: FIRST_PAUSE,
+            timer: None,
+            core,
+        }
+    }
+
+    /// When a shutdown ends, if there is one.
+    fn deadline(&self) -> Option<Timestamp> {
+        *self.signal.borrow()
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        let settled = self.finished.is_empty() && self.begun.settlement.is_none();
+        let idle = settled && self.attempted.is_empty() && self.begun.claim.is_none();
+        // A storage that does not answer must not keep the process from ending.
+        idle || self.core.clock.now() >= deadline + LONGEST_PAUSE
+    }
+
+    /// Begins what can be begun now.
+    fn begin(&mut self) {
+        let now = self.core.clock.now();
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.abandon(now);
+        }
+        if now < self.pause_until {
+            return;
+        }
+        self.begin_settlement();
+        if self.deadline().is_none() {
+            self.begin_claim(now);
+            self.begin_refresh(now);
+        }
+    }
+
+    fn begin_settlement(&mut self) {
+        if self.begun.settlement.is_some() || self.finished.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.finished);
+        self.in_settlement = batch.len();
+        let core = self.core.clone();
+        self.begun.settlement = Some(Box::pin(async move { core.settle(batch).await }));
+    }
+
+    fn begin_claim(&mut self, now: Timestamp) {
+        let held = self.attempted.len() + self.finished.len() + self.in_settlement;
+        let room = self.core.options.concurrency.saturating_sub(held);
+        let due = self.claim_at.is_some_and(|at| at <= now);
+        if self.begun.claim.is_some() || room == 0 || !due {
+            return;
+        }
+        self.claim_at = None;
+        let (core, id) = (self.core.clone(), self.id);
+        self.begun.claim = Some(Box::pin(async move { core.claim(id, room).await }));
+    }
+
+    fn begin_refresh(&mut self, now: Timestamp) {
+        if self.begun.refresh.is_some() || self.refresh_at > now {
+            return;
+        }
+        self.refresh_at = now + self.core.options.refresh;
+        let core = self.core.clone();
+        self.begun.refresh = Some(Box::pin(async move { core.refresh().await }));
+    }
+
+    /// Gives back what is still attempted.
+    fn abandon(&mut self, now: Timestamp) {
+        self.begun.attempts.clear();
+        for (_, lease) in self.attempted.drain() {
+            let released = Settlement::Released { at: now };
+            self.finished.push(Finished::without_attempt(lease, released));
+        }
+    }
+
+    /// Waits for something to end, a signal, or the time.
+    async fn next(&mut self) -> Step {
+        self.set_timer();
+        let Self { signal, begun, timer, .. } = self;
+        let mut changed = std::pin::pin!(signal.changed());
+        poll_fn(|context| {
+            if let Poll::Ready(step) = begun.poll(context) {
+                return Poll::Ready(step);
+            }
+            // The core holds the sender, so this is never an error.
+            if changed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Step::Woken);
+            }
+            match timer {
+                Some((_, sleep)) => sleep.as_mut().poll(context).map(|()| Step::Due),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Sets the timer to the next time at which there is something to do.
+    fn set_timer(&mut self) {
+        let now = self.core.clock.now();
+        let end = self.deadline();
+        let paused = (self.pause_until > now).then_some(self.pause_until);
+        let work = [Some(self.refresh_at), self.claim_at];
+        let next = [paused, end, end.map(|deadline| deadline + LONGEST_PAUSE)]
+            .into_iter()
+            .chain(work)
+            .flatten()
+            .filter(|at| *at > now)
+            .min();
+        if self.timer.as_ref().map(|(at, _)| *at) != next {
+            self.timer = next.map(|at| (at, self.core.clock.sleep(at.since(now))));
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let now = self.core.clock.now();
+        match step {
+            Step::Claimed(Ok(taken)) => self.take_claim(taken, now),
+            Step::Claimed(Err(_)) => {
+                self.claim_by(Some(now));
+                self.back_off(now);
+            }
+            Step::Attempted(finished) => self.take_attempts(finished, now),
+            Step::Settled(result) => {
+                self.in_settlement = 0;
+                match result {
+                    Ok(due) => {
+                        self.pause = FIRST_PAUSE;
+                        self.claim_by(due);
+                    }
+                    Err(batch) => {
+                        self.finished.extend(batch);
+                        self.back_off(now);
+                    }
+                }
+            }
+            // Besides, finds what other nodes left: wake-ups are only hints.
+            Step::Refreshed(Ok(())) | Step::Woken => self.claim_by(Some(now)),
+            Step::Refreshed(Err(_)) => self.back_off(now),
+            Step::Due => self.timer = None,
+        }
+    }
+
+    fn take_claim(&mut self, taken: Taken, now: Timestamp) {
+        self.pause = FIRST_PAUSE;
+        self.claim_when_free = taken.next == NextClaim::WhenFree;
+        let next = match taken.next {
+            NextClaim::Now => Some(now),
+            NextClaim::WhenFree => Some(now + LOOK_AGAIN),
+            NextClaim::At(at) => Some(at),
+            NextClaim::WhenWoken => None,
+        };
+        self.claim_by(next);
+        for (claimed, slot) in taken.deliveries {
+            self.begin_attempt(claimed, slot);
+        }
+    }
+
+    fn begin_attempt(&mut self, claimed: Claimed, slot: Slot) {
+        let (core, lease) = (self.core.clone(), claimed.lease);
+        self.attempted.insert(lease.delivery, lease);
+        self.begun.attempts.push(Box::pin(async move {
+            let finished = core.attempt(claimed).await;
+            drop(slot);
+            finished
+        }));
+    }
+
+    fn take_attempts(&mut self, finished: Vec<Finished>, now: Timestamp) {
+        for one in finished {
+            // One that was abandoned after it had ended is settled as abandoned already.
+            if self.attempted.remove(&one.settle.lease.delivery).is_some() {
+                self.finished.push(one);
+            }
+        }
+        if std::mem::take(&mut self.claim_when_free) {
+            self.claim_at = Some(now);
+        }
+    }
+
+    /// Claims at a time, or before if there was reason to.
+    fn claim_by(&mut self, at: Option<Timestamp>) {
+        self.claim_at = self.claim_at.into_iter().chain(at).min();
+    }
+
+    fn back_off(&mut self, now: Timestamp) {
+        self.pause_until = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}

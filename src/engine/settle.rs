@@ -1,0 +1,111 @@
+//! Settle: writes down what came of attempts, with all that follows, in one.
+
+use serde_json::json;
+
+use super::Core;
+use super::attempt::Finished;
+use crate::clock::Timestamp;
+use crate::delivery::{DeadReason, Settlement};
+use crate::event::{Correlation, Event, EventKind, Scope, Source};
+use crate::id::{DeliveryId, EventId};
+use crate::storage::{DeliveryQuery, EventQuery, Record, StorageError};
+use crate::trigger::{SuspendReason, Trigger};
+
+fn due_again(finished: &Finished) -> Option<Timestamp> {
+    match finished.settle.settlement {
+        Settlement::Retry { at } | Settlement::Released { at } => Some(at),
+        _ => None,
+    }
+}
+
+impl Core {
+    /// Writes down a batch and tells when the first of it is due again. Gives it back if the storage
+    /// did not take it, to try again.
+    pub(super) async fn settle(
+        &self,
+        batch: Vec<Finished>,
+    ) -> Result<Option<Timestamp>, Vec<Finished>> {
+        match self.write(&batch).await {
+            Ok(()) => Ok(batch.iter().filter_map(due_again).min()),
+            Err(_) => Err(batch),
+        }
+    }
+
+    async fn write(&self, batch: &[Finished]) -> Result<(), StorageError> {
+        let mut settlements = Vec::with_capacity(batch.len());
+        for finished in batch {
+            let mut settle = finished.settle.clone();
+            if let Some((trigger, reason)) = &finished.dead {
+                settle.records = self.consequences(settle.lease.delivery, trigger, *reason).await?;
+            }
+            settlements.push(settle);
+        }
+        let followed = settlements.iter().any(|settle| !settle.records.is_empty());
+        // A lease that was lost meanwhile is not ours to settle: whoever has it will.
+        self.storage.settle(settlements, self.clock.now()).await?;
+        if followed {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// The events that a dead letter causes. None for a dead letter of such an event: nobody
+    /// listens where nobody answers.
+    async fn consequences(
+        &self,
+        delivery: DeliveryId,
+        trigger: &Trigger,
+        reason: DeadReason,
+    ) -> Result<Vec<Record>, StorageError> {
+        if reason == DeadReason::Gone {
+            self.suspend(trigger.id, SuspendReason::EndpointGone).await?;
+        }
+        let Some(cause) = self.event_of(delivery).await? else { return Ok(Vec::new()) };
+        if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&cause.kind) {
+            return Ok(Vec::new());
+        }
+        let mut kinds = vec![EventKind::DELIVERY_DEAD];
+        if reason == DeadReason::Gone {
+            kinds.push(EventKind::TRIGGER_DISABLED);
+        }
+        let event = |kind| self.prepare(self.own_event(kind, delivery, trigger, reason, &cause));
+        Ok(kinds.into_iter().map(event).collect())
+    }
+
+    async fn event_of(&self, delivery: DeliveryId) -> Result<Option<Event>, StorageError> {
+        let query = DeliveryQuery::of_scope(Scope::root()).with_id(delivery).with_limit(1);
+        let Some(delivery) = self.storage.deliveries(query).await?.pop() else { return Ok(None) };
+        let query = EventQuery::of_scope(Scope::root()).with_id(delivery.event).with_limit(1);
+        Ok(self.storage.events(query).await?.pop())
+    }
+
+    /// An event that the engine itself tells, of a dead letter.
+    fn own_event(
+        &self,
+        kind: EventKind,
+        delivery: DeliveryId,
+        trigger: &Trigger,
+        reason: DeadReason,
+        cause: &Event,
+    ) -> Event {
+        let now = self.clock.now();
+        let hops = cause.correlation.hops.clone();
+        let correlation = Correlation { cause: Some(cause.id), hops, ..Correlation::default() };
+        let id = EventId::derived(now, &[kind.as_str().as_bytes(), delivery.as_bytes()]);
+        let mut builder = Event::builder(kind)
+            .id(id)
+            .scope(trigger.spec.scope.clone())
+            .source(Source::new("engine"))
+            .correlation(correlation)
+            .attribute("trigger", trigger.id.to_string())
+            .attribute("trigger_name", &trigger.spec.name)
+            .attribute("delivery", delivery.to_string())
+            .attribute("endpoint", trigger.spec.target.key().as_str())
+            .attribute("reason", reason.as_str())
+            .data(json!({"kind": cause.kind}));
+        if let Some(artifact) = &cause.artifact {
+            builder = builder.artifact(artifact.clone());
+        }
+        builder.build_at(now, &*self.entropy).expect("what the engine tells is within the limits")
+    }
+}

@@ -1,0 +1,233 @@
+//! Triggers: created, changed and deleted in the storage and in the index that matches them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Core, Engine};
+use crate::document::Problems;
+use crate::event::Scope;
+use crate::id::TriggerId;
+use crate::storage::{StorageError, TriggerWrite};
+use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
+
+/// How many changes are read at once.
+const PAGE: usize = 1_000;
+/// How often a change is made anew when another one comes in between.
+const TRIES: usize = 8;
+
+/// Why a trigger was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TriggerError {
+    /// The spec breaks a rule; nothing was stored.
+    #[error("trigger {name:?}: {problems}")]
+    Invalid {
+        /// The trigger's name.
+        name: String,
+        /// What is wrong with it.
+        problems: Problems,
+    },
+    /// Somebody else changed it first, its name is taken, it is not there, or the storage did not
+    /// answer. Nothing was changed, or in the last case perhaps.
+    #[error("the trigger could not be stored")]
+    Storage(#[from] StorageError),
+}
+
+impl Engine {
+    /// Stores a new trigger. It sees what is published from now on.
+    ///
+    /// # Errors
+    /// [`TriggerError`].
+    pub async fn create_trigger(&self, spec: TriggerSpec) -> Result<Arc<Trigger>, TriggerError> {
+        self.core.check(&spec)?;
+        let now = self.core.clock.now();
+        let id = TriggerId::new(now, &*self.core.entropy);
+        let trigger = Arc::new(Trigger::new(id, spec, now));
+        self.core.storage.write_trigger(TriggerWrite::Create(trigger.clone())).await?;
+        self.core.index_mut().insert(trigger.clone());
+        Ok(trigger)
+    }
+
+    /// Puts a new spec in the place of the one of a revision. Waiting deliveries go where the new
+    /// spec says. What the engine had disabled stays so until it is
+    /// [enabled](Self::enable_trigger).
+    ///
+    /// # Errors
+    /// [`TriggerError`]; [`StorageError::Conflict`] if the trigger is not at that revision.
+    pub async fn update_trigger(
+        &self,
+        id: TriggerId,
+        revision: u64,
+        spec: TriggerSpec,
+    ) -> Result<Arc<Trigger>, TriggerError> {
+        self.core.check(&spec)?;
+        let current = self.core.fresh(id).await?;
+        if current.revision != revision {
+            return Err(StorageError::changed(id, revision, current.revision).into());
+        }
+        let suspended = current.suspended;
+        let trigger = Arc::new(current.changed(spec, suspended, self.core.clock.now()));
+        Ok(self.core.replace(trigger).await?)
+    }
+
+    /// Puts a trigger to work, also one that the engine disabled. What was parked meanwhile stays
+    /// so until it is [replayed](Self::replay).
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and others.
+    pub async fn enable_trigger(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
+        self.core
+            .change(id, |spec, suspended| {
+                spec.enabled = true;
+                *suspended = None;
+            })
+            .await
+    }
+
+    /// Takes a trigger from work. What happens meanwhile is not delivered; what waits is parked when
+    /// it comes due.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and others.
+    pub async fn disable_trigger(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
+        self.core.change(id, |spec, _| spec.enabled = false).await
+    }
+
+    /// Deletes a trigger. What waits is cancelled when it comes due.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and others.
+    pub async fn delete_trigger(&self, id: TriggerId) -> Result<(), StorageError> {
+        self.core.storage.write_trigger(TriggerWrite::Delete(id)).await?;
+        self.core.index_mut().remove(id);
+        Ok(())
+    }
+
+    /// The trigger of an id, if it belongs to the scope given or one below it.
+    pub fn trigger(&self, scope: &Scope, id: TriggerId) -> Option<Arc<Trigger>> {
+        let trigger = self.core.index().get(id).cloned();
+        trigger.filter(|trigger| scope.contains(&trigger.spec.scope))
+    }
+
+    /// The triggers at and below a scope, in the order of their ids.
+    pub fn triggers(&self, scope: &Scope) -> Vec<Arc<Trigger>> {
+        let index = self.core.index();
+        let inside = index.iter().filter(|trigger| scope.contains(&trigger.spec.scope));
+        let mut triggers: Vec<Arc<Trigger>> = inside.cloned().collect();
+        triggers.sort_unstable_by_key(|trigger| trigger.id);
+        triggers
+    }
+
+    /// Takes in what other nodes changed. [`run`](Self::run) does it every
+    /// [`refresh`](super::EngineOptions::refresh).
+    ///
+    /// # Errors
+    /// The storage's; the index is as it was, or has some of the changes.
+    pub async fn refresh_triggers(&self) -> Result<(), StorageError> {
+        self.core.refresh().await
+    }
+}
+
+impl Core {
+    /// Checks what only the engine knows, besides the spec itself.
+    fn check(&self, spec: &TriggerSpec) -> Result<(), TriggerError> {
+        let checked = spec.validate().and_then(|()| {
+            Problems::gather(|problems| {
+                self.check_timeout(spec.policy.timeout, problems);
+                self.check_target(&spec.target, problems);
+                Some(())
+            })
+        });
+        checked.map_err(|problems| TriggerError::Invalid { name: spec.name.clone(), problems })
+    }
+
+    fn check_timeout(&self, timeout: Duration, problems: &mut Problems) {
+        let longest = self.options.longest_timeout();
+        if timeout > longest {
+            let message = format!("expected at most {longest:?}, half of the engine's lease");
+            problems.add("policy.timeout", format!("{message}, found {timeout:?}"));
+        }
+    }
+
+    fn check_target(&self, target: &Target, problems: &mut Problems) {
+        match target {
+            Target::Webhook(endpoint) => {
+                if let Err(message) = self.deliverer.check_url(&endpoint.url) {
+                    problems.add("target.webhook.url", message);
+                }
+            }
+            Target::Action(action) if !self.actions.contains_key(&action.name) => {
+                let found = &action.name;
+                let message = format!("expected the name of a registered action, found {found:?}");
+                problems.add("target.action.name", message);
+            }
+            Target::Action(_) => {}
+        }
+    }
+
+    /// Disables a trigger on the engine's own account; nothing to do if it is gone.
+    pub(super) async fn suspend(
+        &self,
+        id: TriggerId,
+        reason: SuspendReason,
+    ) -> Result<(), StorageError> {
+        match self.change(id, |_, suspended| *suspended = Some(reason)).await {
+            Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a trigger as it stands, anew if another change comes in between.
+    async fn change(
+        &self,
+        id: TriggerId,
+        change: impl Fn(&mut TriggerSpec, &mut Option<SuspendReason>) + Send + Sync,
+    ) -> Result<Arc<Trigger>, StorageError> {
+        let mut tries = 0;
+        loop {
+            let current = self.fresh(id).await?;
+            let (mut spec, mut suspended) = (current.spec.clone(), current.suspended);
+            change(&mut spec, &mut suspended);
+            if spec == current.spec && suspended == current.suspended {
+                return Ok(current);
+            }
+            let trigger = Arc::new(current.changed(spec, suspended, self.clock.now()));
+            tries += 1;
+            match self.replace(trigger).await {
+                Err(StorageError::Conflict { .. }) if tries < TRIES => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// The trigger as the storage has it now.
+    async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
+        self.refresh().await?;
+        self.index().get(id).cloned().ok_or_else(|| StorageError::no_trigger(id))
+    }
+
+    async fn replace(&self, trigger: Arc<Trigger>) -> Result<Arc<Trigger>, StorageError> {
+        self.storage.write_trigger(TriggerWrite::Update(trigger.clone())).await?;
+        self.index_mut().insert(trigger.clone());
+        Ok(trigger)
+    }
+
+    /// Applies the changes that the index does not have.
+    pub(super) async fn refresh(&self) -> Result<(), StorageError> {
+        let mut applied = self.applied.lock().await;
+        loop {
+            let changes = self.storage.trigger_changes(*applied, PAGE).await?;
+            let count = changes.len();
+            for change in changes {
+                match change.trigger {
+                    Some(trigger) => self.index_mut().insert(trigger),
+                    None => self.index_mut().remove(change.id),
+                }
+                *applied = change.sequence;
+            }
+            if count < PAGE {
+                return Ok(());
+            }
+        }
+    }
+}
