@@ -1,0 +1,233 @@
+//! Decides what is published, from what a notice says and what was known before.
+//!
+//! In: a [`Notice`] and the values of its [`keys`]. Out: a [`Decision`]. What is known are cursors:
+//! for each repository, the digest that each tag had last and whether a digest is a manifest's or a
+//! blob's. They move in the same atomic step that records the event, each from the value that was
+//! read, so that of two receivers racing one has to read again and decide anew.
+//!
+//! What was there before the first notice came, or changed while none did, is not known: the first
+//! push seen of such a tag is told as new.
+
+use url::form_urlencoded::byte_serialize;
+
+use super::{Change, Notice};
+use crate::event::{Artifact, Event, EventKind, OciRole};
+use crate::storage::CursorMove;
+
+/// What a digest's cursor says of a manifest or another artifact.
+const MANIFEST: &str = "manifest";
+/// What a digest's cursor says of a blob.
+const BLOB: &str = "blob";
+
+/// What follows from a notice.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// It is told.
+    Publish {
+        /// The event, its kind final.
+        event: Box<Event>,
+        /// What is known from now on, to be recorded together with the event.
+        cursors: Vec<CursorMove>,
+    },
+    /// It is not told, and what is known stays as it is.
+    Skip {
+        /// Why.
+        reason: SkipReason,
+    },
+}
+
+/// Why a notice is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// It changed nothing: the same content was pushed again to where it was.
+    Unchanged,
+    /// The receiver was told to leave such events out.
+    LeftOut,
+}
+
+/// The cursors to read before [`decide`].
+pub fn keys(notice: &Notice) -> Vec<String> {
+    let Some(place) = Place::of(&notice.event) else { return Vec::new() };
+    match &notice.change {
+        Change::Push { tag: Some(tag), digest } => vec![place.tag(tag), place.digest(digest)],
+        Change::Push { tag: None, digest }
+        | Change::PushBlob { digest }
+        | Change::DeleteDigest { digest } => vec![place.digest(digest)],
+        Change::DeleteTag { tag } => vec![place.tag(tag)],
+        Change::None | Change::LeftOut | Change::DeleteRepository => Vec::new(),
+    }
+}
+
+/// Decides what follows from a notice, from the values of its [`keys`] in their order.
+///
+/// | what it says | what was known | what is told |
+/// |---|---|---|
+/// | push by tag | nothing of the tag, or its digest was deleted since | the event's own kind, such as `artifact.ingested` |
+/// | push by tag | the tag with another digest | `artifact.updated`, `from` with that digest |
+/// | push by tag | the tag with this digest | nothing |
+/// | push by digest alone | no such manifest | the event's own kind |
+/// | push by digest alone | the manifest | nothing |
+/// | push or mount of a blob | anything | the event's own kind |
+/// | deletion of a digest | a blob | `blob.deleted` |
+/// | deletion of a digest | a manifest | `artifact.deleted` |
+/// | deletion of a digest | nothing | the event's own kind |
+/// | deletion of a tag or repository | anything | the event's own kind |
+///
+/// An event whose own kind tells more than `artifact.ingested`, such as `artifact.signed`, keeps it
+/// when its tag moves: a second signature is a signature too.
+///
+/// Whether the other digest that a tag had was deleted since is not looked at. Registries that
+/// delete a digest's tags with it tell so, tag by tag, and then the tag is unknown.
+pub fn decide(notice: Notice, values: &[Option<String>]) -> Decision {
+    let Notice { event, change } = notice;
+    let Some(place) = Place::of(&event) else { return without_place(event, &change) };
+    let read = |n: usize| values.get(n).cloned().flatten();
+    match change {
+        Change::None => publish(event, Vec::new()),
+        Change::LeftOut => Decision::Skip { reason: SkipReason::LeftOut },
+        Change::Push { tag: Some(tag), digest } => {
+            push_by_tag(event, &place, &tag, digest, &[read(0), read(1)])
+        }
+        Change::Push { tag: None, digest } => push_by_digest(event, place.digest(&digest), read(0)),
+        Change::PushBlob { digest } => push_blob(event, place.digest(&digest), read(0).is_some()),
+        Change::DeleteDigest { digest } => delete_digest(event, place.digest(&digest), read(0)),
+        Change::DeleteTag { tag } => publish(event, vec![set(place.tag(&tag), read(0), None)]),
+        Change::DeleteRepository => {
+            publish(event, vec![CursorMove::RemoveBelow { prefix: place.prefix }])
+        }
+    }
+}
+
+/// An event that names no repository: nothing can be known of it.
+fn without_place(event: Event, change: &Change) -> Decision {
+    match change {
+        Change::LeftOut => Decision::Skip { reason: SkipReason::LeftOut },
+        _ => publish(event, Vec::new()),
+    }
+}
+
+fn push_by_tag(
+    mut event: Event,
+    place: &Place,
+    tag: &str,
+    digest: String,
+    [had, what]: &[Option<String>; 2],
+) -> Decision {
+    match had {
+        Some(old) if *old == digest && what.as_deref() == Some(MANIFEST) => return unchanged(),
+        Some(old) if *old != digest => {
+            event.from = Some(with_old_digest(event.artifact.as_ref(), tag, old));
+            if event.kind == EventKind::ARTIFACT_INGESTED {
+                event.kind = EventKind::ARTIFACT_UPDATED;
+            }
+        }
+        _ => {}
+    }
+    // Both are set, also where they have the value already: the decision rests on both.
+    let digest_key = place.digest(&digest);
+    let cursors = vec![
+        set(place.tag(tag), had.clone(), Some(digest)),
+        set(digest_key, what.clone(), Some(MANIFEST.to_owned())),
+    ];
+    publish(event, cursors)
+}
+
+fn push_by_digest(event: Event, key: String, what: Option<String>) -> Decision {
+    if what.as_deref() == Some(MANIFEST) {
+        return unchanged();
+    }
+    publish(event, vec![set(key, what, Some(MANIFEST.to_owned()))])
+}
+
+fn push_blob(event: Event, key: String, is_known: bool) -> Decision {
+    let cursors = if is_known { Vec::new() } else { vec![set(key, None, Some(BLOB.to_owned()))] };
+    publish(event, cursors)
+}
+
+fn delete_digest(mut event: Event, key: String, what: Option<String>) -> Decision {
+    match what.as_deref() {
+        Some(BLOB) => become_blob(&mut event),
+        Some(_) => event.kind = EventKind::ARTIFACT_DELETED,
+        None => {}
+    }
+    publish(event, vec![set(key, what, None)])
+}
+
+/// A package URL names artifacts; a blob is none.
+fn become_blob(event: &mut Event) {
+    event.kind = EventKind::BLOB_DELETED;
+    if let Some(artifact) = &mut event.artifact {
+        artifact.purl = None;
+        artifact.oci.get_or_insert_default().role = Some(OciRole::Blob);
+    }
+}
+
+/// What the tag stood for before: the same coordinates with the old digest.
+fn with_old_digest(artifact: Option<&Artifact>, tag: &str, old: &str) -> Artifact {
+    let mut from = Artifact { tags: vec![tag.to_owned()], ..Artifact::default() };
+    if let Some(artifact) = artifact {
+        from.registry.clone_from(&artifact.registry);
+        from.repository.clone_from(&artifact.repository);
+        from.package_type.clone_from(&artifact.package_type);
+        from.namespace.clone_from(&artifact.namespace);
+        from.name.clone_from(&artifact.name);
+    }
+    from.digest = Some(old.to_owned());
+    #[cfg(feature = "purl")]
+    {
+        from.purl = from.derive_purl();
+    }
+    from
+}
+
+fn publish(event: Event, cursors: Vec<CursorMove>) -> Decision {
+    Decision::Publish { event: Box::new(event), cursors }
+}
+
+fn unchanged() -> Decision {
+    Decision::Skip { reason: SkipReason::Unchanged }
+}
+
+fn set(key: String, expected: Option<String>, value: Option<String>) -> CursorMove {
+    CursorMove::Set { key, expected, value }
+}
+
+/// Where the cursors of a repository are.
+#[derive(Debug)]
+struct Place {
+    /// What their keys begin with, and no other repository's do: each part is escaped, so that only
+    /// the slashes between parts are slashes, and the last one ends the repository's name.
+    prefix: String,
+}
+
+impl Place {
+    fn of(event: &Event) -> Option<Self> {
+        let artifact = event.artifact.as_ref()?;
+        let repository = artifact.repository.as_deref()?;
+        let registry = artifact.registry.as_deref().unwrap_or_default();
+        Some(Self::named(event.scope.as_str(), registry, repository))
+    }
+
+    fn named(scope: &str, registry: &str, repository: &str) -> Self {
+        let [scope, registry, repository] = [scope, registry, repository].map(escaped);
+        Self { prefix: format!("seen/{scope}/{registry}/{repository}/") }
+    }
+
+    fn tag(&self, tag: &str) -> String {
+        format!("{}tag/{}", self.prefix, escaped(tag))
+    }
+
+    fn digest(&self, digest: &str) -> String {
+        format!("{}digest/{}", self.prefix, escaped(digest))
+    }
+}
+
+/// The text without slashes; different texts stay different.
+fn escaped(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests;
