@@ -1,0 +1,28 @@
+//! The manual: one page for each thing that somebody wants to know.
+//!
+//! | page | for |
+//! |---|---|
+//! | [`embedding`] | registry developers: from the first event to the shutdown |
+//! | [`guarantees`] | everyone: what is promised, and what is not |
+//! | [`filters`] | who writes triggers |
+//! | [`wire_format`] | who receives or stores events: the JSON, field by field |
+//! | [`signing`] | who receives webhooks: how to verify them |
+//! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
+//! | [`operating`] | operators: what to watch, what to do when |
+//! | [`dependencies`] | who has to answer for what is linked: each dependency and why |
+
+macro_rules! page {
+    ($name:ident, $file:literal) => {
+        #[doc = include_str!($file)]
+        pub mod $name {}
+    };
+}
+
+page!(embedding, "manual/embedding.md");
+page!(guarantees, "manual/guarantees.md");
+page!(filters, "manual/filters.md");
+page!(wire_format, "manual/wire_format.md");
+page!(signing, "manual/signing.md");
+page!(writing_a_backend, "manual/writing_a_backend.md");
+page!(operating, "manual/operating.md");
+page!(dependencies, "manual/dependencies.md");
