@@ -1,0 +1,207 @@
+//! Deliveries per second, beside a bare loop of the same HTTP client that posts the same signed
+//! bodies to the same sink over as many connections.
+//!
+//! `cargo bench --bench delivery`
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use artifact_triggers::clock::Timestamp;
+use artifact_triggers::deliverer::address::AddressPolicy;
+use artifact_triggers::deliverer::http::HttpDeliverer;
+use artifact_triggers::delivery::StateName;
+use artifact_triggers::engine::{Engine, EngineOptions};
+use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
+use artifact_triggers::payload::{PayloadFormat, TriggerName};
+use artifact_triggers::signature::standard_webhooks::{SigningSecret, StandardWebhooks};
+use artifact_triggers::signature::{Message, Signer};
+use artifact_triggers::storage::sqlite::SqliteStorage;
+use artifact_triggers::storage::{DeliveryQuery, MemoryStorage, Storage};
+use artifact_triggers::trigger::Trigger;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const ROUNDS: usize = 7;
+const DELIVERIES: usize = 20_000;
+const CONNECTIONS: usize = 64;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("there are threads");
+    let (mut bare, mut memory, mut sqlite) = (Vec::new(), Vec::new(), Vec::new());
+    runtime.block_on(async {
+        let sink = Sink::start().await;
+        for _ in 0..ROUNDS {
+            bare.push(post_bare(&sink).await);
+            memory.push(deliver(MemoryStorage::new(), &sink).await);
+            let folder = tempfile::tempdir().expect("there is room");
+            let storage = SqliteStorage::open(folder.path().join("bench.db")).expect("it opens");
+            sqlite.push(deliver(storage, &sink).await);
+        }
+    });
+    let reference = median(&mut bare);
+    println!(
+        "| signed posts to a sink on loopback, {CONNECTIONS} connections | per second | of the reference | goal |"
+    );
+    println!("|---|---|---|---|");
+    println!("| bare loop of the same client | {reference:.0} | 100 % | |");
+    row("engine, memory storage", median(&mut memory), reference, 60);
+    row("engine, SQLite FULL", median(&mut sqlite), reference, 30);
+}
+
+fn row(name: &str, rate: f64, reference: f64, goal: u32) {
+    println!("| {name} | {rate:.0} | {:.0} % | ≥ {goal} % |", 100.0 * rate / reference);
+}
+
+fn median(rates: &mut [f64]) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are few")]
+fn per_second(began: Instant) -> f64 {
+    DELIVERIES as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Reads posts and answers each with 204, as cheaply as can be.
+struct Sink {
+    url: String,
+    posts: Arc<AtomicUsize>,
+}
+
+impl Sink {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+        let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
+        let posts = Arc::new(AtomicUsize::new(0));
+        let counted = posts.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, counted.clone()));
+            }
+        });
+        Self { url, posts }
+    }
+}
+
+async fn answer(mut stream: TcpStream, posts: Arc<AtomicUsize>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::with_capacity(8_192);
+    loop {
+        while let Some(length) = whole_request(&buffer) {
+            buffer.drain(..length);
+            posts.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// The length of the request at the beginning of a buffer, if all of it is there.
+fn whole_request(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&buffer[..head]).ok()?;
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    let whole = head + length.parse::<usize>().ok()?;
+    (buffer.len() >= whole).then_some(whole)
+}
+
+fn event(n: usize) -> Event {
+    let artifact = Artifact::new("oci", "app")
+        .with_registry("registry.example")
+        .with_repository("team/app")
+        .with_tag(format!("v{n}"))
+        .with_digest(format!("sha256:{n:064x}"));
+    Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build().expect("it is an event")
+}
+
+/// Posts as many bodies as the engine does, each signed when it is sent, and does nothing else.
+async fn post_bare(sink: &Sink) -> f64 {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let signer = Arc::new(StandardWebhooks::new([SigningSecret::generate()]));
+    let event = event(1);
+    let id = artifact_triggers::id::TriggerId::derived(event.occurred_at, &[]);
+    let name = TriggerName { id, name: "bench" };
+    let body = PayloadFormat::Native.render(&event, &event.to_json(), name).body;
+    let left = Arc::new(AtomicUsize::new(DELIVERIES));
+    let before = sink.posts.load(Ordering::Relaxed);
+    let began = Instant::now();
+    let loops = (0..CONNECTIONS).map(|_| {
+        let (client, signer, body, left, url) =
+            (client.clone(), signer.clone(), body.clone(), left.clone(), sink.url.clone());
+        tokio::spawn(async move {
+            while left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                .is_ok()
+            {
+                let message = Message {
+                    id: "msg_0193e5d2f0a07c3e8f00d1a2b3c4d5e6",
+                    timestamp: Timestamp::now(),
+                    body: &body,
+                };
+                let mut request =
+                    hyper::Request::post(&url).header("content-type", "application/json");
+                for (name, value) in signer.sign(&message) {
+                    request = request.header(name, value);
+                }
+                let body = Full::new(Bytes::from_owner(body.clone()));
+                let response = client.request(request.body(body).expect("it is a request")).await;
+                let response = response.expect("the sink answers");
+                assert_eq!(response.status(), 204);
+                response.into_body().collect().await.expect("there is no body");
+            }
+        })
+    });
+    for one in loops.collect::<Vec<_>>() {
+        one.await.expect("it does not panic");
+    }
+    let rate = per_second(began);
+    assert_eq!(sink.posts.load(Ordering::Relaxed) - before, DELIVERIES);
+    rate
+}
+
+/// Lets the engine deliver a backlog that was published before the clock starts.
+async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
+    let policy = AddressPolicy::public_only().allow_loopback().allow_http();
+    let deliverer =
+        HttpDeliverer::builder().address_policy(policy).build().expect("it can be built");
+    let options = EngineOptions::default().with_per_endpoint(CONNECTIONS);
+    let engine = Engine::builder(storage).deliverer(deliverer).options(options).build();
+    let engine = engine.await.expect("it can be built");
+    let spec = Trigger::builder("bench")
+        .on(EventKind::ARTIFACT_INGESTED)
+        .webhook(&sink.url, SigningSecret::generate())
+        .build();
+    engine.create_trigger(spec.expect("it is a trigger")).await.expect("it is stored");
+    for batch in 0..DELIVERIES / 1_000 {
+        let events = (0..1_000).map(|n| event(batch * 1_000 + n)).collect();
+        engine.publish_all(events).await.expect("it is stored");
+    }
+    let before = sink.posts.load(Ordering::Relaxed);
+    let began = Instant::now();
+    engine.spawn(2);
+    while sink.posts.load(Ordering::Relaxed) - before < DELIVERIES {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // What was posted is not yet what was settled: the shutdown waits for that.
+    engine.shutdown(Duration::from_secs(10)).await;
+    let rate = per_second(began);
+    for state in [StateName::Waiting, StateName::Leased, StateName::Dead] {
+        let query = DeliveryQuery::of_scope(Scope::root()).with_state(state).with_limit(1);
+        assert!(engine.deliveries(query).await.expect("it answers").is_empty());
+    }
+    rate
+}
