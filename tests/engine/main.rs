@@ -1,0 +1,10 @@
+//! The engine on a clock that stands still until told: hours of delivery in milliseconds.
+#![cfg(feature = "engine")]
+
+mod actions;
+mod bench;
+mod faults;
+mod incoming;
+mod outcomes;
+mod runs;
+mod triggers;

@@ -1,0 +1,130 @@
+//! Which triggers see an event, and who sees a trigger.
+
+use std::time::Duration;
+
+use artifact_triggers::delivery::{DeliveryPolicy, State};
+use artifact_triggers::engine::{Engine, PublishError, TriggerError};
+use artifact_triggers::event::{EventKind, Scope};
+use artifact_triggers::storage::{DeliveryQuery, EventQuery, StorageError};
+use artifact_triggers::trigger::Trigger;
+
+use crate::bench::*;
+
+#[tokio::test]
+async fn a_triggers_scope_kinds_filter_and_switch_decide() {
+    let bench = bench(Script::statuses([200])).await;
+    let filter = br#"{"artifact": {"name": [{"prefix": "a"}]}}"#;
+    let filter = artifact_triggers::trigger::filter::Filter::from_json(filter).unwrap();
+    let trigger = bench.trigger(webhook("t").scope("acme".parse().unwrap()).filter(filter)).await;
+    let count = async |scope: &str, name: &str| {
+        let mut event = event(name);
+        event.scope = scope.parse().unwrap();
+        bench.engine.publish(event).await.unwrap().deliveries.len()
+    };
+    assert_eq!(count("acme/x", "abc").await, 1);
+    assert_eq!(count("acme", "b").await, 0);
+    assert_eq!(count("", "abc").await, 0);
+    assert_eq!(count("acme-eu", "abc").await, 0);
+    bench.engine.disable_trigger(trigger.id).await.unwrap();
+    assert_eq!(count("acme", "abc").await, 0);
+    bench.engine.enable_trigger(trigger.id).await.unwrap();
+    assert_eq!(count("acme", "abc").await, 1);
+    bench.engine.delete_trigger(trigger.id).await.unwrap();
+    assert_eq!(count("acme", "abc").await, 0);
+}
+
+#[tokio::test]
+async fn what_waits_is_parked_when_disabled_and_cancelled_when_deleted() {
+    let bench = bench(Script::statuses([200])).await;
+    let disabled = bench.trigger(webhook("a")).await;
+    let deleted = bench.trigger(webhook("b")).await;
+    bench.engine.publish(event("x")).await.unwrap();
+    bench.engine.disable_trigger(disabled.id).await.unwrap();
+    bench.engine.delete_trigger(deleted.id).await.unwrap();
+    bench.work(MINUTE).await;
+    for delivery in bench.deliveries().await {
+        let expected =
+            if delivery.trigger == disabled.id { State::Parked } else { State::Cancelled };
+        assert_eq!(delivery.state, expected);
+    }
+    assert_eq!(bench.script.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn an_update_from_an_old_revision_is_a_conflict() {
+    let bench = bench(Script::statuses([200])).await;
+    let first = bench.trigger(webhook("a")).await;
+    let second = bench.engine.update_trigger(first.id, 1, first.spec.clone()).await.unwrap();
+    assert_eq!(second.revision, 2);
+    let late = bench.engine.update_trigger(first.id, 1, first.spec.clone()).await.unwrap_err();
+    assert!(matches!(late, TriggerError::Storage(StorageError::Conflict { .. })), "{late:?}");
+    let twin = bench.engine.create_trigger(webhook("a").build().unwrap()).await.unwrap_err();
+    assert!(matches!(twin, TriggerError::Storage(StorageError::Conflict { .. })), "{twin:?}");
+}
+
+#[tokio::test]
+async fn a_trigger_that_cannot_work_here_is_refused_with_all_its_problems() {
+    let bench = bench(Script::statuses([200])).await;
+    let policy = DeliveryPolicy::default().with_timeout(Duration::from_secs(31));
+    let refused = webhook("a").unsigned_webhook("https://refused.example/").policy(policy);
+    let error =
+        bench.engine.create_trigger(refused.build().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("policy.timeout: expected at most 30s"), "{error}");
+    assert!(error.contains("target.webhook.url: is refused here"), "{error}");
+    let unknown = Trigger::builder("b").on(EventKind::PING).action("nobody").build().unwrap();
+    let error = bench.engine.create_trigger(unknown).await.unwrap_err().to_string();
+    assert!(
+        error.contains("target.action.name: expected the name of a registered action"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_engine_on_the_storage_follows_the_triggers() {
+    let bench = bench(Script::statuses([200])).await;
+    let other = Engine::builder(bench.storage.clone())
+        .deliverer(bench.script.clone())
+        .clock(bench.clock.clone())
+        .build()
+        .await
+        .unwrap();
+    let trigger = bench.trigger(webhook("t")).await;
+    assert!(other.trigger(&Scope::root(), trigger.id).is_none());
+    other.refresh_triggers().await.unwrap();
+    assert_eq!(other.trigger(&Scope::root(), trigger.id), Some(trigger.clone()));
+    bench.engine.delete_trigger(trigger.id).await.unwrap();
+    other.refresh_triggers().await.unwrap();
+    assert_eq!(other.triggers(&Scope::root()), []);
+}
+
+#[tokio::test]
+async fn an_invalid_event_is_refused_before_anything_is_stored() {
+    let bench = bench(Script::statuses([200])).await;
+    let mut broken = event("a");
+    broken.artifact = None;
+    let error = bench.engine.publish_all(vec![event("b"), broken]).await.unwrap_err();
+    assert!(error.to_string().contains("artifact: expected a name"), "{error}");
+    let mut large = event("c");
+    large.data = Some(serde_json::json!("x".repeat(1024 * 1024)));
+    let error = bench.engine.publish(large).await.unwrap_err();
+    assert!(matches!(error, PublishError::Invalid { .. }), "{error}");
+    assert_eq!(bench.engine.events(EventQuery::of_scope(Scope::root())).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn nobody_reads_across_scopes() {
+    let bench = bench(Script::statuses([200])).await;
+    let trigger = bench.trigger(webhook("t").scope("acme".parse().unwrap())).await;
+    let mut told = event("a");
+    told.scope = "acme/x".parse().unwrap();
+    bench.engine.publish(told).await.unwrap();
+    bench.work(MINUTE).await;
+    let delivery = bench.only().await;
+    let stranger: Scope = "other".parse().unwrap();
+    assert_eq!(bench.engine.trigger(&stranger, trigger.id), None);
+    assert_eq!(bench.engine.attempts(&stranger, delivery.id).await.unwrap(), []);
+    let query = DeliveryQuery::of_scope(stranger.clone()).with_id(delivery.id);
+    assert_eq!(bench.engine.deliveries(query.clone()).await.unwrap(), []);
+    assert_eq!(bench.engine.replay(query).await.unwrap(), []);
+    assert_eq!(bench.engine.events(EventQuery::of_scope(stranger)).await.unwrap(), []);
+}
