@@ -15,8 +15,10 @@ use crate::request::{Headers, Request, Response};
 /// Carries requests to endpoints: HTTP, or whatever stands for it.
 ///
 /// # Contract
-/// 1. `deliver` sends the body byte by byte as it was given, and every header field once, in order:
-///    the signature covers them.
+/// 1. `deliver` sends the body byte by byte as it was given, since the signature covers it, and every
+///    header field once, those of one name in their order. A field that [frames the
+///    message](crate::request::frames_the_message) is refused as [`DeliverError::Invalid`] before
+///    anything is dialled.
 /// 2. It follows no redirect, retries nothing and makes no decision: it answers with what the
 ///    endpoint said, whatever the status.
 /// 3. It ends within `request.timeout`, with [`DeliverError::Timeout`] if need be. The engine stops

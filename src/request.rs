@@ -63,6 +63,15 @@ impl<N: Into<String>, V: Into<Vec<u8>>> Extend<(N, V)> for Headers {
     }
 }
 
+impl IntoIterator for Headers {
+    type Item = (String, Vec<u8>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Shows the names only: values may hold credentials.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,13 +79,34 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Fields that frame a message or belong to one connection.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a field frames the message or belongs to the connection (RFC 9110, section 7.6.1), so that
+/// only the deliverer may set it: `connection`, `content-length`, `expect`, `host`, `keep-alive`,
+/// `te`, `trailer`, `transfer-encoding`, `upgrade` and all that begin with `proxy-`.
+pub fn frames_the_message(name: &str) -> bool {
+    let starts_with_proxy = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
+    starts_with_proxy || FRAMING.iter().any(|field| field.eq_ignore_ascii_case(name))
+}
+
 /// One HTTP POST that a [`Deliverer`](crate::deliverer::Deliverer) has to make, complete and signed.
 #[derive(Clone)]
 pub struct Request {
     /// Where to.
     pub url: Url,
-    /// The header fields to send. `host`, `content-length` and what else frames the message are the
-    /// deliverer's to add.
+    /// The header fields to send. What [frames the message](frames_the_message) is the deliverer's to
+    /// add.
     pub headers: Headers,
     /// The body to send, byte by byte: the signature covers it.
     pub body: Arc<[u8]>,
@@ -118,6 +148,16 @@ mod tests {
         assert_eq!(headers.only("a"), None);
         assert_eq!(headers.only("B"), Some(&b"2"[..]));
         assert_eq!(headers.only("c"), None);
+    }
+
+    #[test]
+    fn what_frames_the_message_is_known_in_any_case() {
+        for name in ["Host", "content-length", "TE", "proxy-authorization", "Proxy-Anything"] {
+            assert!(frames_the_message(name), "{name}");
+        }
+        for name in ["", "x-host", "content-type", "proxy", "prox\u{e9}-x", "user-agent"] {
+            assert!(!frames_the_message(name), "{name}");
+        }
     }
 
     #[test]

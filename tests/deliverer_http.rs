@@ -137,6 +137,34 @@ async fn rule_01_the_request_arrives_as_it_was_given() {
 }
 
 #[tokio::test]
+async fn rule_01_fields_of_one_name_keep_their_order_and_a_user_agent_is_kept() {
+    let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+    request.headers.extend([("x-own", "b"), ("User-Agent", "mine/1"), ("X-Own", "c")]);
+    local().build().unwrap().deliver(request).await.unwrap();
+    let seen = endpoint.requests.lock().unwrap().remove(0);
+    let of = |name: &str| {
+        let lines = seen.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|line| line.0 == name).map(|line| line.1).collect::<Vec<_>>()
+    };
+    assert_eq!(of("x-own"), ["a", "b", "c"]);
+    assert_eq!(of("user-agent"), ["mine/1"]);
+}
+
+#[tokio::test]
+async fn rule_01_fields_that_frame_the_message_are_refused_before_anything_is_dialled() {
+    let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let deliverer = local().build().unwrap();
+    for name in ["Content-Length", "transfer-encoding", "connection", "HOST", "te", "proxy-x"] {
+        let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+        request.headers.push(name, "chunked");
+        let error = deliverer.deliver(request).await.unwrap_err();
+        assert!(matches!(error, DeliverError::Invalid { .. }), "{name}: {error}");
+    }
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn rule_02_every_status_is_answered_and_none_followed() {
     let answers = [
         (200, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),

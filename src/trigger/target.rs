@@ -9,7 +9,7 @@ use super::{MAX_ENTRIES, check_name};
 use crate::delivery::EndpointKey;
 use crate::document::{Field, Object, Problems};
 use crate::payload::PayloadFormat;
-use crate::request::Headers;
+use crate::request::{Headers, frames_the_message};
 use crate::signature::standard_webhooks::SigningSecret;
 
 const REDACTED: &str = "[redacted]";
@@ -93,26 +93,9 @@ pub struct Endpoint {
     pub headers: Headers,
 }
 
-/// Header fields that carry the signature, frame the message or belong to the connection: a custom
-/// field must not take their place.
-const RESERVED: [&str; 16] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
+/// Header fields that describe the message, its sender or its way, beside those that frame it: a
+/// custom field must not take their place.
+const RESERVED: [&str; 5] = ["content-encoding", "content-type", "forwarded", "user-agent", "via"];
 
 /// Prefixes of header names that are the crate's to set.
 const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "artifact-triggers-"];
@@ -212,8 +195,8 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
     }
     let path = format!("{path}.{shown}");
     let lower = name.to_ascii_lowercase();
-    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|p| lower.starts_with(p))
-    {
+    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
         problems.add(&path, "is set by the crate or the connection and cannot be overridden");
     }
     let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
