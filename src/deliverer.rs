@@ -26,7 +26,8 @@ use crate::request::{Headers, Request, Response};
 /// 4. It answers with the status as soon as the head of the response is complete: a body that
 ///    breaks off, drips or is too large costs its rest, not the status.
 /// 5. An error tells what happened in words that a tenant may read: no secret, no internal address.
-/// 6. Dropping the future abandons the request; nothing is left running for it.
+/// 6. Dropping the future abandons the request; nothing is left running for it, except what the
+///    system has begun and cannot cancel (a name's look-up by `getaddrinfo`), which is bounded.
 /// 7. Any number of calls run side by side.
 #[async_trait]
 pub trait Deliverer: fmt::Debug + Send + Sync + 'static {

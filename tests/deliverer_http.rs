@@ -285,13 +285,21 @@ fn scripted(lists: &[&[&'static str]], policy: AddressPolicy) -> HttpDeliverer {
 async fn a_name_is_judged_by_all_it_resolves_to() {
     let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let url = format!("http://rebind.example:{}/", endpoint.port);
-    for list in [&["127.0.0.1"][..], &["1.1.1.1", "127.0.0.1"], &["::ffff:127.0.0.1"], &[]] {
+    for list in [&["127.0.0.1"][..], &["1.1.1.1", "127.0.0.1"], &["::ffff:127.0.0.1"]] {
         let deliverer = scripted(&[list], AddressPolicy::public_only().allow_http());
         let error = deliverer.deliver(request(&url)).await.unwrap_err();
         assert!(matches!(error, DeliverError::Blocked { .. }), "{list:?}: {error}");
         assert!(!error.to_string().contains("127.0.0.1"), "{error}");
     }
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_name_without_addresses_is_a_failed_connection_that_is_tried_again() {
+    let deliverer = scripted(&[&[]], AddressPolicy::public_only().allow_http());
+    let error = deliverer.deliver(request("http://nowhere.example/")).await.unwrap_err();
+    let reason = "the host's name cannot be resolved".to_owned();
+    assert_eq!(error, DeliverError::Connect { reason });
 }
 
 #[tokio::test]

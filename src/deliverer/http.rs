@@ -4,6 +4,7 @@
 //! addresses that were judged. There is no proxy, no redirect, no cookie and no decompression.
 
 mod connector;
+mod resolver;
 mod tls;
 
 use std::fmt;
@@ -23,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
-pub use connector::{Resolve, SystemResolver};
+pub use resolver::{Resolve, SystemResolver};
 
 use super::address::AddressPolicy;
 use super::{DeliverError, Deliverer};

@@ -1,56 +1,23 @@
 //! The connector: dials judged addresses only.
 
 use std::error::Error;
-use std::fmt;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_trait::async_trait;
 use hyper::Uri;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use super::resolver::Resolve;
 use crate::deliverer::DeliverError;
 use crate::deliverer::address::{AddressPolicy, Refusal};
-
-/// Finds the addresses of a name. What it answers is judged before it is dialled.
-#[async_trait]
-pub trait Resolve: fmt::Debug + Send + Sync + 'static {
-    /// The addresses of a name.
-    ///
-    /// # Errors
-    /// The name has none, or nobody could be asked.
-    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
-}
-
-/// Asks the system, for at most a few names at once, since each question holds a thread.
-#[derive(Debug)]
-pub struct SystemResolver {
-    questions: Semaphore,
-}
-
-impl Default for SystemResolver {
-    /// 32 names at once.
-    fn default() -> Self {
-        Self { questions: Semaphore::new(32) }
-    }
-}
-
-#[async_trait]
-impl Resolve for SystemResolver {
-    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
-        let _turn = self.questions.acquire().await.map_err(std::io::Error::other)?;
-        Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect())
-    }
-}
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -80,7 +47,10 @@ impl Service<Name> for GuardedResolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let Self { resolver, policy } = self.clone();
         Box::pin(async move {
-            let found = resolver.resolve(name.as_str()).await.map_err(|_| Unresolved)?;
+            let found = resolver.resolve(name.as_str()).await.unwrap_or_default();
+            if found.is_empty() {
+                return Err(Unresolved.into());
+            }
             policy.judge_all(found.iter().copied())?;
             let sockets: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(sockets.into_iter())
