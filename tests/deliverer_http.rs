@@ -190,6 +190,47 @@ async fn rule_03_an_endpoint_that_never_answers_ends_in_a_time_out() {
     assert!(matches!(error, DeliverError::Timeout { .. }), "{error}");
 }
 
+/// Never answers.
+#[derive(Debug)]
+struct Mute;
+
+#[async_trait]
+impl Resolve for Mute {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn rule_03_the_time_out_covers_the_look_up() {
+    let deliverer = local().resolver(Mute).connect_timeout(Duration::MAX).build().unwrap();
+    let error = deliverer.deliver(request("http://mute.example/")).await.unwrap_err();
+    assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
+}
+
+#[tokio::test]
+async fn the_time_to_connect_covers_the_look_up() {
+    let deliverer = local().resolver(Mute).connect_timeout(Duration::from_millis(50));
+    let mut request = request("http://mute.example/");
+    request.timeout = Duration::MAX;
+    let error = deliverer.build().unwrap().deliver(request).await.unwrap_err();
+    assert_eq!(error, DeliverError::Connect { reason: "it was not made in time".to_owned() });
+}
+
+#[tokio::test]
+async fn spans_of_any_length_are_understood() {
+    let endpoint =
+        endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let deliverer = local().connect_timeout(Duration::MAX).idle_timeout(Duration::MAX);
+    let deliverer = deliverer.build().unwrap();
+    let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+    request.timeout = Duration::MAX;
+    for _ in 0..2 {
+        assert_eq!(deliverer.deliver(request.clone()).await.unwrap().status, 200);
+    }
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn rule_04_a_body_that_breaks_drips_or_never_ends_costs_its_rest_not_the_status() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegin";

@@ -6,18 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::Uri;
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use super::resolver::Resolve;
-use crate::deliverer::DeliverError;
-use crate::deliverer::address::{AddressPolicy, Refusal};
+use crate::deliverer::address::AddressPolicy;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -61,7 +61,43 @@ impl Service<Name> for GuardedResolver {
 /// A name that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("the host's name cannot be resolved")]
-struct Unresolved;
+pub(super) struct Unresolved;
+
+/// Bounds how long it takes to connect: the look-up, the dialling and TLS together.
+#[derive(Debug, Clone)]
+pub(super) struct Timed<C> {
+    connector: C,
+    most: Duration,
+}
+
+impl<C> Timed<C> {
+    pub(super) fn new(connector: C, most: Duration) -> Self {
+        Self { connector, most }
+    }
+}
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri, Error = BoxError, Future: Send + 'static>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<C::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connection = timeout(self.most, self.connector.call(uri));
+        Box::pin(async move { connection.await.unwrap_or_else(|_| Err(TooSlow.into())) })
+    }
+}
+
+/// A connection that was not made in time.
+#[derive(Debug, thiserror::Error)]
+#[error("it was not made in time")]
+pub(super) struct TooSlow;
 
 /// Judges literal addresses, which never reach a resolver, before it dials.
 #[derive(Debug, Clone)]
@@ -97,41 +133,4 @@ impl Service<Uri> for Guarded {
         let connection = self.http.call(uri);
         Box::pin(async move { connection.await.map_err(Into::into) })
     }
-}
-
-/// What a client's error is for the engine, in words for tenants: no address, no path.
-pub(super) fn told(error: &legacy::Error) -> DeliverError {
-    if let Some(refusal) = cause::<Refusal>(error) {
-        return DeliverError::Blocked { reason: refusal.to_string() };
-    }
-    if !error.is_connect() {
-        let reason = match cause::<hyper::Error>(error) {
-            Some(error) if error.is_parse() => "the answer is not HTTP, or its head is too large",
-            Some(error) if error.is_incomplete_message() => "the connection was closed",
-            _ => "the connection broke",
-        };
-        return DeliverError::Broken { reason: reason.to_owned() };
-    }
-    let reason = if let Some(unresolved) = cause::<Unresolved>(error) {
-        unresolved.to_string()
-    } else if let Some(error) = cause::<rustls::Error>(error) {
-        format!("TLS failed: {error}")
-    } else {
-        "the endpoint does not take connections".to_owned()
-    };
-    DeliverError::Connect { reason }
-}
-
-/// The first error of a kind in a chain of causes. An I/O error may hold one inside.
-fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = error.downcast_ref().or_else(|| inside?.downcast_ref());
-        if found.is_some() {
-            return found;
-        }
-        next = error.source();
-    }
-    None
 }
