@@ -172,6 +172,8 @@ async fn rule_02_every_status_is_answered_and_none_followed() {
         (410, "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"),
         (500, "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"),
         (429, "HTTP/1.1 429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"),
+        (204, "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hint\r\na: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
+        (101, "HTTP/1.1 101 Switch\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
     ];
     for (status, answer) in answers {
         let response = post(Behaviour::Answer(answer)).await.unwrap();
@@ -187,6 +189,8 @@ async fn rule_03_an_endpoint_that_never_answers_ends_in_a_time_out() {
     let error = post(Behaviour::Stall("")).await.unwrap_err();
     assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
     let error = post(Behaviour::Stall("HTTP/1.1 200 OK\r\nx: ")).await.unwrap_err();
+    assert!(matches!(error, DeliverError::Timeout { .. }), "{error}");
+    let error = post(Behaviour::Repeat("", "HTTP/1.1 100 Go on\r\n\r\n")).await.unwrap_err();
     assert!(matches!(error, DeliverError::Timeout { .. }), "{error}");
 }
 
@@ -267,6 +271,24 @@ async fn connections_are_used_again() {
     }
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 1);
     assert_eq!(endpoint.requests.lock().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_body_is_read_to_its_end_for_the_connections_sake_unless_it_is_huge() {
+    for (length, connections) in [(1024, 1), (60_000, 1), (1_000_000, 2)] {
+        let body = "x".repeat(length);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+        let endpoint = endpoint(Behaviour::Answer(answer.leak())).await;
+        let deliverer = local().build().unwrap();
+        for _ in 0..2 {
+            let url = format!("http://127.0.0.1:{}/", endpoint.port);
+            let mut request = request(&url);
+            request.timeout = Duration::from_secs(30);
+            let response = deliverer.deliver(request).await.unwrap();
+            assert_eq!((response.status, response.body.len()), (200, 1024), "{length}");
+        }
+        assert_eq!(endpoint.connections.load(Ordering::SeqCst), connections, "{length}");
+    }
 }
 
 #[tokio::test]

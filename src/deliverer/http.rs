@@ -38,6 +38,9 @@ type Secure = Timed<HttpsConnector<Guarded>>;
 /// A year. Longer spans are as good as this one, and would overflow an instant.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How much of a response's body is read at least, in bytes, for the sake of the connection.
+const READ_AWAY: usize = 64 * 1024;
+
 /// Sends requests over HTTP/1.1 and HTTP/2.
 ///
 /// Clones share one pool of connections. It needs a tokio runtime.
@@ -141,16 +144,17 @@ fn field_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
-/// Reads the beginning of a body. What breaks, is late or too much is left; with unread bytes the
-/// connection is closed, so nothing is read that nobody wants.
+/// Reads a body and keeps its beginning. The rest is read away, up to a limit, so that the connection
+/// can be used again. What breaks, is late or is longer still costs the connection, nothing else.
 async fn read(mut body: Incoming, most: usize, deadline: Instant) -> Vec<u8> {
     let mut kept = Vec::new();
+    let mut left = most.max(READ_AWAY);
     while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
         let Some(data) = frame.data_ref() else { continue };
-        let room = most - kept.len();
-        kept.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() > room {
-            break;
+        kept.extend_from_slice(&data[..data.len().min(most - kept.len())]);
+        match left.checked_sub(data.len()) {
+            Some(rest) => left = rest,
+            None => break,
         }
     }
     kept

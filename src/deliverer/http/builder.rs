@@ -89,7 +89,7 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets how much of a response's body is read, in bytes;
+    /// Sets how much of a response's body is kept, in bytes;
     /// [`Attempt::MAX_RESPONSE_BYTES`] if it is not set.
     pub fn response_bytes(mut self, bytes: usize) -> Self {
         self.response_bytes = bytes;
