@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use builder::{HttpBuildError, HttpDelivererBuilder};
 pub use resolver::{Resolve, SystemResolver};
+pub use tls::TlsUnavailable;
 
 use super::address::AddressPolicy;
 use super::{DeliverError, Deliverer};
@@ -52,16 +53,29 @@ pub struct HttpDeliverer {
 struct Shared {
     policy: AddressPolicy,
     plain: Client<Plain, Body>,
-    /// Or why there is no TLS here.
-    secure: Result<Client<Secure, Body>, String>,
+    secure: Result<Client<Secure, Body>, TlsUnavailable>,
     user_agent: HeaderValue,
     response_bytes: usize,
 }
 
 impl HttpDeliverer {
+    /// A deliverer that dials public addresses by https only.
+    ///
+    /// # Errors
+    /// [`HttpBuildError`].
+    pub fn new() -> Result<Self, HttpBuildError> {
+        Self::builder().build()
+    }
+
     /// Begins a deliverer that dials public addresses by https only.
     pub fn builder() -> HttpDelivererBuilder {
         HttpDelivererBuilder::new()
+    }
+
+    /// Why every https request fails on this machine; `None` where TLS works. For the operator: the
+    /// cause may name files.
+    pub fn tls_unavailable(&self) -> Option<&TlsUnavailable> {
+        self.shared.secure.as_ref().err()
     }
 }
 
@@ -83,10 +97,7 @@ impl Deliverer for HttpDeliverer {
         let secure = request.url.scheme() == "https";
         let request = self.shared.request(request)?;
         let sent = if secure {
-            let client = self.shared.secure.as_ref();
-            client
-                .map_err(|reason| DeliverError::Connect { reason: reason.clone() })?
-                .request(request)
+            self.shared.secure.as_ref().map_err(failure::without_tls)?.request(request)
         } else {
             self.shared.plain.request(request)
         };

@@ -1,5 +1,6 @@
 //! The builder: from options to clients whose every connection is judged and bounded.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::connector::{Guarded, GuardedResolver, Timed};
 use super::resolver::{Resolve, SystemResolver};
@@ -23,6 +25,7 @@ pub struct HttpDelivererBuilder {
     policy: AddressPolicy,
     resolver: Arc<dyn Resolve>,
     tls: Option<ClientConfig>,
+    roots: Vec<CertificateDer<'static>>,
     connect_timeout: Duration,
     idle_timeout: Duration,
     idle_per_host: usize,
@@ -36,6 +39,17 @@ pub enum HttpBuildError {
     /// The TLS configuration names application protocols, which are the deliverer's to set.
     #[error("expected a TLS configuration without ALPN protocols")]
     Alpn,
+    /// A root certificate is none.
+    #[error("root certificate {number} is not an X.509 certificate in DER")]
+    RootCertificate {
+        /// Which one, counted from 1 in the order in which they were added.
+        number: usize,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Root certificates are given beside a TLS configuration, which has its own.
+    #[error("expected root certificates or a TLS configuration, found both")]
+    RootsBesideTls,
 }
 
 impl HttpDelivererBuilder {
@@ -44,6 +58,7 @@ impl HttpDelivererBuilder {
             policy: AddressPolicy::public_only(),
             resolver: Arc::new(SystemResolver::default()),
             tls: None,
+            roots: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             idle_per_host: 64,
@@ -63,8 +78,22 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets the TLS configuration: roots, client certificate, versions. If it is not set, the
-    /// process's default provider or else the one compiled in, and the roots of the platform.
+    /// Trusts a root certificate, in DER, beside those of the platform.
+    pub fn root_certificate(self, der: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates([der])
+    }
+
+    /// Trusts root certificates, in DER, beside those of the platform.
+    pub fn root_certificates<D: Into<Vec<u8>>>(
+        mut self,
+        ders: impl IntoIterator<Item = D>,
+    ) -> Self {
+        self.roots.extend(ders.into_iter().map(|der| CertificateDer::from(der.into())));
+        self
+    }
+
+    /// Sets the TLS configuration: provider, roots, client certificate, versions. If it is not set,
+    /// the process's default provider or else the one compiled in, and the roots of the platform.
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.tls = Some(config);
         self
@@ -99,14 +128,13 @@ impl HttpDelivererBuilder {
     /// Makes the deliverer.
     ///
     /// Where TLS cannot be had (no provider, no roots on this machine), plain http still works if it
-    /// is allowed, and https ends in [`DeliverError::Connect`] with the reason.
+    /// is allowed, and https ends in [`DeliverError::Connect`](crate::deliverer::DeliverError).
+    /// [`HttpDeliverer::tls_unavailable`] tells the cause.
     ///
     /// # Errors
     /// [`HttpBuildError`].
     pub fn build(self) -> Result<HttpDeliverer, HttpBuildError> {
-        if self.tls.as_ref().is_some_and(|config| !config.alpn_protocols.is_empty()) {
-            return Err(HttpBuildError::Alpn);
-        }
+        self.check()?;
         let policy = Arc::new(self.policy.clone());
         let resolver = GuardedResolver::new(self.resolver, policy.clone());
         let mut http = HttpConnector::new_with_resolver(resolver);
@@ -118,7 +146,8 @@ impl HttpDelivererBuilder {
         let mut client = Client::builder(TokioExecutor::new());
         limit(&mut client, self.idle_timeout, self.idle_per_host);
         let plain = client.build(Timed::new(guarded.clone(), self.connect_timeout));
-        let secure = self.tls.map_or_else(tls::default_config, Ok).map(|config| {
+        let tls = self.tls.map_or_else(|| tls::default_config(self.roots), Ok);
+        let secure = tls.map(|config| {
             let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
             let connector = connector.enable_all_versions().wrap_connector(guarded);
             client.build(Timed::new(connector, self.connect_timeout))
@@ -128,6 +157,23 @@ impl HttpDelivererBuilder {
         let (policy, response_bytes) = (self.policy, self.response_bytes);
         let shared = Shared { policy, plain, secure, user_agent, response_bytes };
         Ok(HttpDeliverer { shared: Arc::new(shared) })
+    }
+
+    fn check(&self) -> Result<(), HttpBuildError> {
+        if self.tls.is_some() && !self.roots.is_empty() {
+            return Err(HttpBuildError::RootsBesideTls);
+        }
+        if self.tls.as_ref().is_some_and(|config| !config.alpn_protocols.is_empty()) {
+            return Err(HttpBuildError::Alpn);
+        }
+        let mut store = RootCertStore::empty();
+        for (root, number) in self.roots.iter().zip(1..) {
+            store.add(root.clone()).map_err(|error| HttpBuildError::RootCertificate {
+                number,
+                source: error.into(),
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -140,5 +186,11 @@ fn limit(client: &mut Builder, idle_timeout: Duration, idle_per_host: usize) {
         .pool_max_idle_per_host(idle_per_host)
         .http1_max_buf_size(64 * 1024)
         .http1_max_headers(100)
-        .http2_max_header_list_size(64 * 1024);
+        .http2_max_header_list_size(64 * 1024)
+        // Answers are short: no endpoint needs to send much ahead of what was read.
+        .http2_initial_stream_window_size(64 * 1024)
+        .http2_initial_connection_window_size(1024 * 1024)
+        // All requests to a host share a connection: if it is dead, that must be found out.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
 }
