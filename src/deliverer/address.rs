@@ -4,6 +4,7 @@
 //! that counts is made on the addresses of every connection; the one on a URL is for the comfort of
 //! who enters it.
 
+mod embedded;
 mod registry;
 
 use std::net::IpAddr;
@@ -16,6 +17,11 @@ use url::{Host, Url};
 ///
 /// What is denied is denied even if it is allowed as well. What is allowed is allowed even if it is
 /// not public, except the metadata services of clouds: those only if they are allowed one by one.
+///
+/// An IPv6 address that holds an IPv4 address (NAT64, 6to4, Teredo, ISATAP and so on) has to pass
+/// with both. None of these blocks is public, so a translator's prefix is allowed as a network:
+/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. An address that is allowed
+/// one by one is allowed as it stands.
 ///
 /// ```
 /// use artifact_triggers::deliverer::address::AddressPolicy;
@@ -125,13 +131,13 @@ impl AddressPolicy {
 
     /// Allows a network, public or not.
     pub fn allow_network(mut self, network: IpNet) -> Self {
-        self.allowed.push(network);
+        self.allowed.push(canonical(network));
         self
     }
 
     /// Denies a network, public or not.
     pub fn deny_network(mut self, network: IpNet) -> Self {
-        self.denied.push(network);
+        self.denied.push(canonical(network));
         self
     }
 
@@ -151,20 +157,17 @@ impl AddressPolicy {
     /// # Errors
     /// [`Refusal::Denied`] or [`Refusal::NotPublic`].
     pub fn judge(&self, address: IpAddr) -> Result<(), Refusal> {
-        // An IPv4 address in IPv6 clothes is dialled as IPv4.
+        // An IPv4-mapped address is dialled as IPv4.
         let address = address.to_canonical();
-        if self.denied.iter().any(|network| network.contains(&address)) {
+        let inside = self.embedded(address);
+        if self.is_denied(address) || inside.iter().any(|inner| self.is_denied(*inner)) {
             return Err(Refusal::Denied);
         }
-        let exactly = |network: &IpNet| {
-            network.contains(&address) && network.prefix_len() == network.max_prefix_len()
-        };
-        let allowed = if TABLES.metadata.contains(&address) {
-            self.allowed.iter().any(exactly)
-        } else {
-            self.allowed.iter().any(|network| network.contains(&address))
-        };
-        if allowed { Ok(()) } else { judge_public(address) }
+        self.judge_itself(address)?;
+        if self.is_allowed_alone(address) {
+            return Ok(());
+        }
+        inside.into_iter().try_for_each(|inner| self.judge_itself(inner))
     }
 
     /// Judges all addresses that a name resolved to: if one is refused, all are.
@@ -235,6 +238,30 @@ impl AddressPolicy {
         Ok(url)
     }
 
+    fn embedded(&self, address: IpAddr) -> Vec<IpAddr> {
+        let IpAddr::V6(outer) = address else { return Vec::new() };
+        let allowing = self.allowed.iter().filter(|network| network.contains(&address));
+        let prefixes: Vec<u8> = allowing.map(IpNet::prefix_len).collect();
+        embedded::embedded(outer, &prefixes).into_iter().map(IpAddr::from).collect()
+    }
+
+    fn is_denied(&self, address: IpAddr) -> bool {
+        self.denied.iter().any(|network| network.contains(&address))
+    }
+
+    fn is_allowed_alone(&self, address: IpAddr) -> bool {
+        self.allowed.contains(&IpNet::from(address))
+    }
+
+    fn judge_itself(&self, address: IpAddr) -> Result<(), Refusal> {
+        let is_allowed = if TABLES.metadata.contains(&address) {
+            self.is_allowed_alone(address)
+        } else {
+            self.allowed.iter().any(|network| network.contains(&address))
+        };
+        if is_allowed { Ok(()) } else { judge_public(address) }
+    }
+
     fn judge_name(&self, name: &str) -> Result<(), Refusal> {
         let bare = name.strip_suffix('.').unwrap_or(name);
         let is_label = |label: &str| !label.is_empty() && label.len() <= 63 && label != "xn--";
@@ -247,6 +274,14 @@ impl AddressPolicy {
         }
         Ok(())
     }
+}
+
+/// A network of IPv4-mapped addresses as the IPv4 network that it is: what is judged is never mapped.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(outer) = network else { return network };
+    let mapped = outer.addr().to_ipv4_mapped().zip(outer.prefix_len().checked_sub(96));
+    let inner = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    inner.map_or(network, IpNet::V4)
 }
 
 fn judge_public(address: IpAddr) -> Result<(), Refusal> {
