@@ -100,6 +100,43 @@ pub fn frames_the_message(name: &str) -> bool {
     starts_with_proxy || FRAMING.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
+/// The longest URL, in bytes.
+pub(crate) const MAX_URL_BYTES: usize = 2048;
+
+/// What is wrong with how a URL is written. Nothing of it is repeated: it may hold a token.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Spelling {
+    #[error("it has {found} bytes, more than {MAX_URL_BYTES}")]
+    Length { found: usize },
+    #[error("it holds a backslash, white space or a control character")]
+    Ambiguous,
+    #[error("it does not have two slashes before the host")]
+    Slashes,
+    #[error("it holds a user or a password")]
+    UserInfo,
+}
+
+/// Checks how a URL is written, which parsing forgets: spellings that parsers read differently are
+/// no URLs to us.
+pub(crate) fn check_spelling(text: &str) -> Result<(), Spelling> {
+    if text.len() > MAX_URL_BYTES {
+        return Err(Spelling::Length { found: text.len() });
+    }
+    if text.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {
+        return Err(Spelling::Ambiguous);
+    }
+    let Some((scheme, rest)) = text.split_once(':') else { return Ok(()) };
+    if !["http", "https"].iter().any(|http| http.eq_ignore_ascii_case(scheme)) {
+        return Ok(());
+    }
+    let rest = rest.strip_prefix("//").filter(|rest| !rest.starts_with('/'));
+    let rest = rest.ok_or(Spelling::Slashes)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
+    // Any other is still there after parsing.
+    if matches!(user_info, Some("" | ":")) { Err(Spelling::UserInfo) } else { Ok(()) }
+}
+
 /// One HTTP POST that a [`Deliverer`](crate::deliverer::Deliverer) has to make, complete and signed.
 #[derive(Clone)]
 pub struct Request {
@@ -157,6 +194,29 @@ mod tests {
         }
         for name in ["", "x-host", "content-type", "proxy", "prox\u{e9}-x", "user-agent"] {
             assert!(!frames_the_message(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn spellings_that_parsers_read_differently_are_refused() {
+        for (text, expected) in [
+            ("https://a.example\\@b.example/", Spelling::Ambiguous),
+            ("https://a.example/?q=\\", Spelling::Ambiguous),
+            (" https://a.example/", Spelling::Ambiguous),
+            ("https://a.example/\u{3000}", Spelling::Ambiguous),
+            ("ht\ntps://a.example/", Spelling::Ambiguous),
+            ("https:a.example", Spelling::Slashes),
+            ("HTTPS:///a.example", Spelling::Slashes),
+            ("http:/a.example", Spelling::Slashes),
+            ("https://@a.example/", Spelling::UserInfo),
+            ("https://:@a.example/", Spelling::UserInfo),
+        ] {
+            assert_eq!(check_spelling(text), Err(expected), "{text:?}");
+        }
+        let long = format!("https://a.example/{}", "x".repeat(MAX_URL_BYTES));
+        assert_eq!(check_spelling(&long), Err(Spelling::Length { found: long.len() }));
+        for text in ["https://a.example/@b?c=@d#@", "ftp:a", "mailto:@a", "not-a-url", ""] {
+            assert_eq!(check_spelling(text), Ok(()), "{text:?}");
         }
     }
 

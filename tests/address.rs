@@ -25,6 +25,22 @@ fn every_url_of_the_table_is_judged_as_it_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn spellings_beyond_the_table_are_judged_alike() {
+    let policy = AddressPolicy::public_only();
+    let judged = |text: &str| policy.parse_url(text).map(|url| url.to_string());
+    assert_eq!(judged("https://@example.com/"), Err(Refusal::UserInfo));
+    assert_eq!(judged("https://:@example.com/"), Err(Refusal::UserInfo));
+    assert!(judged("https:example.com/").is_err());
+    assert_eq!(judged("https://example.com./"), Ok("https://example.com./".to_owned()));
+    assert_eq!(judged("https://bücher.example/"), Ok("https://xn--bcher-kva.example/".to_owned()));
+    assert_eq!(judged("https://0x8.010.2056/"), Ok("https://8.8.8.8/".to_owned()));
+    assert_eq!(judged("https://example.com/a#b@c"), Ok("https://example.com/a#b@c".to_owned()));
+    let long = format!("https://example.com/{}", "a".repeat(2029));
+    assert_eq!(judged(&long), Err(Refusal::Length { found: 2049, most: 2048 }));
+    assert!(judged(&long[..2048]).is_ok());
+}
+
 /// The registries, most specific block first, as the table has them.
 fn registry() -> Vec<(IpNet, bool)> {
     let mut blocks: Vec<(IpNet, bool)> = rows(include_str!("data/iana-special-purpose.tsv"))

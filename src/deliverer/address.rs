@@ -13,6 +13,8 @@ use std::sync::LazyLock;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
+
 /// Which addresses and URLs may be dialled.
 ///
 /// What is denied is denied even if it is allowed as well. What is allowed is allowed even if it is
@@ -96,6 +98,16 @@ pub enum Refusal {
     },
 }
 
+impl From<Spelling> for Refusal {
+    fn from(spelling: Spelling) -> Self {
+        match spelling {
+            Spelling::Length { found } => Self::Length { found, most: MAX_URL_BYTES },
+            Spelling::UserInfo => Self::UserInfo,
+            Spelling::Ambiguous | Spelling::Slashes => Self::NoUrl { reason: spelling.to_string() },
+        }
+    }
+}
+
 struct Tables {
     refused_v4: Vec<(Ipv4Net, &'static str)>,
     reachable_v4: Vec<Ipv4Net>,
@@ -122,7 +134,7 @@ fn parsed<T: std::str::FromStr>(text: &str) -> T {
 
 impl AddressPolicy {
     /// The longest URL, in bytes.
-    pub const MAX_URL_BYTES: usize = 2048;
+    pub const MAX_URL_BYTES: usize = MAX_URL_BYTES;
 
     /// Public addresses by https and nothing else.
     pub fn public_only() -> Self {
@@ -222,19 +234,9 @@ impl AddressPolicy {
     /// [`Refusal`]; also for spellings that parsers read differently, such as a backslash or a
     /// missing slash.
     pub fn parse_url(&self, text: &str) -> Result<Url, Refusal> {
-        let no_url = |reason: &str| Err(Refusal::NoUrl { reason: reason.to_owned() });
-        if text.contains('\\') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return no_url("it holds a backslash, white space or a control character");
-        }
-        let url = match Url::parse(text) {
-            Ok(url) => url,
-            Err(error) => return no_url(&error.to_string()),
-        };
+        check_spelling(text)?;
+        let url = Url::parse(text).map_err(|error| Refusal::NoUrl { reason: error.to_string() })?;
         self.judge_url(&url)?;
-        let after_scheme = &text[url.scheme().len() + 1..];
-        if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
-            return no_url("it does not have two slashes before the host");
-        }
         Ok(url)
     }
 

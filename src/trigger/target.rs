@@ -9,7 +9,7 @@ use super::{MAX_ENTRIES, check_name};
 use crate::delivery::EndpointKey;
 use crate::document::{Field, Object, Problems};
 use crate::payload::PayloadFormat;
-use crate::request::{Headers, frames_the_message};
+use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
 use crate::signature::standard_webhooks::SigningSecret;
 
 const REDACTED: &str = "[redacted]";
@@ -106,7 +106,7 @@ impl Endpoint {
     /// The longest value of a custom header field, in bytes.
     pub const MAX_HEADER_BYTES: usize = 4096;
     /// The longest URL, in bytes.
-    pub const MAX_URL_BYTES: usize = 2048;
+    pub const MAX_URL_BYTES: usize = MAX_URL_BYTES;
 
     /// An endpoint that gets the native format, not signed.
     pub fn new(url: Url) -> Self {
@@ -167,6 +167,10 @@ impl fmt::Debug for Endpoint {
 
 pub(super) fn parse_url(text: &str, path: &str, problems: &mut Problems) -> Option<Url> {
     // The text itself is not repeated: it may hold a token.
+    if let Err(spelling) = check_spelling(text) {
+        problems.add(path, format!("expected an absolute URL: {spelling}"));
+        return None;
+    }
     Url::parse(text)
         .map_err(|error| problems.add(path, format!("expected an absolute URL: {error}")))
         .ok()
@@ -179,10 +183,12 @@ fn check_url(url: &Url, path: &str, problems: &mut Problems) {
     if !url.username().is_empty() || url.password().is_some() {
         problems.add(path, "expected no user and password; use a header instead");
     }
-    if url.as_str().len() > Endpoint::MAX_URL_BYTES {
-        let found = url.as_str().len();
-        let most = Endpoint::MAX_URL_BYTES;
-        problems.add(path, format!("expected at most {most} bytes, found {found}"));
+    if url.port() == Some(0) {
+        problems.add(path, "expected a port from 1 to 65535, found 0");
+    }
+    // What is stored must be readable: the same is asked of the text.
+    if let Err(spelling) = check_spelling(url.as_str()) {
+        problems.add(path, format!("expected an absolute URL: {spelling}"));
     }
 }
 
@@ -285,5 +291,46 @@ impl Field for ActionTarget {
         let config = object.optional("config", problems).unwrap_or_default();
         object.finish(problems);
         Some(Self { name: name?, config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(url: &str) -> String {
+        let checked = Problems::gather(|problems| {
+            let endpoint = Endpoint::new(parse_url(url, "url", problems)?);
+            endpoint.check("target", problems);
+            Some(endpoint)
+        });
+        checked.map_or_else(|problems| problems.to_string(), |_| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_url_is_checked_as_it_is_written_and_as_it_is_read() {
+        assert_eq!(found("https://example.com:8443/a?b=c#d"), "nothing");
+        let long = format!("https://example.com/{}", "\u{e9}".repeat(1000));
+        for (url, expected) in [
+            ("https://@example.com/", "it holds a user or a password"),
+            ("https://a@example.com/", "no user and password"),
+            ("https:/example.com/", "two slashes"),
+            ("https://example.com/ x", "it holds a backslash, white space"),
+            ("https://example.com:0/", "a port from 1 to 65535"),
+            ("gopher://example.com/", "https (or http)"),
+            (&long, "it has 6020 bytes, more than 2048"),
+        ] {
+            assert!(found(url).contains(expected), "{url}: {}", found(url));
+        }
+    }
+
+    #[test]
+    fn a_url_that_could_not_be_read_back_is_refused() {
+        let endpoint = Endpoint::new("https://example.com/?a\\b".parse().unwrap());
+        let checked = Problems::gather(|problems| {
+            endpoint.check("target", problems);
+            Some(())
+        });
+        assert!(checked.unwrap_err().to_string().contains("it holds a backslash"));
     }
 }
