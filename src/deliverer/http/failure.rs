@@ -105,3 +105,28 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
 fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     chain(error).find_map(|error| error.downcast_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lack_of_tls_tells_tenants_nothing_of_this_machine() {
+        let unavailable = TlsUnavailable::Unusable("cannot read /etc/ssl/hunter2.pem".into());
+        assert!(unavailable.source().unwrap().to_string().contains("hunter2"));
+        let error = without_tls(&unavailable);
+        assert_eq!(error.to_string(), "no connection: TLS cannot be used on the sending machine");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_cause_is_found_however_deep_it_is_wrapped() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let wrapped = io::Error::other(io::Error::other(refused));
+        let kinds = chain(&wrapped).filter_map(|error| error.downcast_ref::<io::Error>());
+        assert_eq!(kinds.last().map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+        let tls = io::Error::other(io::Error::other(rustls::Error::DecryptError));
+        assert_eq!(cause::<rustls::Error>(&tls), Some(&rustls::Error::DecryptError));
+        assert!(cause::<Refusal>(&tls).is_none());
+    }
+}
