@@ -68,7 +68,8 @@ pub enum DeliverError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// No connection: the name is unknown, the port closed, TLS failed. Tried again.
+    /// No connection: the name is unknown, the port closed, TLS failed, or it took too long. Tried
+    /// again.
     #[error("no connection: {reason}")]
     Connect {
         /// Why.

@@ -11,8 +11,10 @@ use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Re
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, oneshot};
 
 /// What an endpoint does with each request that it has read.
 #[derive(Debug, Clone, Copy)]
@@ -107,14 +109,21 @@ fn request(url: &str) -> Request {
             .into_iter()
             .collect(),
         body: Arc::from(&br#"{"a":1}"#[..]),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(30),
     }
+}
+
+/// A request for tests that wait until the time is out.
+fn hasty(url: &str) -> Request {
+    Request { timeout: Duration::from_millis(300), ..request(url) }
 }
 
 async fn post(behaviour: Behaviour) -> Result<Response, DeliverError> {
     let endpoint = endpoint(behaviour).await;
     let url = format!("http://127.0.0.1:{}/hook?q=1", endpoint.port);
-    local().build().unwrap().deliver(request(&url)).await
+    let waits = matches!(behaviour, Behaviour::Stall(_) | Behaviour::Repeat("", _));
+    let request = if waits { hasty(&url) } else { request(&url) };
+    local().build().unwrap().deliver(request).await
 }
 
 #[tokio::test]
@@ -208,7 +217,7 @@ impl Resolve for Mute {
 #[tokio::test]
 async fn rule_03_the_time_out_covers_the_look_up() {
     let deliverer = local().resolver(Mute).connect_timeout(Duration::MAX).build().unwrap();
-    let error = deliverer.deliver(request("http://mute.example/")).await.unwrap_err();
+    let error = deliverer.deliver(hasty("http://mute.example/")).await.unwrap_err();
     assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
 }
 
@@ -282,9 +291,7 @@ async fn a_body_is_read_to_its_end_for_the_connections_sake_unless_it_is_huge() 
         let deliverer = local().build().unwrap();
         for _ in 0..2 {
             let url = format!("http://127.0.0.1:{}/", endpoint.port);
-            let mut request = request(&url);
-            request.timeout = Duration::from_secs(30);
-            let response = deliverer.deliver(request).await.unwrap();
+            let response = deliverer.deliver(request(&url)).await.unwrap();
             assert_eq!((response.status, response.body.len()), (200, 1024), "{length}");
         }
         assert_eq!(endpoint.connections.load(Ordering::SeqCst), connections, "{length}");
@@ -309,7 +316,8 @@ async fn rule_05_errors_tell_no_address_path_query_user_or_header() {
         ("blocked", format!("http://127.0.0.1:{broken}/{}", "hunter".repeat(400)), "x-own"),
     ];
     for (expected, url, field) in cases {
-        let mut request = request(&url);
+        let waits = expected == "no answer within";
+        let mut request = if waits { hasty(&url) } else { request(&url) };
         request.headers.push(field, "hunter-2");
         let error = local().build().unwrap().deliver(request).await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error} for {expected}");
@@ -319,11 +327,57 @@ async fn rule_05_errors_tell_no_address_path_query_user_or_header() {
 }
 
 #[tokio::test]
+async fn rule_06_a_request_that_is_dropped_is_abandoned() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (arrived, has_arrived) = oneshot::channel();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        stream.read_exact(&mut [0; 16]).await?;
+        arrived.send(()).unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let deliverer = local().build().unwrap();
+    let mut request = request(&url);
+    request.timeout = Duration::MAX;
+    let answered = deliverer.deliver(request);
+    tokio::select! {
+        answer = answered => panic!("nobody answers, and yet {answer:?}"),
+        told = has_arrived => told.unwrap(),
+    }
+    // Ends when the connection is closed.
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn rule_07_any_number_of_requests_run_side_by_side() {
+    let gathered = Arc::new(Barrier::new(100));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let gathered = gathered.clone();
+            tokio::spawn(async move {
+                stream.read_exact(&mut [0; 16]).await?;
+                gathered.wait().await;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+                stream.read_to_end(&mut Vec::new()).await
+            });
+        }
+    });
+    let deliverer = local().build().unwrap();
+    let requests = (0..100).map(|_| deliverer.deliver(request(&url)));
+    for answer in join_all(requests).await {
+        assert_eq!(answer.unwrap().status, 204);
+    }
+}
+
+#[tokio::test]
 async fn by_default_nothing_connects_to_this_machine() {
     let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let policy = AddressPolicy::public_only().allow_http();
-    for deliverer in [HttpDeliverer::builder(), HttpDeliverer::builder().address_policy(policy)] {
-        let deliverer = deliverer.build().unwrap();
+    let plain = HttpDeliverer::builder().address_policy(policy).build();
+    for deliverer in [HttpDeliverer::new().unwrap(), plain.unwrap()] {
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             for scheme in ["http", "https"] {
                 let url = format!("{scheme}://{host}:{}/", endpoint.port);
@@ -394,7 +448,7 @@ async fn a_name_is_judged_anew_for_each_connection() {
 async fn tls_to_an_endpoint_that_has_none_is_a_failed_connection() {
     let endpoint = endpoint(Behaviour::Close("HTTP/1.1 200 OK\r\n\r\n")).await;
     let url = format!("https://127.0.0.1:{}/", endpoint.port);
-    let error = local().build().unwrap().deliver(request(&url)).await.unwrap_err();
+    let error = local().build().unwrap().deliver(hasty(&url)).await.unwrap_err();
     let expected = matches!(error, DeliverError::Connect { .. } | DeliverError::Timeout { .. });
     assert!(expected, "{error}");
 }
