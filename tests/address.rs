@@ -165,6 +165,32 @@ fn a_translators_prefix_allows_what_may_be_dialled_behind_it_and_no_more() {
     }
 }
 
+/// Where an IPv4 address stands in an IPv6 address.
+type Embed = fn(u128) -> u128;
+
+#[test]
+fn a_sample_of_ipv4_addresses_is_judged_alike_behind_every_translator() {
+    let plain = AddressPolicy::public_only();
+    let behind = |prefix: &str| plain.clone().allow_network(prefix.parse().unwrap());
+    let base = |prefix: &str| prefix.parse::<Ipv6Addr>().unwrap().to_bits();
+    let translators: [(AddressPolicy, Embed, u128); 7] = [
+        (behind("64:ff9b::/96"), |v4| v4, base("64:ff9b::")),
+        (behind("64:ff9b:1::/48"), |v4| v4 >> 16 << 64 | (v4 & 0xffff) << 40, base("64:ff9b:1::")),
+        (behind("64:ff9b:1:2:3:4::/96"), |v4| v4, base("64:ff9b:1:2:3:4::")),
+        (behind("2002::/16"), |v4| v4 << 80, base("2002::")),
+        (behind("::ffff:0:0:0/96"), |v4| v4, base("::ffff:0:0:0")),
+        (behind("fe80::/10"), |v4| v4, base("fe80::5efe:0:0")),
+        (behind("2001::/32"), |v4| !v4 & 0xffff_ffff, base("2001:0:808:808::")),
+    ];
+    for bits in (0..=u32::MAX).step_by(1_000_003) {
+        let expected = plain.judge(Ipv4Addr::from_bits(bits).into()).is_ok();
+        for (policy, embed, base) in &translators {
+            let address = Ipv6Addr::from_bits(base | embed(bits.into()));
+            assert_eq!(policy.judge(address.into()).is_ok(), expected, "{address}");
+        }
+    }
+}
+
 #[test]
 fn a_public_prefix_does_not_hide_a_private_address() {
     let policy = AddressPolicy::public_only();
