@@ -174,6 +174,14 @@ async fn rule_01_fields_that_frame_the_message_are_refused_before_anything_is_di
 }
 
 #[tokio::test]
+async fn more_header_fields_than_can_be_sent_are_refused() {
+    let mut request = request("http://127.0.0.1:1/");
+    request.headers.extend((0..100_000).map(|n| (format!("x-{n}"), "1")));
+    let error = local().build().unwrap().deliver(request).await.unwrap_err();
+    assert!(matches!(error, DeliverError::Invalid { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn rule_02_every_status_is_answered_and_none_followed() {
     let answers = [
         (200, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),

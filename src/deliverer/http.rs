@@ -125,7 +125,8 @@ impl Shared {
         *outgoing.method_mut() = Method::POST;
         *outgoing.uri_mut() = uri;
         let fields = outgoing.headers_mut();
-        fields.reserve(request.headers.len() + 2);
+        let count = request.headers.len() + 1;
+        fields.try_reserve(count).map_err(|_| invalid("there are too many header fields"))?;
         for (name, value) in request.headers {
             if frames_the_message(&name) {
                 return Err(invalid("a header field frames the message"));
