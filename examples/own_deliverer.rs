@@ -14,7 +14,7 @@ use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule};
 use artifact_triggers::engine::Engine;
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
-use artifact_triggers::request::{Headers, Request, Response};
+use artifact_triggers::request::{Headers, Request, Response, frames_the_message};
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 use artifact_triggers::storage::{DeliveryQuery, MemoryStorage};
 use artifact_triggers::trigger::Trigger;
@@ -90,11 +90,15 @@ impl RelayDeliverer {
     }
 }
 
-/// Rule 1: every header field once, in order. A value that the protocol cannot carry as it is makes
-/// the request impossible; it is not mended.
+/// Rule 1: every header field once, in order. One that frames the message, or that the protocol cannot
+/// carry as it is, makes the request impossible before anything is dialled; it is not mended.
 fn request_head(request: &Request) -> Result<Vec<u8>, DeliverError> {
     let mut headers = Vec::new();
     for (name, value) in request.headers.iter() {
+        if frames_the_message(name) {
+            let reason = format!("the header {name} is the relay's to set");
+            return Err(DeliverError::Invalid { reason });
+        }
         let text = std::str::from_utf8(value).map_err(|_| DeliverError::Invalid {
             reason: format!("the relay takes text only, and the header {name} is none"),
         })?;

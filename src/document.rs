@@ -3,6 +3,8 @@
 //! In: a parsed JSON value. Out: typed fields, the unknown rest, and [`Problems`]. Nothing is
 //! dropped: what a reader does not know is handed back to be kept.
 
+pub(crate) mod span;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

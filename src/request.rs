@@ -1,13 +1,16 @@
 //! Requests and responses as plain values, of no HTTP library.
 //!
 //! The engine makes a [`Request`] and a [`Deliverer`](crate::deliverer::Deliverer) answers with a
-//! [`Response`]; a receiver reads the [`Headers`] of what comes in.
+//! [`Response`] or a [`DeliverError`]; a receiver reads the [`Headers`] of what comes in.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+
+use crate::clock::Timestamp;
+use crate::document::span;
 
 /// Header fields in order, names compared without case (RFC 9110, section 5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -174,6 +177,56 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliverError {
+    /// The address may not be dialled. The delivery is dead.
+    #[error("blocked: {reason}")]
+    Blocked {
+        /// Why, for a tenant to read.
+        reason: String,
+    },
+    /// The request cannot be made: a header that is none, a URL without a host. The delivery is
+    /// dead.
+    #[error("the request cannot be made: {reason}")]
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// The endpoint did not answer in time. Tried again.
+    #[error("no answer within {}", span::print(*.after))]
+    Timeout {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// No connection: the name is unknown, the port closed, TLS failed, or it took too long. Tried
+    /// again.
+    #[error("no connection: {reason}")]
+    Connect {
+        /// Why.
+        reason: String,
+    },
+    /// The connection broke before the response's head was complete. Tried again.
+    #[error("the exchange broke off: {reason}")]
+    Broken {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How long an endpoint asks to be left alone: `Retry-After` in seconds or as an HTTP date (RFC
+/// 9110, section 10.2.3). `None` if it does not, or not understandably.
+pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
+    let text = std::str::from_utf8(headers.only("retry-after")?).ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are as good as forever; the policy caps it.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
+    Some(Timestamp::from_datetime(date.and_utc()).since(now))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,5 +284,26 @@ mod tests {
         let shown = format!("{request:?}");
         assert!(shown.contains("example.com") && shown.contains("authorization"), "{shown}");
         assert!(!shown.contains("hunter"), "{shown}");
+    }
+
+    fn wanted(text: &str) -> Option<Duration> {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        retry_after(&[("Retry-After", text)].into_iter().collect(), now)
+    }
+
+    #[test]
+    fn seconds_and_dates_are_understood() {
+        assert_eq!(wanted("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wanted(" 0 "), Some(Duration::ZERO));
+        assert_eq!(wanted("Mon, 23 Nov 2026 12:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wanted("Mon, 23 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wanted("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+    }
+
+    #[test]
+    fn anything_else_is_as_if_it_were_not_there() {
+        for text in ["", "-5", "1.5", "soon", "Mon, 23 Nov 2026", "5 s"] {
+            assert_eq!(wanted(text), None, "{text}");
+        }
     }
 }

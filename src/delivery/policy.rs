@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement, span};
+use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement};
 use crate::clock::Timestamp;
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, span};
 
 /// How deliveries are tried.
 #[derive(Debug, Clone, PartialEq)]

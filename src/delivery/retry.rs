@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::span;
-use crate::document::{Field, Object, Problems, mismatch};
+use crate::document::{Field, Object, Problems, mismatch, span};
 
 /// The pauses between attempts.
 #[derive(Debug, Clone, PartialEq)]
