@@ -24,9 +24,9 @@ pub use limits::{MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
 pub use scope::{ParseScopeError, Scope};
 
 use crate::clock::Timestamp;
-use crate::document::{self, Field, Object, Problems};
+use crate::document::{self, Field, Object, Problems, check_depth, cut, join};
 use crate::id::EventId;
-use limits::{check_map, check_text, check_texts};
+use limits::{check_extra, check_map, check_text, check_texts};
 
 /// The version of the JSON form that this crate writes. Documents of the same major version parse,
 /// whatever their minor version; members they do not know are kept.
@@ -122,9 +122,9 @@ impl Event {
     }
 
     fn check(&self, path: &str, problems: &mut Problems) {
-        let at = |name: &str| if path.is_empty() { name.into() } else { format!("{path}.{name}") };
-        if self.spec_version.split('.').next() != Some("1") {
-            let found = limits::cut(&self.spec_version);
+        let at = |name: &str| join(path, name);
+        if !is_version_one(&self.spec_version) {
+            let found = cut(&self.spec_version);
             problems.add(at("spec_version"), format!("expected version 1.x, found {found:?}"));
         }
         self.source.check(&at("source"), problems);
@@ -138,6 +138,10 @@ impl Event {
         }
         self.correlation.check(&at("correlation"), problems);
         check_map(&at("attributes"), &self.attributes, problems);
+        if let Some(data) = &self.data {
+            check_depth(&at("data"), data, problems);
+        }
+        check_extra(path, &self.extra, problems);
         self.check_subject(&at("artifact"), problems);
     }
 
@@ -160,6 +164,13 @@ impl Event {
             problems.add(path, format!("expected {expected}, since the kind is {}", self.kind));
         }
     }
+}
+
+/// Whether a text is 1 and any minor version.
+fn is_version_one(text: &str) -> bool {
+    let is_minor =
+        |minor: &str| (1..=9).contains(&minor.len()) && minor.bytes().all(|b| b.is_ascii_digit());
+    text.strip_prefix("1.").is_some_and(is_minor)
 }
 
 impl Field for Event {
@@ -247,6 +258,7 @@ impl Source {
     fn check(&self, path: &str, problems: &mut Problems) {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);
+        check_extra(path, &self.extra, problems);
     }
 }
 
@@ -311,6 +323,10 @@ impl Actor {
     fn check(&self, path: &str, problems: &mut Problems) {
         let texts = [("id", &self.id), ("name", &self.name), ("address", &self.address)];
         check_texts(path, texts, problems);
+        if let Some(ActorKind::Other(kind)) = &self.kind {
+            check_text(&format!("{path}.kind"), kind, problems);
+        }
+        check_extra(path, &self.extra, problems);
     }
 }
 
@@ -403,6 +419,7 @@ impl Correlation {
         for (n, hop) in self.hops.iter().enumerate() {
             check_text(&format!("{path}.hops[{n}]"), hop, problems);
         }
+        check_extra(path, &self.extra, problems);
     }
 }
 

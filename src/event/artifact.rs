@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, cut};
 
-use super::limits::{self, check_map, check_text, check_texts};
+use super::limits::{check_count, check_extra, check_map, check_text, check_texts};
 
 /// What an event is about: an artifact, or the part of one that is known.
 ///
@@ -136,13 +136,14 @@ impl Artifact {
         ];
         check_texts(path, texts, problems);
         self.check_coordinates(path, problems);
-        limits::check_count(&format!("{path}.files"), self.files.len(), problems);
+        check_count(&format!("{path}.files"), self.files.len(), problems);
         for (n, file) in self.files.iter().enumerate() {
             file.check(&format!("{path}.files[{n}]"), problems);
         }
         if let Some(oci) = &self.oci {
             oci.check(&format!("{path}.oci"), problems);
         }
+        check_extra(path, &self.extra, problems);
     }
 
     fn check_coordinates(&self, path: &str, problems: &mut Problems) {
@@ -150,7 +151,8 @@ impl Artifact {
             problems.add(
                 format!("{path}.package_type"),
                 format!(
-                    "expected a package type in lower case, such as oci or npm, found {found:?}"
+                    "expected a package type in lower case, such as oci or npm, found {:?}",
+                    cut(found)
                 ),
             );
         }
@@ -158,15 +160,15 @@ impl Artifact {
         if let Some(found) = self.version.as_deref().filter(|text| is_digest(text)) {
             problems.add(
                 format!("{path}.version"),
-                format!("expected a version, found the digest {found:?}"),
+                format!("expected a version, found the digest {:?}", cut(found)),
             );
         }
-        limits::check_count(&format!("{path}.tags"), self.tags.len(), problems);
+        check_count(&format!("{path}.tags"), self.tags.len(), problems);
         for (n, tag) in self.tags.iter().enumerate() {
             let path = format!("{path}.tags[{n}]");
             check_text(&path, tag, problems);
             if is_digest(tag) {
-                problems.add(path, format!("expected a tag, found the digest {tag:?}"));
+                problems.add(path, format!("expected a tag, found the digest {:?}", cut(tag)));
             }
         }
     }
@@ -195,7 +197,7 @@ fn check_digest(path: &str, digest: Option<&str>, problems: &mut Problems) {
     if let Some(found) = digest.filter(|text| !is_digest(text)) {
         problems.add(
             path,
-            format!("expected a digest such as sha256:e3b0c442…, found {:?}", limits::cut(found)),
+            format!("expected a digest such as sha256:e3b0c442…, found {:?}", cut(found)),
         );
     }
 }
@@ -267,6 +269,7 @@ impl File {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("media_type", &self.media_type)], problems);
         check_digest(&format!("{path}.digest"), self.digest.as_deref(), problems);
+        check_extra(path, &self.extra, problems);
     }
 }
 
@@ -340,11 +343,18 @@ impl OciFacts {
         check_texts(path, texts, problems);
         check_digest(&format!("{path}.parent_digest"), self.parent_digest.as_deref(), problems);
         check_digest(&format!("{path}.subject_digest"), self.subject_digest.as_deref(), problems);
-        limits::check_count(&format!("{path}.child_digests"), self.child_digests.len(), problems);
+        check_count(&format!("{path}.child_digests"), self.child_digests.len(), problems);
         for (n, digest) in self.child_digests.iter().enumerate() {
             check_digest(&format!("{path}.child_digests[{n}]"), Some(digest), problems);
         }
         check_map(&format!("{path}.annotations"), &self.annotations, problems);
+        if let Some(OciRole::Other(role)) = &self.role {
+            check_text(&format!("{path}.role"), role, problems);
+        }
+        if let Some(platform) = &self.platform {
+            platform.check(&format!("{path}.platform"), problems);
+        }
+        check_extra(path, &self.extra, problems);
     }
 }
 
@@ -431,6 +441,13 @@ impl Platform {
     with! {
         /// Sets [`variant`](Self::variant).
         with_variant = variant;
+    }
+
+    fn check(&self, path: &str, problems: &mut Problems) {
+        let texts =
+            [("architecture", &self.architecture), ("os", &self.os), ("variant", &self.variant)];
+        check_texts(path, texts, problems);
+        check_extra(path, &self.extra, problems);
     }
 }
 
