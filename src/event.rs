@@ -191,14 +191,15 @@ impl Field for Event {
         let correlation = object.optional("correlation", problems).unwrap_or_default();
         let attributes = object.optional("attributes", problems).unwrap_or_default();
         let data = object.optional("data", problems);
+        // What is missing was reported; something in its place lets the rest be checked.
         let event = Self {
-            spec_version: spec_version?,
-            id: id?,
-            kind: kind?,
+            spec_version: spec_version.unwrap_or_else(|| SPEC_VERSION.to_owned()),
+            id: id.unwrap_or_else(|| EventId::from_bytes([0; 16])),
+            kind: kind.unwrap_or(EventKind::PING),
             scope,
-            source: source?,
-            occurred_at: occurred_at?,
-            received_at: received_at?,
+            source: source.unwrap_or_else(|| Source::new("registry")),
+            occurred_at: occurred_at.unwrap_or(Timestamp::UNIX_EPOCH),
+            received_at: received_at.unwrap_or(Timestamp::UNIX_EPOCH),
             artifact,
             from,
             actor,
@@ -267,12 +268,10 @@ impl Field for Source {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            name: object.required("name", problems)?,
-            instance: object.optional("instance", problems),
-            id: object.optional("id", problems),
-            extra: object.rest(),
-        })
+        let name = object.required("name", problems);
+        let instance = object.optional("instance", problems);
+        let id = object.optional("id", problems);
+        Some(Self { name: name?, instance, id, extra: object.rest() })
     }
 }
 

@@ -278,13 +278,11 @@ impl Field for File {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            name: object.required("name", problems)?,
-            size: object.optional("size", problems),
-            digest: object.optional("digest", problems),
-            media_type: object.optional("media_type", problems),
-            extra: object.rest(),
-        })
+        let name = object.required("name", problems);
+        let size = object.optional("size", problems);
+        let digest = object.optional("digest", problems);
+        let media_type = object.optional("media_type", problems);
+        Some(Self { name: name?, size, digest, media_type, extra: object.rest() })
     }
 }
 

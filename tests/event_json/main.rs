@@ -217,6 +217,7 @@ fn every_problem_is_told_at_once() {
         "occurred_at": "now",
         "artifact": {"size": "big", "files": [{"name": 1}, {}], "oci": {"platform": 1}},
         "actor": 1,
+        "correlation": {"hops": [""]},
         "attributes": {"a": 1, "b": 2},
     });
     let found = problems(&document);
@@ -226,6 +227,7 @@ fn every_problem_is_told_at_once() {
         "id",
         "kind",
         "source.name",
+        "source.instance",
         "occurred_at",
         "received_at",
         "artifact.size",
@@ -235,6 +237,7 @@ fn every_problem_is_told_at_once() {
         "actor",
         "attributes.a",
         "attributes.b",
+        "correlation.hops[0]",
     ];
     assert_eq!(paths, expected, "{found:#?}");
 }
