@@ -1,5 +1,6 @@
 //! Where a trigger's deliveries go: an HTTP endpoint or an in-process action.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -7,7 +8,7 @@ use url::Url;
 
 use super::{MAX_ENTRIES, check_name};
 use crate::delivery::EndpointKey;
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, check_depth, join};
 use crate::payload::PayloadFormat;
 use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
 use crate::signature::standard_webhooks::SigningSecret;
@@ -42,11 +43,17 @@ impl Target {
         }
     }
 
+    /// Stands for a target that could not be read, while the rest is checked.
+    pub(super) fn nowhere() -> Self {
+        Self::Action(ActionTarget::new("?"))
+    }
+
     pub(super) fn check(&self, path: &str, problems: &mut Problems) {
         match self {
             Self::Webhook(endpoint) => endpoint.check(&format!("{path}.webhook"), problems),
             Self::Action(action) => {
                 check_name(&format!("{path}.action.name"), &action.name, problems);
+                check_depth(&format!("{path}.action.config"), &action.config, problems);
             }
         }
     }
@@ -121,12 +128,26 @@ impl Endpoint {
             problems.add(format!("{path}.secrets"), message);
         }
         if self.headers.len() > Self::MAX_HEADERS {
-            let message = format!("expected at most {} fields", Self::MAX_HEADERS);
+            let (most, found) = (Self::MAX_HEADERS, self.headers.len());
+            let message = format!("expected at most {most} fields, found {found}");
             problems.add(format!("{path}.headers"), message);
         }
+        let path = format!("{path}.headers");
+        let mut names = BTreeSet::new();
         for (name, value) in self.headers.iter() {
-            check_header(&format!("{path}.headers"), name, value, problems);
+            check_header(&path, name, value, problems);
+            if !names.insert(name.to_ascii_lowercase()) {
+                problems
+                    .add(join(&path, name), "expected once, found again in this or another case");
+            }
         }
+    }
+
+    /// The order that their JSON has. Between fields of different names it means nothing.
+    pub(super) fn sort_headers(&mut self) {
+        let mut fields: Vec<_> = std::mem::take(&mut self.headers).into_iter().collect();
+        fields.sort();
+        self.headers = fields.into_iter().collect();
     }
 
     fn to_value(&self, secrets: Secrets) -> Value {
@@ -163,6 +184,11 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers)
             .finish()
     }
+}
+
+/// Stands for an address that could not be read, or was not given yet.
+pub(super) fn no_url() -> Url {
+    Url::parse("https://invalid.").expect("it is a URL")
 }
 
 pub(super) fn parse_url(text: &str, path: &str, problems: &mut Problems) -> Option<Url> {
@@ -227,16 +253,14 @@ impl Field for Endpoint {
         let mut fields = Headers::new();
         for (name, value) in headers {
             match value {
-                Value::String(value) if value == REDACTED => problems.add(
-                    format!("{headers_path}.{name}"),
-                    "expected the value itself, not [redacted]",
-                ),
+                Value::String(value) if value == REDACTED => problems
+                    .add(join(&headers_path, &name), "expected the value itself, not [redacted]"),
                 Value::String(value) => fields.push(name, value),
                 // The value is not repeated: it may be a credential.
-                _ => problems.add(format!("{headers_path}.{name}"), "expected a string"),
+                _ => problems.add(join(&headers_path, &name), "expected a string"),
             }
         }
-        let url = parse_url(&url?, &url_path, problems)?;
+        let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
         Some(Self { url, format, secrets, headers: fields })
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Clause, Condition, Filter, MAX_CONDITIONS, MAX_FILTER_DEPTH, MAX_PATTERN_BYTES, MAX_WILDCARDS,
-    Pattern, Text, Wildcard,
+    Clause, Condition, Filter, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
+    MAX_PATTERN_BYTES, MAX_WILDCARDS, Pattern, Text, Wildcard,
 };
 use crate::document::{Problems, describe, join};
 
@@ -15,7 +15,12 @@ pub(super) fn filter(value: &Value, path: &str, problems: &mut Problems) -> Opti
         let found = parser.conditions;
         problems.add(path, format!("expected at most {MAX_CONDITIONS} conditions, found {found}"));
     }
-    Some(Filter { root })
+    let filter = Filter { root };
+    let found = filter.to_value().to_string().len();
+    if found > MAX_FILTER_BYTES {
+        problems.add(path, format!("expected at most {MAX_FILTER_BYTES} bytes, found {found}"));
+    }
+    Some(filter)
 }
 
 struct Parser<'p> {
