@@ -77,6 +77,22 @@ pub struct Event {
 }
 
 impl Event {
+    const MEMBERS: &[&str] = &[
+        "spec_version",
+        "id",
+        "kind",
+        "scope",
+        "source",
+        "occurred_at",
+        "received_at",
+        "artifact",
+        "from",
+        "actor",
+        "correlation",
+        "attributes",
+        "data",
+    ];
+
     /// Begins an event of a kind that happens now.
     ///
     /// ```
@@ -141,7 +157,7 @@ impl Event {
         if let Some(data) = &self.data {
             check_depth(&at("data"), data, problems);
         }
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
         self.check_subject(&at("artifact"), problems);
     }
 
@@ -239,6 +255,8 @@ pub struct Source {
 }
 
 impl Source {
+    const MEMBERS: &[&str] = &["name", "instance", "id"];
+
     /// A source by its name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), instance: None, id: None, extra: Map::new() }
@@ -259,7 +277,7 @@ impl Source {
     fn check(&self, path: &str, problems: &mut Problems) {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -297,6 +315,8 @@ pub struct Actor {
 }
 
 impl Actor {
+    const MEMBERS: &[&str] = &["id", "name", "kind", "address"];
+
     /// An actor of a kind, with a name.
     pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
         Self { kind: Some(kind), name: Some(name.into()), ..Self::default() }
@@ -325,7 +345,7 @@ impl Actor {
         if let Some(ActorKind::Other(kind)) = &self.kind {
             check_text(&format!("{path}.kind"), kind, problems);
         }
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -402,6 +422,8 @@ pub struct Correlation {
 }
 
 impl Correlation {
+    const MEMBERS: &[&str] = &["trace_parent", "trace_state", "request_id", "cause", "hops"];
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -418,7 +440,7 @@ impl Correlation {
         for (n, hop) in self.hops.iter().enumerate() {
             check_text(&format!("{path}.hops[{n}]"), hop, problems);
         }
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 

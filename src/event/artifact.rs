@@ -74,6 +74,22 @@ macro_rules! with {
 }
 
 impl Artifact {
+    const MEMBERS: &[&str] = &[
+        "registry",
+        "repository",
+        "package_type",
+        "namespace",
+        "name",
+        "version",
+        "tags",
+        "digest",
+        "purl",
+        "url",
+        "size",
+        "oci",
+        "files",
+    ];
+
     /// An artifact of a package type, with a name.
     pub fn new(package_type: impl Into<String>, name: impl Into<String>) -> Self {
         Self::default().with_package_type(package_type).with_name(name)
@@ -143,7 +159,7 @@ impl Artifact {
         if let Some(oci) = &self.oci {
             oci.check(&format!("{path}.oci"), problems);
         }
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 
     fn check_coordinates(&self, path: &str, problems: &mut Problems) {
@@ -247,6 +263,8 @@ pub struct File {
 }
 
 impl File {
+    const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
+
     /// A file with a name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -269,7 +287,7 @@ impl File {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("media_type", &self.media_type)], problems);
         check_digest(&format!("{path}.digest"), self.digest.as_deref(), problems);
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -320,6 +338,17 @@ pub struct OciFacts {
 }
 
 impl OciFacts {
+    const MEMBERS: &[&str] = &[
+        "media_type",
+        "artifact_type",
+        "role",
+        "parent_digest",
+        "child_digests",
+        "subject_digest",
+        "platform",
+        "annotations",
+    ];
+
     /// Facts about content that plays a role.
     pub fn of_role(role: OciRole) -> Self {
         Self { role: Some(role), ..Self::default() }
@@ -352,7 +381,7 @@ impl OciFacts {
         if let Some(platform) = &self.platform {
             platform.check(&format!("{path}.platform"), problems);
         }
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -431,6 +460,8 @@ pub struct Platform {
 }
 
 impl Platform {
+    const MEMBERS: &[&str] = &["architecture", "os", "variant"];
+
     /// A platform of an operating system and a processor.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
         Self { os: Some(os.into()), architecture: Some(architecture.into()), ..Self::default() }
@@ -445,7 +476,7 @@ impl Platform {
         let texts =
             [("architecture", &self.architecture), ("os", &self.os), ("variant", &self.variant)];
         check_texts(path, texts, problems);
-        check_extra(path, &self.extra, problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 

@@ -54,9 +54,19 @@ pub(super) fn check_count(path: &str, count: usize, problems: &mut Problems) {
     }
 }
 
-/// Members that are not known are kept as they are, as long as they can be read back.
-pub(super) fn check_extra(path: &str, extra: &Map<String, Value>, problems: &mut Problems) {
+/// Members that are not known are kept as they are, as long as they can be read back: no deeper than
+/// parsers go, and under no name that a known member has.
+pub(super) fn check_extra(
+    path: &str,
+    extra: &Map<String, Value>,
+    known: &[&str],
+    problems: &mut Problems,
+) {
     for (name, value) in extra {
+        if known.contains(&name.as_str()) {
+            problems
+                .add(join(path, name), "is a known member; expected its field to be set instead");
+        }
         check_depth(&join(path, name), value, problems);
     }
 }

@@ -111,6 +111,34 @@ fn what_is_not_known_is_kept_at_every_level() {
 }
 
 #[test]
+fn what_is_kept_takes_no_known_members_place() {
+    let event = parse(&full()).unwrap();
+    let kept = |extra: fn(&mut Event) -> &mut serde_json::Map<String, Value>, pointer: &str| {
+        for name in full().pointer(pointer).unwrap().as_object().unwrap().keys() {
+            let mut event = event.clone();
+            extra(&mut event).insert(name.clone(), json!("x"));
+            let found = event.validate().unwrap_err().to_string();
+            let path = pointer.replacen('/', "", 1).replace("/0", "[0]").replace('/', ".");
+            let expected =
+                format!("{path}.{name}: is a known member; expected its field to be set instead");
+            assert_eq!(found, expected.trim_start_matches('.'));
+        }
+    };
+    kept(|event| &mut event.extra, "");
+    kept(|event| &mut event.source.extra, "/source");
+    kept(|event| &mut event.actor.as_mut().unwrap().extra, "/actor");
+    kept(|event| &mut event.correlation.extra, "/correlation");
+    kept(|event| &mut event.artifact.as_mut().unwrap().extra, "/artifact");
+    kept(|event| &mut event.artifact.as_mut().unwrap().files[0].extra, "/artifact/files/0");
+    kept(|event| &mut oci(event).extra, "/artifact/oci");
+    kept(|event| &mut oci(event).platform.as_mut().unwrap().extra, "/artifact/oci/platform");
+}
+
+fn oci(event: &mut Event) -> &mut artifact_triggers::event::OciFacts {
+    event.artifact.as_mut().unwrap().oci.as_mut().unwrap()
+}
+
+#[test]
 fn documents_of_any_minor_version_parse_and_others_do_not() {
     for version in ["1.0", "1.1", "1.27"] {
         let event = parse(&with(least(), "/spec_version", json!(version))).unwrap();
