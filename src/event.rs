@@ -7,6 +7,7 @@ mod artifact;
 mod builder;
 mod kind;
 mod limits;
+mod oci;
 #[cfg(feature = "purl")]
 mod purl;
 mod scope;
@@ -16,11 +17,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use artifact::{Artifact, File, OciFacts, OciRole, Platform, is_digest};
+pub use artifact::{Artifact, File, is_digest};
 pub use builder::EventBuilder;
 pub(crate) use kind::is_kind;
 pub use kind::{EventKind, ParseKindError};
 pub use limits::{MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
+pub use oci::{OciFacts, OciRole, Platform};
 pub use scope::{ParseScopeError, Scope};
 
 use crate::clock::Timestamp;
