@@ -112,7 +112,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         DateTime::parse_from_rfc3339(text)
             .map(|time| Self::from_datetime(time.to_utc()))
-            .map_err(|_| ParseTimestampError { found: text.to_owned() })
+            .map_err(|_| ParseTimestampError { found: text.chars().take(80).collect() })
     }
 }
 

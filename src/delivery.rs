@@ -6,9 +6,6 @@
 mod attempt;
 mod policy;
 mod retry;
-mod span;
-
-pub(crate) use span::print as print_span;
 
 use std::fmt;
 use std::sync::Arc;

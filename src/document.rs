@@ -3,10 +3,15 @@
 //! In: a parsed JSON value. Out: typed fields, the unknown rest, and [`Problems`]. Nothing is
 //! dropped: what a reader does not know is handed back to be kept.
 
+mod parse;
+pub(crate) mod span;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+pub(crate) use parse::{parse, parse_foreign};
 
 use crate::clock::Timestamp;
 
@@ -43,11 +48,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything wrong with a document, all at once; never empty as an error.
+/// Everything wrong with a document, all at once, up to [`MAX`](Self::MAX); never empty as an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// The most problems that are told: a hostile document has no end of them.
+    pub const MAX: usize = 200;
+
     /// The problems, in the order of the document's definition.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
@@ -64,7 +72,9 @@ impl Problems {
     }
 
     pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem::new(path, message));
+        if self.0.len() < Self::MAX {
+            self.0.push(Problem::new(path, message));
+        }
     }
 
     /// A problem of the whole document.
@@ -107,13 +117,24 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Parses bytes as one JSON value of at most `limit` bytes.
-pub(crate) fn parse(json: &[u8], limit: usize) -> Result<Value, Problems> {
-    if json.len() > limit {
-        let found = json.len();
-        return Err(Problems::of(format!("expected at most {limit} bytes of JSON, found {found}")));
+/// The deepest nesting of a value that is kept as it is. Parsers of JSON stop at some depth, and what
+/// is wrapped around the value needs some of it.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// Reports a value that is nested too deep to be read back.
+pub(crate) fn check_depth(path: &str, value: &Value, problems: &mut Problems) {
+    if is_deeper(value, MAX_DEPTH) {
+        problems.add(path, format!("expected at most {MAX_DEPTH} levels of objects and arrays"));
     }
-    serde_json::from_slice(json).map_err(|error| Problems::of(format!("expected JSON: {error}")))
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Object(_) | Value::Array(_) if levels == 0 => true,
+        Value::Object(members) => members.values().any(|value| is_deeper(value, levels - 1)),
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, levels - 1)),
+        _ => false,
+    }
 }
 
 /// A JSON object that is being read; what is left in it at the end was unknown.
@@ -166,8 +187,14 @@ impl Object {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// The path of a member. Of a long name only the beginning: the path stands in every problem below it.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { cut(name) } else { format!("{path}.{}", cut(name)) }
+}
+
+/// The beginning of a text, for an error.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 /// What can be read from a JSON value.
@@ -184,7 +211,7 @@ pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "an array".to_owned(),
-        Value::String(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
+        Value::String(text) => format!("{:?}", cut(text)),
         scalar => scalar.to_string(),
     }
 }

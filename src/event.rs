@@ -4,8 +4,10 @@
 //! id. The JSON form is the contract of wire and storage: see [`Event::from_json`].
 
 mod artifact;
+mod builder;
 mod kind;
 mod limits;
+mod oci;
 #[cfg(feature = "purl")]
 mod purl;
 mod scope;
@@ -15,17 +17,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use artifact::{Artifact, File, OciFacts, OciRole, Platform, is_digest};
+pub use artifact::{Artifact, File, is_digest};
+pub use builder::EventBuilder;
 pub(crate) use kind::is_kind;
 pub use kind::{EventKind, ParseKindError};
 pub use limits::{MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
+pub use oci::{OciFacts, OciRole, Platform};
 pub use scope::{ParseScopeError, Scope};
 
 use crate::clock::Timestamp;
-use crate::document::{self, Field, Object, Problems};
-use crate::entropy::{Entropy, OsEntropy};
+use crate::document::{self, Field, Object, Problems, check_depth, cut, join};
 use crate::id::EventId;
-use limits::{check_map, check_text, check_texts};
+use limits::{check_extra, check_map, check_text, check_texts};
 
 /// The version of the JSON form that this crate writes. Documents of the same major version parse,
 /// whatever their minor version; members they do not know are kept.
@@ -76,6 +79,22 @@ pub struct Event {
 }
 
 impl Event {
+    const MEMBERS: &[&str] = &[
+        "spec_version",
+        "id",
+        "kind",
+        "scope",
+        "source",
+        "occurred_at",
+        "received_at",
+        "artifact",
+        "from",
+        "actor",
+        "correlation",
+        "attributes",
+        "data",
+    ];
+
     /// Begins an event of a kind that happens now.
     ///
     /// ```
@@ -121,9 +140,9 @@ impl Event {
     }
 
     fn check(&self, path: &str, problems: &mut Problems) {
-        let at = |name: &str| if path.is_empty() { name.into() } else { format!("{path}.{name}") };
-        if self.spec_version.split('.').next() != Some("1") {
-            let found = limits::cut(&self.spec_version);
+        let at = |name: &str| join(path, name);
+        if !is_version_one(&self.spec_version) {
+            let found = cut(&self.spec_version);
             problems.add(at("spec_version"), format!("expected version 1.x, found {found:?}"));
         }
         self.source.check(&at("source"), problems);
@@ -137,6 +156,10 @@ impl Event {
         }
         self.correlation.check(&at("correlation"), problems);
         check_map(&at("attributes"), &self.attributes, problems);
+        if let Some(data) = &self.data {
+            check_depth(&at("data"), data, problems);
+        }
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
         self.check_subject(&at("artifact"), problems);
     }
 
@@ -161,6 +184,13 @@ impl Event {
     }
 }
 
+/// Whether a text is 1 and any minor version.
+fn is_version_one(text: &str) -> bool {
+    let is_minor =
+        |minor: &str| (1..=9).contains(&minor.len()) && minor.bytes().all(|b| b.is_ascii_digit());
+    text.strip_prefix("1.").is_some_and(is_minor)
+}
+
 impl Field for Event {
     const EXPECTED: &'static str = "an event (an object)";
 
@@ -179,14 +209,15 @@ impl Field for Event {
         let correlation = object.optional("correlation", problems).unwrap_or_default();
         let attributes = object.optional("attributes", problems).unwrap_or_default();
         let data = object.optional("data", problems);
+        // What is missing was reported; something in its place lets the rest be checked.
         let event = Self {
-            spec_version: spec_version?,
-            id: id?,
-            kind: kind?,
+            spec_version: spec_version.unwrap_or_else(|| SPEC_VERSION.to_owned()),
+            id: id.unwrap_or_else(|| EventId::from_bytes([0; 16])),
+            kind: kind.unwrap_or(EventKind::PING),
             scope,
-            source: source?,
-            occurred_at: occurred_at?,
-            received_at: received_at?,
+            source: source.unwrap_or_else(|| Source::new("registry")),
+            occurred_at: occurred_at.unwrap_or(Timestamp::UNIX_EPOCH),
+            received_at: received_at.unwrap_or(Timestamp::UNIX_EPOCH),
             artifact,
             from,
             actor,
@@ -226,6 +257,8 @@ pub struct Source {
 }
 
 impl Source {
+    const MEMBERS: &[&str] = &["name", "instance", "id"];
+
     /// A source by its name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), instance: None, id: None, extra: Map::new() }
@@ -246,6 +279,7 @@ impl Source {
     fn check(&self, path: &str, problems: &mut Problems) {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -254,12 +288,10 @@ impl Field for Source {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            name: object.required("name", problems)?,
-            instance: object.optional("instance", problems),
-            id: object.optional("id", problems),
-            extra: object.rest(),
-        })
+        let name = object.required("name", problems);
+        let instance = object.optional("instance", problems);
+        let id = object.optional("id", problems);
+        Some(Self { name: name?, instance, id, extra: object.rest() })
     }
 }
 
@@ -285,6 +317,8 @@ pub struct Actor {
 }
 
 impl Actor {
+    const MEMBERS: &[&str] = &["id", "name", "kind", "address"];
+
     /// An actor of a kind, with a name.
     pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
         Self { kind: Some(kind), name: Some(name.into()), ..Self::default() }
@@ -310,6 +344,10 @@ impl Actor {
     fn check(&self, path: &str, problems: &mut Problems) {
         let texts = [("id", &self.id), ("name", &self.name), ("address", &self.address)];
         check_texts(path, texts, problems);
+        if let Some(ActorKind::Other(kind)) = &self.kind {
+            check_text(&format!("{path}.kind"), kind, problems);
+        }
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -386,6 +424,8 @@ pub struct Correlation {
 }
 
 impl Correlation {
+    const MEMBERS: &[&str] = &["trace_parent", "trace_state", "request_id", "cause", "hops"];
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -402,6 +442,7 @@ impl Correlation {
         for (n, hop) in self.hops.iter().enumerate() {
             check_text(&format!("{path}.hops[{n}]"), hop, problems);
         }
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -419,157 +460,4 @@ impl Field for Correlation {
             extra: object.rest(),
         })
     }
-}
-
-/// Makes an [`Event`]; only [`build`](Self::build) checks.
-#[derive(Debug, Clone)]
-pub struct EventBuilder {
-    id: Option<EventId>,
-    kind: EventKind,
-    scope: Scope,
-    source: Source,
-    occurred_at: Option<Timestamp>,
-    artifact: Option<Artifact>,
-    from: Option<Artifact>,
-    actor: Option<Actor>,
-    correlation: Correlation,
-    attributes: BTreeMap<String, String>,
-    data: Option<Value>,
-}
-
-impl EventBuilder {
-    fn new(kind: EventKind) -> Self {
-        Self {
-            id: None,
-            kind,
-            scope: Scope::root(),
-            source: Source::new("registry"),
-            occurred_at: None,
-            artifact: None,
-            from: None,
-            actor: None,
-            correlation: Correlation::default(),
-            attributes: BTreeMap::new(),
-            data: None,
-        }
-    }
-
-    /// Sets the event's own id, so that telling it again is recognised.
-    pub fn id(mut self, id: EventId) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Changes the kind.
-    pub fn kind(mut self, kind: EventKind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// Sets where the event belongs; the root if it is not set.
-    pub fn scope(mut self, scope: Scope) -> Self {
-        self.scope = scope;
-        self
-    }
-
-    /// Sets who tells it; `registry` if it is not set. With an id of the source's own, the event's
-    /// id is derived from name, instance and that id, unless it is set too.
-    pub fn source(mut self, source: Source) -> Self {
-        self.source = source;
-        self
-    }
-
-    /// Sets when it happened; now if it is not set.
-    pub fn occurred_at(mut self, at: Timestamp) -> Self {
-        self.occurred_at = Some(at);
-        self
-    }
-
-    /// Sets what it is about.
-    pub fn artifact(mut self, artifact: Artifact) -> Self {
-        self.artifact = Some(artifact);
-        self
-    }
-
-    /// Sets where it came from, or the old digest of an update.
-    pub fn from(mut self, from: Artifact) -> Self {
-        self.from = Some(from);
-        self
-    }
-
-    /// Sets who did it.
-    pub fn actor(mut self, actor: Actor) -> Self {
-        self.actor = Some(actor);
-        self
-    }
-
-    /// Sets what it belongs to.
-    pub fn correlation(mut self, correlation: Correlation) -> Self {
-        self.correlation = correlation;
-        self
-    }
-
-    /// Adds a short text for filters.
-    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.attributes.insert(name.into(), value.into());
-        self
-    }
-
-    /// Sets the free data.
-    pub fn data(mut self, data: Value) -> Self {
-        self.data = Some(data);
-        self
-    }
-
-    /// Makes the event, received now.
-    ///
-    /// # Errors
-    /// Every problem at once, each with its path.
-    pub fn build(self) -> Result<Event, Problems> {
-        self.build_at(Timestamp::now(), &OsEntropy)
-    }
-
-    /// Makes the event, received at a time and with the randomness given: reads no clock.
-    ///
-    /// # Errors
-    /// Every problem at once, each with its path.
-    pub fn build_at(self, now: Timestamp, entropy: &dyn Entropy) -> Result<Event, Problems> {
-        let occurred_at = self.occurred_at.unwrap_or(now);
-        let derived =
-            || self.source.id.as_deref().map(|id| sourced_id(occurred_at, &self.source, id));
-        let event = Event {
-            spec_version: SPEC_VERSION.to_owned(),
-            id: self.id.or_else(derived).unwrap_or_else(|| EventId::new(now, entropy)),
-            kind: self.kind,
-            scope: self.scope,
-            source: self.source,
-            occurred_at,
-            received_at: now,
-            artifact: self.artifact.map(with_purl),
-            from: self.from.map(with_purl),
-            actor: self.actor,
-            correlation: self.correlation,
-            attributes: self.attributes,
-            data: self.data,
-            extra: Map::new(),
-        };
-        event.validate()?;
-        Ok(event)
-    }
-}
-
-fn sourced_id(occurred_at: Timestamp, source: &Source, id: &str) -> EventId {
-    let instance = source.instance.as_deref().unwrap_or_default();
-    EventId::derived(occurred_at, &[source.name.as_bytes(), instance.as_bytes(), id.as_bytes()])
-}
-
-#[cfg(feature = "purl")]
-fn with_purl(mut artifact: Artifact) -> Artifact {
-    artifact.purl = artifact.purl.take().or_else(|| artifact.derive_purl());
-    artifact
-}
-
-#[cfg(not(feature = "purl"))]
-fn with_purl(artifact: Artifact) -> Artifact {
-    artifact
 }

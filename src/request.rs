@@ -1,13 +1,16 @@
 //! Requests and responses as plain values, of no HTTP library.
 //!
 //! The engine makes a [`Request`] and a [`Deliverer`](crate::deliverer::Deliverer) answers with a
-//! [`Response`]; a receiver reads the [`Headers`] of what comes in.
+//! [`Response`] or a [`DeliverError`]; a receiver reads the [`Headers`] of what comes in.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+
+use crate::clock::Timestamp;
+use crate::document::span;
 
 /// Header fields in order, names compared without case (RFC 9110, section 5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -63,6 +66,15 @@ impl<N: Into<String>, V: Into<Vec<u8>>> Extend<(N, V)> for Headers {
     }
 }
 
+impl IntoIterator for Headers {
+    type Item = (String, Vec<u8>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Shows the names only: values may hold credentials.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,13 +82,71 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Fields that frame a message or belong to one connection.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a field frames the message or belongs to the connection (RFC 9110, section 7.6.1), so that
+/// only the deliverer may set it: `connection`, `content-length`, `expect`, `host`, `keep-alive`,
+/// `te`, `trailer`, `transfer-encoding`, `upgrade` and all that begin with `proxy-`.
+pub fn frames_the_message(name: &str) -> bool {
+    let starts_with_proxy = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
+    starts_with_proxy || FRAMING.iter().any(|field| field.eq_ignore_ascii_case(name))
+}
+
+/// The longest URL, in bytes.
+pub(crate) const MAX_URL_BYTES: usize = 2048;
+
+/// What is wrong with how a URL is written. Nothing of it is repeated: it may hold a token.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Spelling {
+    #[error("it has {found} bytes, more than {MAX_URL_BYTES}")]
+    Length { found: usize },
+    #[error("it holds a backslash, white space or a control character")]
+    Ambiguous,
+    #[error("it does not have two slashes before the host")]
+    Slashes,
+    #[error("it holds a user or a password")]
+    UserInfo,
+}
+
+/// Checks how a URL is written, which parsing forgets: spellings that parsers read differently are
+/// no URLs to us.
+pub(crate) fn check_spelling(text: &str) -> Result<(), Spelling> {
+    if text.len() > MAX_URL_BYTES {
+        return Err(Spelling::Length { found: text.len() });
+    }
+    if text.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {
+        return Err(Spelling::Ambiguous);
+    }
+    let Some((scheme, rest)) = text.split_once(':') else { return Ok(()) };
+    if !["http", "https"].iter().any(|http| http.eq_ignore_ascii_case(scheme)) {
+        return Ok(());
+    }
+    let rest = rest.strip_prefix("//").filter(|rest| !rest.starts_with('/'));
+    let rest = rest.ok_or(Spelling::Slashes)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
+    // Any other is still there after parsing.
+    if matches!(user_info, Some("" | ":")) { Err(Spelling::UserInfo) } else { Ok(()) }
+}
+
 /// One HTTP POST that a [`Deliverer`](crate::deliverer::Deliverer) has to make, complete and signed.
 #[derive(Clone)]
 pub struct Request {
     /// Where to.
     pub url: Url,
-    /// The header fields to send. `host`, `content-length` and what else frames the message are the
-    /// deliverer's to add.
+    /// The header fields to send. What [frames the message](frames_the_message) is the deliverer's to
+    /// add.
     pub headers: Headers,
     /// The body to send, byte by byte: the signature covers it.
     pub body: Arc<[u8]>,
@@ -107,6 +177,56 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliverError {
+    /// The address may not be dialled. The delivery is dead.
+    #[error("blocked: {reason}")]
+    Blocked {
+        /// Why, for a tenant to read.
+        reason: String,
+    },
+    /// The request cannot be made: a header that is none, a URL without a host. The delivery is
+    /// dead.
+    #[error("the request cannot be made: {reason}")]
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// The endpoint did not answer in time. Tried again.
+    #[error("no answer within {}", span::print(*.after))]
+    Timeout {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// No connection: the name is unknown, the port closed, TLS failed, or it took too long. Tried
+    /// again.
+    #[error("no connection: {reason}")]
+    Connect {
+        /// Why.
+        reason: String,
+    },
+    /// The connection broke before the response's head was complete. Tried again.
+    #[error("the exchange broke off: {reason}")]
+    Broken {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How long an endpoint asks to be left alone: `Retry-After` in seconds or as an HTTP date (RFC
+/// 9110, section 10.2.3). `None` if it does not, or not understandably.
+pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
+    let text = std::str::from_utf8(headers.only("retry-after")?).ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are as good as forever; the policy caps it.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
+    Some(Timestamp::from_datetime(date.and_utc()).since(now))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +241,39 @@ mod tests {
     }
 
     #[test]
+    fn what_frames_the_message_is_known_in_any_case() {
+        for name in ["Host", "content-length", "TE", "proxy-authorization", "Proxy-Anything"] {
+            assert!(frames_the_message(name), "{name}");
+        }
+        for name in ["", "x-host", "content-type", "proxy", "prox\u{e9}-x", "user-agent"] {
+            assert!(!frames_the_message(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn spellings_that_parsers_read_differently_are_refused() {
+        for (text, expected) in [
+            ("https://a.example\\@b.example/", Spelling::Ambiguous),
+            ("https://a.example/?q=\\", Spelling::Ambiguous),
+            (" https://a.example/", Spelling::Ambiguous),
+            ("https://a.example/\u{3000}", Spelling::Ambiguous),
+            ("ht\ntps://a.example/", Spelling::Ambiguous),
+            ("https:a.example", Spelling::Slashes),
+            ("HTTPS:///a.example", Spelling::Slashes),
+            ("http:/a.example", Spelling::Slashes),
+            ("https://@a.example/", Spelling::UserInfo),
+            ("https://:@a.example/", Spelling::UserInfo),
+        ] {
+            assert_eq!(check_spelling(text), Err(expected), "{text:?}");
+        }
+        let long = format!("https://a.example/{}", "x".repeat(MAX_URL_BYTES));
+        assert_eq!(check_spelling(&long), Err(Spelling::Length { found: long.len() }));
+        for text in ["https://a.example/@b?c=@d#@", "ftp:a", "mailto:@a", "not-a-url", ""] {
+            assert_eq!(check_spelling(text), Ok(()), "{text:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_value_path_or_query() {
         let request = Request {
             url: "https://user:hunter1@example.com/hunter2?q=hunter3".parse().unwrap(),
@@ -131,5 +284,26 @@ mod tests {
         let shown = format!("{request:?}");
         assert!(shown.contains("example.com") && shown.contains("authorization"), "{shown}");
         assert!(!shown.contains("hunter"), "{shown}");
+    }
+
+    fn wanted(text: &str) -> Option<Duration> {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        retry_after(&[("Retry-After", text)].into_iter().collect(), now)
+    }
+
+    #[test]
+    fn seconds_and_dates_are_understood() {
+        assert_eq!(wanted("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wanted(" 0 "), Some(Duration::ZERO));
+        assert_eq!(wanted("Mon, 23 Nov 2026 12:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wanted("Mon, 23 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wanted("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+    }
+
+    #[test]
+    fn anything_else_is_as_if_it_were_not_there() {
+        for text in ["", "-5", "1.5", "soon", "Mon, 23 Nov 2026", "5 s"] {
+            assert_eq!(wanted(text), None, "{text}");
+        }
     }
 }

@@ -18,7 +18,8 @@ use standard_webhooks::SigningSecret;
 /// What a signature covers.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// The message's id: the same on every attempt.
+    /// The message's id: the same on every attempt. Without a full stop, which no
+    /// [`MessageId`](crate::id::MessageId) has: receivers refuse it.
     pub id: &'a str,
     /// The time of the attempt.
     pub timestamp: Timestamp,
@@ -56,6 +57,13 @@ pub enum VerifyError {
     Header {
         /// The field's name.
         name: String,
+    },
+    /// The message's id holds a full stop. Nothing was accepted: the signature covers id, time and
+    /// body joined by full stops, so the end of such an id could be taken for the time.
+    #[error("expected {name} without a full stop")]
+    Id {
+        /// The field's name.
+        name: &'static str,
     },
     /// The time is no whole number of seconds since the Unix epoch. Nothing was accepted.
     #[error("expected {name} in whole seconds since 1970")]

@@ -10,10 +10,10 @@ mod kinds;
 mod target;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use url::Url;
 use zeroize::Zeroizing;
 
 pub use kinds::KindPattern;
@@ -21,14 +21,14 @@ pub use target::{ActionTarget, Endpoint, Target};
 
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryPolicy;
-use crate::document::{self, Field, Object, Problems};
+use crate::document::{self, Field, Object, Problems, join};
 use crate::event::{EventKind, Scope};
 use crate::id::TriggerId;
 use crate::signature::standard_webhooks::SigningSecret;
 use filter::Filter;
 use target::Secrets;
 
-/// The largest trigger, in bytes of its JSON.
+/// The largest trigger, in bytes of its JSON: as it is given, and as it is written in full.
 pub const MAX_TRIGGER_BYTES: usize = 256 * 1024;
 /// The longest name of a trigger or a label, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
@@ -77,12 +77,13 @@ impl TriggerSpec {
             let mut object = Object::root(value, problems)?;
             let spec = Self::take(&mut object, problems);
             object.finish(problems);
-            spec
+            Some(spec)
         })
     }
 
-    /// Takes the members of a spec out of an object that may have others.
-    fn take(object: &mut Object, problems: &mut Problems) -> Option<Self> {
+    /// Takes the members of a spec out of an object that may have others. What it gives counts only
+    /// if no problem was found.
+    fn take(object: &mut Object, problems: &mut Problems) -> Self {
         let name = object.required("name", problems);
         let scope = object.optional("scope", problems).unwrap_or_default();
         let kinds = object.required("kinds", problems);
@@ -96,11 +97,19 @@ impl TriggerSpec {
         let policy = object.optional("policy", problems).unwrap_or_default();
         let enabled = object.optional("enabled", problems).unwrap_or(true);
         let labels = object.optional("labels", problems).unwrap_or_default();
-        let (name, kinds, target) = (name?, kinds?, target?);
-        let filter = filter?;
-        let spec = Self { name, scope, kinds, filter, target, policy, enabled, labels };
+        // What is missing was reported; something in its place lets the rest be checked.
+        let spec = Self {
+            name: name.unwrap_or_else(|| "?".to_owned()),
+            scope,
+            kinds: kinds.unwrap_or_else(|| vec![KindPattern::any()]),
+            filter: filter.unwrap_or_default(),
+            target: target.unwrap_or_else(Target::nowhere),
+            policy,
+            enabled,
+            labels,
+        };
         spec.check(problems);
-        Some(spec)
+        spec
     }
 
     /// Reports what is wrong with the spec, whoever made it.
@@ -127,10 +136,21 @@ impl TriggerSpec {
         }
         for (name, value) in &self.labels {
             check_name("labels", name, problems);
-            check_name(&format!("labels.{name}"), value, problems);
+            check_name(&join("labels", name), value, problems);
         }
         self.target.check("target", problems);
         self.policy.check("policy", problems);
+        let found = self.expose_json().len();
+        if found > MAX_TRIGGER_BYTES {
+            let expected = format!("expected at most {MAX_TRIGGER_BYTES} bytes of JSON");
+            problems.add("", format!("{expected}, found {found} when written in full"));
+        }
+    }
+
+    /// The spec as JSON, with its secrets.
+    fn expose_json(&self) -> Zeroizing<Vec<u8>> {
+        let members = self.members(Secrets::Exposed);
+        Zeroizing::new(serde_json::to_vec(&members).expect("the keys are strings"))
     }
 
     fn members(&self, secrets: Secrets) -> Map<String, Value> {
@@ -253,8 +273,8 @@ impl Trigger {
     /// # Errors
     /// What is wrong with it; it was changed by somebody else then.
     pub fn from_exposed_json(json: &[u8]) -> Result<Self, Problems> {
-        // Twice the limit: what a spec leaves out is written in full here.
-        let value = document::parse(json, 2 * MAX_TRIGGER_BYTES)?;
+        // Beside the spec there are id, revision and times.
+        let value = document::parse(json, MAX_TRIGGER_BYTES + 1024)?;
         Problems::gather(|problems| {
             let mut object = Object::root(value, problems)?;
             let id = object.required("id", problems);
@@ -266,7 +286,7 @@ impl Trigger {
             Some(Self {
                 id: id?,
                 revision: revision?,
-                spec: spec?,
+                spec,
                 suspended,
                 created_at: created_at?,
                 updated_at: updated_at?,
@@ -292,7 +312,7 @@ impl Serialize for Trigger {
 }
 
 /// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TriggerBuilder {
     name: String,
     scope: Scope,
@@ -306,6 +326,13 @@ pub struct TriggerBuilder {
     labels: BTreeMap<String, String>,
 }
 
+/// Leaves the URL out: it may hold a token.
+impl fmt::Debug for TriggerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriggerBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl TriggerBuilder {
     fn new(name: String) -> Self {
         Self {
@@ -315,7 +342,7 @@ impl TriggerBuilder {
             filter: Filter::everything(),
             url: None,
             // The address is replaced by `url` when the trigger is built.
-            endpoint: Endpoint::new(Url::parse("https://invalid.").expect("it is a URL")),
+            endpoint: Endpoint::new(target::no_url()),
             action: None,
             policy: DeliveryPolicy::default(),
             enabled: true,
@@ -416,17 +443,17 @@ impl TriggerBuilder {
         Problems::gather(|problems| {
             let target = match (self.url, self.action) {
                 (Some(url), None) => {
-                    self.endpoint.url = target::parse_url(&url, "target.webhook.url", problems)?;
+                    let url = target::parse_url(&url, "target.webhook.url", problems);
+                    self.endpoint.url = url.unwrap_or(self.endpoint.url);
+                    self.endpoint.sort_headers();
                     Target::Webhook(self.endpoint)
                 }
                 (None, Some(action)) => Target::Action(action),
-                (Some(_), Some(_)) => {
-                    problems.add("target", "expected a webhook or an action, found both");
-                    return None;
-                }
-                (None, None) => {
-                    problems.add("target", "expected a webhook or an action, found nothing");
-                    return None;
+                (url, _) => {
+                    let found = if url.is_some() { "both" } else { "nothing" };
+                    let message = format!("expected a webhook or an action, found {found}");
+                    problems.add("target", message);
+                    Target::nowhere()
                 }
             };
             let spec = TriggerSpec {

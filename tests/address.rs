@@ -25,6 +25,22 @@ fn every_url_of_the_table_is_judged_as_it_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn spellings_beyond_the_table_are_judged_alike() {
+    let policy = AddressPolicy::public_only();
+    let judged = |text: &str| policy.parse_url(text).map(|url| url.to_string());
+    assert_eq!(judged("https://@example.com/"), Err(Refusal::UserInfo));
+    assert_eq!(judged("https://:@example.com/"), Err(Refusal::UserInfo));
+    assert!(judged("https:example.com/").is_err());
+    assert_eq!(judged("https://example.com./"), Ok("https://example.com./".to_owned()));
+    assert_eq!(judged("https://bücher.example/"), Ok("https://xn--bcher-kva.example/".to_owned()));
+    assert_eq!(judged("https://0x8.010.2056/"), Ok("https://8.8.8.8/".to_owned()));
+    assert_eq!(judged("https://example.com/a#b@c"), Ok("https://example.com/a#b@c".to_owned()));
+    let long = format!("https://example.com/{}", "a".repeat(2029));
+    assert_eq!(judged(&long), Err(Refusal::Length { found: 2049, most: 2048 }));
+    assert!(judged(&long[..2048]).is_ok());
+}
+
 /// The registries, most specific block first, as the table has them.
 fn registry() -> Vec<(IpNet, bool)> {
     let mut blocks: Vec<(IpNet, bool)> = rows(include_str!("data/iana-special-purpose.tsv"))
@@ -113,6 +129,77 @@ fn a_refused_ipv4_address_is_refused_in_every_disguise() {
 }
 
 #[test]
+fn a_translators_prefix_allows_what_may_be_dialled_behind_it_and_no_more() {
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    let judge = |policy: &AddressPolicy, text: &str| policy.judge(text.parse().unwrap());
+    let plain = AddressPolicy::public_only();
+    for (prefix, public, private, metadata) in [
+        ("64:ff9b::/96", "64:ff9b::1.1.1.1", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254"),
+        (
+            "64:ff9b:1:a::/96",
+            "64:ff9b:1:a::101:101",
+            "64:ff9b:1:a::a00:1",
+            "64:ff9b:1:a::a9fe:a9fe",
+        ),
+        (
+            "64:ff9b:1::/48",
+            "64:ff9b:1:101:1:100::",
+            "64:ff9b:1:a00:0:100::",
+            "64:ff9b:1:a9fe:a9:fe00::",
+        ),
+        ("2002::/16", "2002:101:101::", "2002:a00:1::", "2002:a9fe:a9fe::"),
+        ("::/96", "::1.1.1.1", "::10.0.0.1", "::169.254.169.254"),
+        ("fe80::/10", "fe80::5efe:1.1.1.1", "fe80::5efe:10.0.0.1", "fe80::5efe:169.254.169.254"),
+    ] {
+        assert!(judge(&plain, public).is_err(), "{public} by default");
+        let behind = plain.clone().allow_network(net(prefix));
+        assert_eq!(judge(&behind, public), Ok(()), "{public} in {prefix}");
+        assert!(judge(&behind, private).is_err(), "{private} in {prefix}");
+        let wide = behind.clone().allow_network(net("0.0.0.0/0"));
+        assert_eq!(judge(&wide, private), Ok(()), "{private} in {prefix} with all of IPv4");
+        assert!(judge(&wide, metadata).is_err(), "{metadata} in {prefix} with all of IPv4");
+        let denied = wide.clone().deny_network(net("10.0.0.0/8"));
+        assert_eq!(judge(&denied, private), Err(Refusal::Denied), "{private} in {prefix}");
+        let alone = IpNet::from(metadata.parse::<IpAddr>().unwrap());
+        assert_eq!(judge(&plain.clone().allow_network(alone), metadata), Ok(()), "{metadata}");
+    }
+}
+
+/// Where an IPv4 address stands in an IPv6 address.
+type Embed = fn(u128) -> u128;
+
+#[test]
+fn a_sample_of_ipv4_addresses_is_judged_alike_behind_every_translator() {
+    let plain = AddressPolicy::public_only();
+    let behind = |prefix: &str| plain.clone().allow_network(prefix.parse().unwrap());
+    let base = |prefix: &str| prefix.parse::<Ipv6Addr>().unwrap().to_bits();
+    let translators: [(AddressPolicy, Embed, u128); 7] = [
+        (behind("64:ff9b::/96"), |v4| v4, base("64:ff9b::")),
+        (behind("64:ff9b:1::/48"), |v4| v4 >> 16 << 64 | (v4 & 0xffff) << 40, base("64:ff9b:1::")),
+        (behind("64:ff9b:1:2:3:4::/96"), |v4| v4, base("64:ff9b:1:2:3:4::")),
+        (behind("2002::/16"), |v4| v4 << 80, base("2002::")),
+        (behind("::ffff:0:0:0/96"), |v4| v4, base("::ffff:0:0:0")),
+        (behind("fe80::/10"), |v4| v4, base("fe80::5efe:0:0")),
+        (behind("2001::/32"), |v4| !v4 & 0xffff_ffff, base("2001:0:808:808::")),
+    ];
+    for bits in (0..=u32::MAX).step_by(1_000_003) {
+        let expected = plain.judge(Ipv4Addr::from_bits(bits).into()).is_ok();
+        for (policy, embed, base) in &translators {
+            let address = Ipv6Addr::from_bits(base | embed(bits.into()));
+            assert_eq!(policy.judge(address.into()).is_ok(), expected, "{address}");
+        }
+    }
+}
+
+#[test]
+fn a_public_prefix_does_not_hide_a_private_address() {
+    let policy = AddressPolicy::public_only();
+    assert!(policy.judge("2606:4700::5efe:10.0.0.1".parse().unwrap()).is_err());
+    assert!(policy.judge("2606:4700::200:5efe:10.0.0.1".parse().unwrap()).is_err());
+    assert!(policy.judge("2606:4700::5efe:1.1.1.1".parse().unwrap()).is_ok());
+}
+
+#[test]
 fn allowing_loopback_allows_nothing_else() {
     let policy = AddressPolicy::public_only().allow_loopback();
     for ok in ["https://127.0.0.1/", "https://127.9.9.9/", "https://[::1]/", "https://localhost/"] {
@@ -139,11 +226,29 @@ fn what_is_denied_stays_denied_and_metadata_is_allowed_one_by_one_only() {
     assert_eq!(judge(&policy, "10.1.0.1"), Err(Refusal::Denied));
     assert_eq!(judge(&policy, "1.1.1.1"), Err(Refusal::Denied));
     assert_eq!(judge(&policy, "::ffff:10.1.0.1"), Err(Refusal::Denied));
+    let mapped = AddressPolicy::public_only().deny_network(net("::ffff:1.1.1.0/120"));
+    assert_eq!(judge(&mapped, "1.1.1.1"), Err(Refusal::Denied));
+    assert_eq!(judge(&mapped, "1.1.2.1"), Ok(()));
     let wide = AddressPolicy::public_only().allow_network(net("169.254.0.0/16"));
     assert_eq!(judge(&wide, "169.254.1.1"), Ok(()));
     assert!(judge(&wide, "169.254.169.254").is_err());
     let exact = wide.allow_network(net("169.254.169.254/32"));
     assert_eq!(judge(&exact, "169.254.169.254"), Ok(()));
+    let everything =
+        AddressPolicy::public_only().allow_network(net("::/0")).allow_network(net("0.0.0.0/0"));
+    for service in [
+        "169.254.169.254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "fe80::a9fe:a9fe",
+    ] {
+        assert!(judge(&everything, service).is_err(), "{service}");
+        let alone = IpNet::from(service.parse::<IpAddr>().unwrap());
+        assert_eq!(judge(&everything.clone().allow_network(alone), service), Ok(()), "{service}");
+    }
 }
 
 #[test]

@@ -11,8 +11,10 @@ use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Re
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, oneshot};
 
 /// What an endpoint does with each request that it has read.
 #[derive(Debug, Clone, Copy)]
@@ -107,14 +109,21 @@ fn request(url: &str) -> Request {
             .into_iter()
             .collect(),
         body: Arc::from(&br#"{"a":1}"#[..]),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(30),
     }
+}
+
+/// A request for tests that wait until the time is out.
+fn hasty(url: &str) -> Request {
+    Request { timeout: Duration::from_millis(300), ..request(url) }
 }
 
 async fn post(behaviour: Behaviour) -> Result<Response, DeliverError> {
     let endpoint = endpoint(behaviour).await;
     let url = format!("http://127.0.0.1:{}/hook?q=1", endpoint.port);
-    local().build().unwrap().deliver(request(&url)).await
+    let waits = matches!(behaviour, Behaviour::Stall(_) | Behaviour::Repeat("", _));
+    let request = if waits { hasty(&url) } else { request(&url) };
+    local().build().unwrap().deliver(request).await
 }
 
 #[tokio::test]
@@ -137,6 +146,42 @@ async fn rule_01_the_request_arrives_as_it_was_given() {
 }
 
 #[tokio::test]
+async fn rule_01_fields_of_one_name_keep_their_order_and_a_user_agent_is_kept() {
+    let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+    request.headers.extend([("x-own", "b"), ("User-Agent", "mine/1"), ("X-Own", "c")]);
+    local().build().unwrap().deliver(request).await.unwrap();
+    let seen = endpoint.requests.lock().unwrap().remove(0);
+    let of = |name: &str| {
+        let lines = seen.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|line| line.0 == name).map(|line| line.1).collect::<Vec<_>>()
+    };
+    assert_eq!(of("x-own"), ["a", "b", "c"]);
+    assert_eq!(of("user-agent"), ["mine/1"]);
+}
+
+#[tokio::test]
+async fn rule_01_fields_that_frame_the_message_are_refused_before_anything_is_dialled() {
+    let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let deliverer = local().build().unwrap();
+    for name in ["Content-Length", "transfer-encoding", "connection", "HOST", "te", "proxy-x"] {
+        let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+        request.headers.push(name, "chunked");
+        let error = deliverer.deliver(request).await.unwrap_err();
+        assert!(matches!(error, DeliverError::Invalid { .. }), "{name}: {error}");
+    }
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn more_header_fields_than_can_be_sent_are_refused() {
+    let mut request = request("http://127.0.0.1:1/");
+    request.headers.extend((0..100_000).map(|n| (format!("x-{n}"), "1")));
+    let error = local().build().unwrap().deliver(request).await.unwrap_err();
+    assert!(matches!(error, DeliverError::Invalid { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn rule_02_every_status_is_answered_and_none_followed() {
     let answers = [
         (200, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
@@ -144,6 +189,8 @@ async fn rule_02_every_status_is_answered_and_none_followed() {
         (410, "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"),
         (500, "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"),
         (429, "HTTP/1.1 429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"),
+        (204, "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hint\r\na: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
+        (101, "HTTP/1.1 101 Switch\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
     ];
     for (status, answer) in answers {
         let response = post(Behaviour::Answer(answer)).await.unwrap();
@@ -160,6 +207,49 @@ async fn rule_03_an_endpoint_that_never_answers_ends_in_a_time_out() {
     assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
     let error = post(Behaviour::Stall("HTTP/1.1 200 OK\r\nx: ")).await.unwrap_err();
     assert!(matches!(error, DeliverError::Timeout { .. }), "{error}");
+    let error = post(Behaviour::Repeat("", "HTTP/1.1 100 Go on\r\n\r\n")).await.unwrap_err();
+    assert!(matches!(error, DeliverError::Timeout { .. }), "{error}");
+}
+
+/// Never answers.
+#[derive(Debug)]
+struct Mute;
+
+#[async_trait]
+impl Resolve for Mute {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn rule_03_the_time_out_covers_the_look_up() {
+    let deliverer = local().resolver(Mute).connect_timeout(Duration::MAX).build().unwrap();
+    let error = deliverer.deliver(hasty("http://mute.example/")).await.unwrap_err();
+    assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
+}
+
+#[tokio::test]
+async fn the_time_to_connect_covers_the_look_up() {
+    let deliverer = local().resolver(Mute).connect_timeout(Duration::from_millis(50));
+    let mut request = request("http://mute.example/");
+    request.timeout = Duration::MAX;
+    let error = deliverer.build().unwrap().deliver(request).await.unwrap_err();
+    assert_eq!(error, DeliverError::Connect { reason: "it was not made in time".to_owned() });
+}
+
+#[tokio::test]
+async fn spans_of_any_length_are_understood() {
+    let endpoint =
+        endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let deliverer = local().connect_timeout(Duration::MAX).idle_timeout(Duration::MAX);
+    let deliverer = deliverer.build().unwrap();
+    let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+    request.timeout = Duration::MAX;
+    for _ in 0..2 {
+        assert_eq!(deliverer.deliver(request.clone()).await.unwrap().status, 200);
+    }
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -201,19 +291,92 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn rule_05_errors_are_told_without_addresses_or_paths() {
+async fn a_body_is_read_to_its_end_for_the_connections_sake_unless_it_is_huge() {
+    for (length, connections) in [(1024, 1), (60_000, 1), (1_000_000, 2)] {
+        let body = "x".repeat(length);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+        let endpoint = endpoint(Behaviour::Answer(answer.leak())).await;
+        let deliverer = local().build().unwrap();
+        for _ in 0..2 {
+            let url = format!("http://127.0.0.1:{}/", endpoint.port);
+            let response = deliverer.deliver(request(&url)).await.unwrap();
+            assert_eq!((response.status, response.body.len()), (200, 1024), "{length}");
+        }
+        assert_eq!(endpoint.connections.load(Ordering::SeqCst), connections, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn rule_05_errors_tell_no_address_path_query_user_or_header() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = closed.local_addr().unwrap().port();
+    let closed_port = closed.local_addr().unwrap().port();
     drop(closed);
-    let url = format!("http://127.0.0.1:{port}/secret-path");
-    let error = local().build().unwrap().deliver(request(&url)).await.unwrap_err();
-    assert!(matches!(error, DeliverError::Connect { .. }), "{error}");
-    let mut invalid = request(&url);
-    invalid.headers.push("bad name", "x");
-    let refused = local().build().unwrap().deliver(invalid).await.unwrap_err();
-    assert!(matches!(refused, DeliverError::Invalid { .. }), "{refused}");
-    for shown in [error.to_string(), refused.to_string()] {
-        assert!(!shown.contains("127.0.0.1") && !shown.contains("secret-path"), "{shown}");
+    let broken = endpoint(Behaviour::Close("hunter-2")).await.port;
+    let silent = endpoint(Behaviour::Stall("")).await.port;
+    let secret = "hunter-2?hunter=2#hunter";
+    let cases = [
+        ("no connection", format!("http://127.0.0.1:{closed_port}/{secret}"), "x-own"),
+        ("the exchange broke off", format!("http://127.0.0.1:{broken}/{secret}"), "x-own"),
+        ("no answer within", format!("http://127.0.0.1:{silent}/{secret}"), "x-own"),
+        ("the request cannot be made", format!("http://127.0.0.1:{broken}/{secret}"), "hunter 2"),
+        ("blocked", format!("http://10.127.0.1/{secret}"), "x-own"),
+        ("blocked", format!("http://hunter:hunter@127.0.0.1:{broken}/{secret}"), "x-own"),
+        ("blocked", format!("http://127.0.0.1:{broken}/{}", "hunter".repeat(400)), "x-own"),
+    ];
+    for (expected, url, field) in cases {
+        let waits = expected == "no answer within";
+        let mut request = if waits { hasty(&url) } else { request(&url) };
+        request.headers.push(field, "hunter-2");
+        let error = local().build().unwrap().deliver(request).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error} for {expected}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter") && !shown.contains("127.0"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn rule_06_a_request_that_is_dropped_is_abandoned() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (arrived, has_arrived) = oneshot::channel();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        stream.read_exact(&mut [0; 16]).await?;
+        arrived.send(()).unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let deliverer = local().build().unwrap();
+    let mut request = request(&url);
+    request.timeout = Duration::MAX;
+    let answered = deliverer.deliver(request);
+    tokio::select! {
+        answer = answered => panic!("nobody answers, and yet {answer:?}"),
+        told = has_arrived => told.unwrap(),
+    }
+    // Ends when the connection is closed.
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn rule_07_any_number_of_requests_run_side_by_side() {
+    let gathered = Arc::new(Barrier::new(100));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let gathered = gathered.clone();
+            tokio::spawn(async move {
+                stream.read_exact(&mut [0; 16]).await?;
+                gathered.wait().await;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+                stream.read_to_end(&mut Vec::new()).await
+            });
+        }
+    });
+    let deliverer = local().build().unwrap();
+    let requests = (0..100).map(|_| deliverer.deliver(request(&url)));
+    for answer in join_all(requests).await {
+        assert_eq!(answer.unwrap().status, 204);
     }
 }
 
@@ -221,8 +384,8 @@ async fn rule_05_errors_are_told_without_addresses_or_paths() {
 async fn by_default_nothing_connects_to_this_machine() {
     let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let policy = AddressPolicy::public_only().allow_http();
-    for deliverer in [HttpDeliverer::builder(), HttpDeliverer::builder().address_policy(policy)] {
-        let deliverer = deliverer.build().unwrap();
+    let plain = HttpDeliverer::builder().address_policy(policy).build();
+    for deliverer in [HttpDeliverer::new().unwrap(), plain.unwrap()] {
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             for scheme in ["http", "https"] {
                 let url = format!("{scheme}://{host}:{}/", endpoint.port);
@@ -257,13 +420,21 @@ fn scripted(lists: &[&[&'static str]], policy: AddressPolicy) -> HttpDeliverer {
 async fn a_name_is_judged_by_all_it_resolves_to() {
     let endpoint = endpoint(Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let url = format!("http://rebind.example:{}/", endpoint.port);
-    for list in [&["127.0.0.1"][..], &["1.1.1.1", "127.0.0.1"], &["::ffff:127.0.0.1"], &[]] {
+    for list in [&["127.0.0.1"][..], &["1.1.1.1", "127.0.0.1"], &["::ffff:127.0.0.1"]] {
         let deliverer = scripted(&[list], AddressPolicy::public_only().allow_http());
         let error = deliverer.deliver(request(&url)).await.unwrap_err();
         assert!(matches!(error, DeliverError::Blocked { .. }), "{list:?}: {error}");
         assert!(!error.to_string().contains("127.0.0.1"), "{error}");
     }
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_name_without_addresses_is_a_failed_connection_that_is_tried_again() {
+    let deliverer = scripted(&[&[]], AddressPolicy::public_only().allow_http());
+    let error = deliverer.deliver(request("http://nowhere.example/")).await.unwrap_err();
+    let reason = "the host's name cannot be resolved".to_owned();
+    assert_eq!(error, DeliverError::Connect { reason });
 }
 
 #[tokio::test]
@@ -285,7 +456,7 @@ async fn a_name_is_judged_anew_for_each_connection() {
 async fn tls_to_an_endpoint_that_has_none_is_a_failed_connection() {
     let endpoint = endpoint(Behaviour::Close("HTTP/1.1 200 OK\r\n\r\n")).await;
     let url = format!("https://127.0.0.1:{}/", endpoint.port);
-    let error = local().build().unwrap().deliver(request(&url)).await.unwrap_err();
+    let error = local().build().unwrap().deliver(hasty(&url)).await.unwrap_err();
     let expected = matches!(error, DeliverError::Connect { .. } | DeliverError::Timeout { .. });
     assert!(expected, "{error}");
 }

@@ -4,6 +4,7 @@
 //! that counts is made on the addresses of every connection; the one on a URL is for the comfort of
 //! who enters it.
 
+mod embedded;
 mod registry;
 
 use std::net::IpAddr;
@@ -12,10 +13,17 @@ use std::sync::LazyLock;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
+
 /// Which addresses and URLs may be dialled.
 ///
 /// What is denied is denied even if it is allowed as well. What is allowed is allowed even if it is
 /// not public, except the metadata services of clouds: those only if they are allowed one by one.
+///
+/// An IPv6 address that holds an IPv4 address (NAT64, 6to4, Teredo, ISATAP and so on) has to pass
+/// with both. None of these blocks is public, so a translator's prefix is allowed as a network:
+/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. An address that is allowed
+/// one by one is allowed as it stands.
 ///
 /// ```
 /// use artifact_triggers::deliverer::address::AddressPolicy;
@@ -90,6 +98,16 @@ pub enum Refusal {
     },
 }
 
+impl From<Spelling> for Refusal {
+    fn from(spelling: Spelling) -> Self {
+        match spelling {
+            Spelling::Length { found } => Self::Length { found, most: MAX_URL_BYTES },
+            Spelling::UserInfo => Self::UserInfo,
+            Spelling::Ambiguous | Spelling::Slashes => Self::NoUrl { reason: spelling.to_string() },
+        }
+    }
+}
+
 struct Tables {
     refused_v4: Vec<(Ipv4Net, &'static str)>,
     reachable_v4: Vec<Ipv4Net>,
@@ -116,7 +134,7 @@ fn parsed<T: std::str::FromStr>(text: &str) -> T {
 
 impl AddressPolicy {
     /// The longest URL, in bytes.
-    pub const MAX_URL_BYTES: usize = 2048;
+    pub const MAX_URL_BYTES: usize = MAX_URL_BYTES;
 
     /// Public addresses by https and nothing else.
     pub fn public_only() -> Self {
@@ -125,13 +143,13 @@ impl AddressPolicy {
 
     /// Allows a network, public or not.
     pub fn allow_network(mut self, network: IpNet) -> Self {
-        self.allowed.push(network);
+        self.allowed.push(canonical(network));
         self
     }
 
     /// Denies a network, public or not.
     pub fn deny_network(mut self, network: IpNet) -> Self {
-        self.denied.push(network);
+        self.denied.push(canonical(network));
         self
     }
 
@@ -151,20 +169,17 @@ impl AddressPolicy {
     /// # Errors
     /// [`Refusal::Denied`] or [`Refusal::NotPublic`].
     pub fn judge(&self, address: IpAddr) -> Result<(), Refusal> {
-        // An IPv4 address in IPv6 clothes is dialled as IPv4.
+        // An IPv4-mapped address is dialled as IPv4.
         let address = address.to_canonical();
-        if self.denied.iter().any(|network| network.contains(&address)) {
+        let inside = self.embedded(address);
+        if self.is_denied(address) || inside.iter().any(|inner| self.is_denied(*inner)) {
             return Err(Refusal::Denied);
         }
-        let exactly = |network: &IpNet| {
-            network.contains(&address) && network.prefix_len() == network.max_prefix_len()
-        };
-        let allowed = if TABLES.metadata.contains(&address) {
-            self.allowed.iter().any(exactly)
-        } else {
-            self.allowed.iter().any(|network| network.contains(&address))
-        };
-        if allowed { Ok(()) } else { judge_public(address) }
+        self.judge_itself(address)?;
+        if self.is_allowed_alone(address) {
+            return Ok(());
+        }
+        inside.into_iter().try_for_each(|inner| self.judge_itself(inner))
     }
 
     /// Judges all addresses that a name resolved to: if one is refused, all are.
@@ -219,20 +234,34 @@ impl AddressPolicy {
     /// [`Refusal`]; also for spellings that parsers read differently, such as a backslash or a
     /// missing slash.
     pub fn parse_url(&self, text: &str) -> Result<Url, Refusal> {
-        let no_url = |reason: &str| Err(Refusal::NoUrl { reason: reason.to_owned() });
-        if text.contains('\\') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return no_url("it holds a backslash, white space or a control character");
-        }
-        let url = match Url::parse(text) {
-            Ok(url) => url,
-            Err(error) => return no_url(&error.to_string()),
-        };
+        check_spelling(text)?;
+        let url = Url::parse(text).map_err(|error| Refusal::NoUrl { reason: error.to_string() })?;
         self.judge_url(&url)?;
-        let after_scheme = &text[url.scheme().len() + 1..];
-        if !after_scheme.starts_with("//") || after_scheme.starts_with("///") {
-            return no_url("it does not have two slashes before the host");
-        }
         Ok(url)
+    }
+
+    fn embedded(&self, address: IpAddr) -> Vec<IpAddr> {
+        let IpAddr::V6(outer) = address else { return Vec::new() };
+        let allowing = self.allowed.iter().filter(|network| network.contains(&address));
+        let prefixes: Vec<u8> = allowing.map(IpNet::prefix_len).collect();
+        embedded::embedded(outer, &prefixes).into_iter().map(IpAddr::from).collect()
+    }
+
+    fn is_denied(&self, address: IpAddr) -> bool {
+        self.denied.iter().any(|network| network.contains(&address))
+    }
+
+    fn is_allowed_alone(&self, address: IpAddr) -> bool {
+        self.allowed.contains(&IpNet::from(address))
+    }
+
+    fn judge_itself(&self, address: IpAddr) -> Result<(), Refusal> {
+        let is_allowed = if TABLES.metadata.contains(&address) {
+            self.is_allowed_alone(address)
+        } else {
+            self.allowed.iter().any(|network| network.contains(&address))
+        };
+        if is_allowed { Ok(()) } else { judge_public(address) }
     }
 
     fn judge_name(&self, name: &str) -> Result<(), Refusal> {
@@ -247,6 +276,14 @@ impl AddressPolicy {
         }
         Ok(())
     }
+}
+
+/// A network of IPv4-mapped addresses as the IPv4 network that it is: what is judged is never mapped.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(outer) = network else { return network };
+    let mapped = outer.addr().to_ipv4_mapped().zip(outer.prefix_len().checked_sub(96));
+    let inner = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    inner.map_or(network, IpNet::V4)
 }
 
 fn judge_public(address: IpAddr) -> Result<(), Refusal> {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::deliverer::{DeliverError, retry_after};
-use crate::request::Response;
+use crate::request::{DeliverError, Response, retry_after};
 
 /// What came of an attempt, by what follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement, span};
+use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement};
 use crate::clock::Timestamp;
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, mismatch, span};
 
 /// How deliveries are tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,10 @@ impl Default for DeliveryPolicy {
 impl DeliveryPolicy {
     /// The longest that `Retry-After` is followed.
     pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+    /// The most status codes that are final.
+    pub const MAX_FINAL_STATUSES: usize = 64;
+    /// The shortest time-out of an attempt: spans of time are written in milliseconds.
+    pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
     /// The longest time-out of an attempt.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -117,14 +121,20 @@ impl DeliveryPolicy {
 
     pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
         self.retry.check(&format!("{path}.retry"), problems);
-        if self.timeout.is_zero() || self.timeout > Self::MAX_TIMEOUT {
+        if self.timeout < Self::MIN_TIMEOUT || self.timeout > Self::MAX_TIMEOUT {
             let found = span::print(self.timeout);
             problems.add(format!("{path}.timeout"), format!("expected 1ms to 5m, found {found}"));
         }
+        let path = format!("{path}.final_statuses");
+        let found = self.final_statuses.len();
+        if found > Self::MAX_FINAL_STATUSES {
+            let most = Self::MAX_FINAL_STATUSES;
+            problems.add(&path, format!("expected at most {most} statuses, found {found}"));
+        }
         for (n, status) in self.final_statuses.iter().enumerate() {
             if !(300..=599).contains(status) {
-                let path = format!("{path}.final_statuses[{n}]");
-                problems.add(path, format!("expected a status from 300 to 599, found {status}"));
+                let path = format!("{path}[{n}]");
+                problems.add(path, format!("expected {}, found {status}", Status::EXPECTED));
             }
         }
     }
@@ -165,20 +175,31 @@ impl Field for DeliveryPolicy {
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
         let default = Self::default();
-        let statuses: Option<Vec<u64>> = object.optional("final_statuses", problems);
+        let statuses: Option<Vec<Status>> = object.optional("final_statuses", problems);
         let policy = Self {
             retry: object.optional("retry", problems).unwrap_or(default.retry),
             jitter: object.optional("jitter", problems).unwrap_or_default(),
             timeout: object.optional("timeout", problems).unwrap_or(default.timeout),
             max_age: object.optional("max_age", problems),
-            final_statuses: statuses
-                .unwrap_or_default()
-                .into_iter()
-                .map(|status| u16::try_from(status).unwrap_or(u16::MAX))
-                .collect(),
+            final_statuses: statuses.into_iter().flatten().map(|Status(code)| code).collect(),
         };
         object.finish(problems);
         Some(policy)
+    }
+}
+
+/// A status code as JSON has it; its range is checked with the policy.
+struct Status(u16);
+
+impl Field for Status {
+    const EXPECTED: &'static str = "a status from 300 to 599";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let code = value.as_u64().and_then(|code| u16::try_from(code).ok());
+        if code.is_none() {
+            mismatch(&value, Self::EXPECTED, path, problems);
+        }
+        code.map(Self)
     }
 }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::span;
-use crate::document::{Field, Object, Problems, mismatch};
+use crate::document::{Field, Object, Problems, mismatch, span};
 
 /// The pauses between attempts.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,28 +76,38 @@ impl RetrySchedule {
     }
 
     pub(super) fn check(&self, path: &str, problems: &mut Problems) {
-        let (attempts, longest) = match self {
+        match self {
             Self::Pauses(pauses) => {
-                (pauses.len() + 1, pauses.iter().max().copied().unwrap_or_default())
+                let path = format!("{path}.pauses");
+                check_attempts(&path, pauses.len() + 1, problems);
+                for (n, pause) in pauses.iter().enumerate() {
+                    check_pause(&format!("{path}[{n}]"), *pause, problems);
+                }
             }
             Self::Exponential { factor, longest, attempts, .. } => {
+                let path = format!("{path}.exponential");
                 if !factor.is_finite() || *factor < 1.0 {
-                    problems.add(
-                        format!("{path}.factor"),
-                        format!("expected 1 or more, found {factor}"),
-                    );
+                    let message = format!("expected 1 or more, found {factor}");
+                    problems.add(format!("{path}.factor"), message);
                 }
-                (*attempts as usize, *longest)
+                check_pause(&format!("{path}.longest"), *longest, problems);
+                check_attempts(&format!("{path}.attempts"), *attempts as usize, problems);
             }
-        };
-        if attempts == 0 || attempts > Self::MAX_ATTEMPTS as usize {
-            let most = Self::MAX_ATTEMPTS;
-            problems.add(path, format!("expected 1 to {most} attempts, found {attempts}"));
         }
-        if longest > Self::MAX_PAUSE {
-            let found = span::print(longest);
-            problems.add(path, format!("expected pauses of at most 30d, found {found}"));
-        }
+    }
+}
+
+fn check_attempts(path: &str, found: usize, problems: &mut Problems) {
+    let most = RetrySchedule::MAX_ATTEMPTS;
+    if found == 0 || found > most as usize {
+        problems.add(path, format!("expected 1 to {most} attempts, found {found}"));
+    }
+}
+
+fn check_pause(path: &str, pause: Duration, problems: &mut Problems) {
+    if pause > RetrySchedule::MAX_PAUSE {
+        let found = span::print(pause);
+        problems.add(path, format!("expected pauses of at most 30d, found {found}"));
     }
 }
 
@@ -107,6 +116,7 @@ impl Field for RetrySchedule {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
+        let before = problems.len();
         let pauses: Option<Vec<Duration>> = object.optional("pauses", problems);
         let exponential: Option<Object> = object.optional("exponential", problems);
         object.finish(problems);
@@ -126,6 +136,7 @@ impl Field for RetrySchedule {
                 let attempts = u32::try_from(attempts?).unwrap_or(u32::MAX);
                 Some(Self::Exponential { first: first?, factor, longest, attempts })
             }
+            (None, None) if problems.len() > before => None,
             _ => {
                 problems.add(path, format!("expected {}, exactly one of them", Self::EXPECTED));
                 None

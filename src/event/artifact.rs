@@ -1,13 +1,12 @@
 //! What an event is about: an artifact's coordinates, kept apart from each other.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, cut};
 
-use super::limits::{self, check_map, check_text, check_texts};
+use super::OciFacts;
+use super::limits::{check_count, check_extra, check_text, check_texts};
 
 /// What an event is about: an artifact, or the part of one that is known.
 ///
@@ -72,8 +71,25 @@ macro_rules! with {
         })*
     };
 }
+pub(super) use with;
 
 impl Artifact {
+    const MEMBERS: &[&str] = &[
+        "registry",
+        "repository",
+        "package_type",
+        "namespace",
+        "name",
+        "version",
+        "tags",
+        "digest",
+        "purl",
+        "url",
+        "size",
+        "oci",
+        "files",
+    ];
+
     /// An artifact of a package type, with a name.
     pub fn new(package_type: impl Into<String>, name: impl Into<String>) -> Self {
         Self::default().with_package_type(package_type).with_name(name)
@@ -136,13 +152,14 @@ impl Artifact {
         ];
         check_texts(path, texts, problems);
         self.check_coordinates(path, problems);
-        limits::check_count(&format!("{path}.files"), self.files.len(), problems);
+        check_count(&format!("{path}.files"), self.files.len(), problems);
         for (n, file) in self.files.iter().enumerate() {
             file.check(&format!("{path}.files[{n}]"), problems);
         }
         if let Some(oci) = &self.oci {
             oci.check(&format!("{path}.oci"), problems);
         }
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 
     fn check_coordinates(&self, path: &str, problems: &mut Problems) {
@@ -150,7 +167,8 @@ impl Artifact {
             problems.add(
                 format!("{path}.package_type"),
                 format!(
-                    "expected a package type in lower case, such as oci or npm, found {found:?}"
+                    "expected a package type in lower case, such as oci or npm, found {:?}",
+                    cut(found)
                 ),
             );
         }
@@ -158,15 +176,15 @@ impl Artifact {
         if let Some(found) = self.version.as_deref().filter(|text| is_digest(text)) {
             problems.add(
                 format!("{path}.version"),
-                format!("expected a version, found the digest {found:?}"),
+                format!("expected a version, found the digest {:?}", cut(found)),
             );
         }
-        limits::check_count(&format!("{path}.tags"), self.tags.len(), problems);
+        check_count(&format!("{path}.tags"), self.tags.len(), problems);
         for (n, tag) in self.tags.iter().enumerate() {
             let path = format!("{path}.tags[{n}]");
             check_text(&path, tag, problems);
             if is_digest(tag) {
-                problems.add(path, format!("expected a tag, found the digest {tag:?}"));
+                problems.add(path, format!("expected a tag, found the digest {:?}", cut(tag)));
             }
         }
     }
@@ -191,11 +209,11 @@ pub fn is_digest(text: &str) -> bool {
         && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
 }
 
-fn check_digest(path: &str, digest: Option<&str>, problems: &mut Problems) {
+pub(super) fn check_digest(path: &str, digest: Option<&str>, problems: &mut Problems) {
     if let Some(found) = digest.filter(|text| !is_digest(text)) {
         problems.add(
             path,
-            format!("expected a digest such as sha256:e3b0c442…, found {:?}", limits::cut(found)),
+            format!("expected a digest such as sha256:e3b0c442…, found {:?}", cut(found)),
         );
     }
 }
@@ -245,6 +263,8 @@ pub struct File {
 }
 
 impl File {
+    const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
+
     /// A file with a name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -267,6 +287,7 @@ impl File {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("media_type", &self.media_type)], problems);
         check_digest(&format!("{path}.digest"), self.digest.as_deref(), problems);
+        check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }
 
@@ -275,175 +296,10 @@ impl Field for File {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            name: object.required("name", problems)?,
-            size: object.optional("size", problems),
-            digest: object.optional("digest", problems),
-            media_type: object.optional("media_type", problems),
-            extra: object.rest(),
-        })
-    }
-}
-
-/// What only OCI artifacts have (OCI image and distribution specifications 1.1).
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct OciFacts {
-    /// The media type of the manifest or blob.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    /// The manifest's `artifactType`, or its configuration's media type where that tells the type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// What the content is to others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<OciRole>,
-    /// The digest of the index that this manifest is a child of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent_digest: Option<String>,
-    /// The digests of the children, if this is an index.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub child_digests: Vec<String>,
-    /// The digest of the manifest that this one refers to as its `subject`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject_digest: Option<String>,
-    /// The platform that an image is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// The manifest's annotations.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-    /// Members that this version of the crate does not know; they are kept.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-impl OciFacts {
-    /// Facts about content that plays a role.
-    pub fn of_role(role: OciRole) -> Self {
-        Self { role: Some(role), ..Self::default() }
-    }
-
-    with! {
-        /// Sets [`media_type`](Self::media_type).
-        with_media_type = media_type;
-        /// Sets [`artifact_type`](Self::artifact_type).
-        with_artifact_type = artifact_type;
-        /// Sets [`parent_digest`](Self::parent_digest).
-        with_parent_digest = parent_digest;
-        /// Sets [`subject_digest`](Self::subject_digest).
-        with_subject_digest = subject_digest;
-    }
-
-    fn check(&self, path: &str, problems: &mut Problems) {
-        let texts = [("media_type", &self.media_type), ("artifact_type", &self.artifact_type)];
-        check_texts(path, texts, problems);
-        check_digest(&format!("{path}.parent_digest"), self.parent_digest.as_deref(), problems);
-        check_digest(&format!("{path}.subject_digest"), self.subject_digest.as_deref(), problems);
-        limits::check_count(&format!("{path}.child_digests"), self.child_digests.len(), problems);
-        for (n, digest) in self.child_digests.iter().enumerate() {
-            check_digest(&format!("{path}.child_digests[{n}]"), Some(digest), problems);
-        }
-        check_map(&format!("{path}.annotations"), &self.annotations, problems);
-    }
-}
-
-impl Field for OciFacts {
-    const EXPECTED: &'static str = "OCI facts (an object)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            media_type: object.optional("media_type", problems),
-            artifact_type: object.optional("artifact_type", problems),
-            role: object.optional("role", problems),
-            parent_digest: object.optional("parent_digest", problems),
-            child_digests: object.optional("child_digests", problems).unwrap_or_default(),
-            subject_digest: object.optional("subject_digest", problems),
-            platform: object.optional("platform", problems),
-            annotations: object.optional("annotations", problems).unwrap_or_default(),
-            extra: object.rest(),
-        })
-    }
-}
-
-/// What OCI content is to others. A filter for what people push by name is
-/// `{"artifact": {"oci": {"role": ["index", "manifest"]}}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum OciRole {
-    /// An index (a multi-platform image) with children.
-    Index,
-    /// A manifest that stands for itself.
-    Manifest,
-    /// A manifest that was pushed by its digest alone, as the children of an index are.
-    Child,
-    /// A signature, attestation or other manifest that refers to a subject.
-    Referrer,
-    /// A layer or a configuration.
-    Blob,
-    /// A role that this version of the crate does not know; it is kept.
-    #[serde(untagged)]
-    Other(String),
-}
-
-impl Field for OciRole {
-    const EXPECTED: &'static str = "a role (a string)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let text = String::read(value, path, problems)?;
-        Some(match text.as_str() {
-            "index" => Self::Index,
-            "manifest" => Self::Manifest,
-            "child" => Self::Child,
-            "referrer" => Self::Referrer,
-            "blob" => Self::Blob,
-            _ => Self::Other(text),
-        })
-    }
-}
-
-/// The platform that an image is for, with the members of an OCI index's `platform`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Platform {
-    /// The processor, such as `amd64`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub architecture: Option<String>,
-    /// The operating system, such as `linux`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub os: Option<String>,
-    /// The processor's variant, such as `v8`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-    /// Members that this version of the crate does not know; they are kept.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-impl Platform {
-    /// A platform of an operating system and a processor.
-    pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
-        Self { os: Some(os.into()), architecture: Some(architecture.into()), ..Self::default() }
-    }
-
-    with! {
-        /// Sets [`variant`](Self::variant).
-        with_variant = variant;
-    }
-}
-
-impl Field for Platform {
-    const EXPECTED: &'static str = "a platform (an object)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let mut object = Object::read(value, path, problems)?;
-        Some(Self {
-            architecture: object.optional("architecture", problems),
-            os: object.optional("os", problems),
-            variant: object.optional("variant", problems),
-            extra: object.rest(),
-        })
+        let name = object.required("name", problems);
+        let size = object.optional("size", problems);
+        let digest = object.optional("digest", problems);
+        let media_type = object.optional("media_type", problems);
+        Some(Self { name: name?, size, digest, media_type, extra: object.rest() })
     }
 }

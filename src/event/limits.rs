@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::Problems;
+use serde_json::{Map, Value};
+
+use crate::document::{Problems, check_depth, cut, join};
 
 /// The largest event, in bytes of its JSON.
 pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
@@ -37,11 +39,11 @@ pub(super) fn check_texts<'a>(
 pub(super) fn check_map(path: &str, map: &BTreeMap<String, String>, problems: &mut Problems) {
     check_count(path, map.len(), problems);
     for (name, value) in map {
-        check_text(&format!("{path}.{}", cut(name)), name, problems);
+        check_text(&join(path, name), name, problems);
         if value.len() > MAX_TEXT_BYTES {
             let found = value.len();
             let message = format!("expected at most {MAX_TEXT_BYTES} bytes, found {found}");
-            problems.add(format!("{path}.{}", cut(name)), message);
+            problems.add(join(path, name), message);
         }
     }
 }
@@ -52,7 +54,19 @@ pub(super) fn check_count(path: &str, count: usize, problems: &mut Problems) {
     }
 }
 
-/// The beginning of a text, for an error.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
+/// Members that are not known are kept as they are, as long as they can be read back: no deeper than
+/// parsers go, and under no name that a known member has.
+pub(super) fn check_extra(
+    path: &str,
+    extra: &Map<String, Value>,
+    known: &[&str],
+    problems: &mut Problems,
+) {
+    for (name, value) in extra {
+        if known.contains(&name.as_str()) {
+            problems
+                .add(join(path, name), "is a known member; expected its field to be set instead");
+        }
+        check_depth(&join(path, name), value, problems);
+    }
 }

@@ -163,7 +163,7 @@ impl Receiver for DistributionReceiver {
         now: Timestamp,
     ) -> Result<Vec<Notice>, ParseError> {
         check_media_type(headers)?;
-        let value = document::parse(body.body(), self.max_body_bytes)?;
+        let value = document::parse_foreign(body.body(), self.max_body_bytes)?;
         let events = Problems::gather(|problems| Envelope::read(value, "", problems))?.events;
         Ok(self.notices(events, now)?)
     }

@@ -184,6 +184,9 @@ pub(super) fn verify(
     let id = required(headers, ID_HEADER)?;
     let timestamp = required(headers, TIMESTAMP_HEADER)?;
     let signatures = required(headers, SIGNATURE_HEADER)?;
+    if id.contains(&b'.') {
+        return Err(VerifyError::Id { name: ID_HEADER });
+    }
     check_time(timestamp, tolerance, now)?;
     let candidates: Vec<Vec<u8>> = signatures
         .split(|byte| *byte == b' ')

@@ -1,5 +1,6 @@
 //! Where a trigger's deliveries go: an HTTP endpoint or an in-process action.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -7,9 +8,9 @@ use url::Url;
 
 use super::{MAX_ENTRIES, check_name};
 use crate::delivery::EndpointKey;
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Problems, check_depth, join};
 use crate::payload::PayloadFormat;
-use crate::request::Headers;
+use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
 use crate::signature::standard_webhooks::SigningSecret;
 
 const REDACTED: &str = "[redacted]";
@@ -42,11 +43,17 @@ impl Target {
         }
     }
 
+    /// Stands for a target that could not be read, while the rest is checked.
+    pub(super) fn nowhere() -> Self {
+        Self::Action(ActionTarget::new("?"))
+    }
+
     pub(super) fn check(&self, path: &str, problems: &mut Problems) {
         match self {
             Self::Webhook(endpoint) => endpoint.check(&format!("{path}.webhook"), problems),
             Self::Action(action) => {
                 check_name(&format!("{path}.action.name"), &action.name, problems);
+                check_depth(&format!("{path}.action.config"), &action.config, problems);
             }
         }
     }
@@ -93,26 +100,9 @@ pub struct Endpoint {
     pub headers: Headers,
 }
 
-/// Header fields that carry the signature, frame the message or belong to the connection: a custom
-/// field must not take their place.
-const RESERVED: [&str; 16] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
+/// Header fields that describe the message, its sender or its way, beside those that frame it: a
+/// custom field must not take their place.
+const RESERVED: [&str; 5] = ["content-encoding", "content-type", "forwarded", "user-agent", "via"];
 
 /// Prefixes of header names that are the crate's to set.
 const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "artifact-triggers-"];
@@ -123,7 +113,7 @@ impl Endpoint {
     /// The longest value of a custom header field, in bytes.
     pub const MAX_HEADER_BYTES: usize = 4096;
     /// The longest URL, in bytes.
-    pub const MAX_URL_BYTES: usize = 2048;
+    pub const MAX_URL_BYTES: usize = MAX_URL_BYTES;
 
     /// An endpoint that gets the native format, not signed.
     pub fn new(url: Url) -> Self {
@@ -138,12 +128,26 @@ impl Endpoint {
             problems.add(format!("{path}.secrets"), message);
         }
         if self.headers.len() > Self::MAX_HEADERS {
-            let message = format!("expected at most {} fields", Self::MAX_HEADERS);
+            let (most, found) = (Self::MAX_HEADERS, self.headers.len());
+            let message = format!("expected at most {most} fields, found {found}");
             problems.add(format!("{path}.headers"), message);
         }
+        let path = format!("{path}.headers");
+        let mut names = BTreeSet::new();
         for (name, value) in self.headers.iter() {
-            check_header(&format!("{path}.headers"), name, value, problems);
+            check_header(&path, name, value, problems);
+            if !names.insert(name.to_ascii_lowercase()) {
+                problems
+                    .add(join(&path, name), "expected once, found again in this or another case");
+            }
         }
+    }
+
+    /// The order that their JSON has. Between fields of different names it means nothing.
+    pub(super) fn sort_headers(&mut self) {
+        let mut fields: Vec<_> = std::mem::take(&mut self.headers).into_iter().collect();
+        fields.sort();
+        self.headers = fields.into_iter().collect();
     }
 
     fn to_value(&self, secrets: Secrets) -> Value {
@@ -182,8 +186,17 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// Stands for an address that could not be read, or was not given yet.
+pub(super) fn no_url() -> Url {
+    Url::parse("https://invalid.").expect("it is a URL")
+}
+
 pub(super) fn parse_url(text: &str, path: &str, problems: &mut Problems) -> Option<Url> {
     // The text itself is not repeated: it may hold a token.
+    if let Err(spelling) = check_spelling(text) {
+        problems.add(path, format!("expected an absolute URL: {spelling}"));
+        return None;
+    }
     Url::parse(text)
         .map_err(|error| problems.add(path, format!("expected an absolute URL: {error}")))
         .ok()
@@ -196,10 +209,12 @@ fn check_url(url: &Url, path: &str, problems: &mut Problems) {
     if !url.username().is_empty() || url.password().is_some() {
         problems.add(path, "expected no user and password; use a header instead");
     }
-    if url.as_str().len() > Endpoint::MAX_URL_BYTES {
-        let found = url.as_str().len();
-        let most = Endpoint::MAX_URL_BYTES;
-        problems.add(path, format!("expected at most {most} bytes, found {found}"));
+    if url.port() == Some(0) {
+        problems.add(path, "expected a port from 1 to 65535, found 0");
+    }
+    // What is stored must be readable: the same is asked of the text.
+    if let Err(spelling) = check_spelling(url.as_str()) {
+        problems.add(path, format!("expected an absolute URL: {spelling}"));
     }
 }
 
@@ -212,8 +227,8 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
     }
     let path = format!("{path}.{shown}");
     let lower = name.to_ascii_lowercase();
-    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|p| lower.starts_with(p))
-    {
+    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
         problems.add(&path, "is set by the crate or the connection and cannot be overridden");
     }
     let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
@@ -238,16 +253,14 @@ impl Field for Endpoint {
         let mut fields = Headers::new();
         for (name, value) in headers {
             match value {
-                Value::String(value) if value == REDACTED => problems.add(
-                    format!("{headers_path}.{name}"),
-                    "expected the value itself, not [redacted]",
-                ),
+                Value::String(value) if value == REDACTED => problems
+                    .add(join(&headers_path, &name), "expected the value itself, not [redacted]"),
                 Value::String(value) => fields.push(name, value),
                 // The value is not repeated: it may be a credential.
-                _ => problems.add(format!("{headers_path}.{name}"), "expected a string"),
+                _ => problems.add(join(&headers_path, &name), "expected a string"),
             }
         }
-        let url = parse_url(&url?, &url_path, problems)?;
+        let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
         Some(Self { url, format, secrets, headers: fields })
     }
 }
@@ -302,5 +315,46 @@ impl Field for ActionTarget {
         let config = object.optional("config", problems).unwrap_or_default();
         object.finish(problems);
         Some(Self { name: name?, config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(url: &str) -> String {
+        let checked = Problems::gather(|problems| {
+            let endpoint = Endpoint::new(parse_url(url, "url", problems)?);
+            endpoint.check("target", problems);
+            Some(endpoint)
+        });
+        checked.map_or_else(|problems| problems.to_string(), |_| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_url_is_checked_as_it_is_written_and_as_it_is_read() {
+        assert_eq!(found("https://example.com:8443/a?b=c#d"), "nothing");
+        let long = format!("https://example.com/{}", "\u{e9}".repeat(1000));
+        for (url, expected) in [
+            ("https://@example.com/", "it holds a user or a password"),
+            ("https://a@example.com/", "no user and password"),
+            ("https:/example.com/", "two slashes"),
+            ("https://example.com/ x", "it holds a backslash, white space"),
+            ("https://example.com:0/", "a port from 1 to 65535"),
+            ("gopher://example.com/", "https (or http)"),
+            (&long, "it has 6020 bytes, more than 2048"),
+        ] {
+            assert!(found(url).contains(expected), "{url}: {}", found(url));
+        }
+    }
+
+    #[test]
+    fn a_url_that_could_not_be_read_back_is_refused() {
+        let endpoint = Endpoint::new("https://example.com/?a\\b".parse().unwrap());
+        let checked = Problems::gather(|problems| {
+            endpoint.check("target", problems);
+            Some(())
+        });
+        assert!(checked.unwrap_err().to_string().contains("it holds a backslash"));
     }
 }

@@ -41,13 +41,18 @@ pub(super) const REFUSED_V6: [(&str, &str); 4] = [
 
 /// Where clouds answer with credentials. Refused even inside an allowed network, unless allowed one
 /// by one.
-pub(super) const METADATA: [&str; 8] = [
-    "169.254.169.254",
-    "169.254.170.2",
-    "169.254.170.23",
-    "100.100.100.200",
-    "168.63.129.16",
-    "192.0.0.192",
-    "fd00:ec2::254",
-    "fd20:ce::254",
+pub(super) const METADATA: [&str; 13] = [
+    "169.254.169.254", // nearly all
+    "169.254.170.2",   // Amazon ECS
+    "169.254.170.23",  // Amazon EKS
+    "169.254.0.23",    // Tencent
+    "169.254.42.42",   // Scaleway
+    "100.100.100.200", // Alibaba
+    "168.63.129.16",   // Azure
+    "192.0.0.192",     // Oracle
+    "fd00:ec2::254",   // Amazon EC2
+    "fd00:ec2::23",    // Amazon EKS
+    "fd20:ce::254",    // Google
+    "fd00:42::42",     // Scaleway
+    "fe80::a9fe:a9fe", // OpenStack
 ];

@@ -1,56 +1,23 @@
 //! The connector: dials judged addresses only.
 
 use std::error::Error;
-use std::fmt;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use hyper::Uri;
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::deliverer::DeliverError;
-use crate::deliverer::address::{AddressPolicy, Refusal};
-
-/// Finds the addresses of a name. What it answers is judged before it is dialled.
-#[async_trait]
-pub trait Resolve: fmt::Debug + Send + Sync + 'static {
-    /// The addresses of a name.
-    ///
-    /// # Errors
-    /// The name has none, or nobody could be asked.
-    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
-}
-
-/// Asks the system, for at most a few names at once, since each question holds a thread.
-#[derive(Debug)]
-pub struct SystemResolver {
-    questions: Semaphore,
-}
-
-impl Default for SystemResolver {
-    /// 32 names at once.
-    fn default() -> Self {
-        Self { questions: Semaphore::new(32) }
-    }
-}
-
-#[async_trait]
-impl Resolve for SystemResolver {
-    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
-        let _turn = self.questions.acquire().await.map_err(std::io::Error::other)?;
-        Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect())
-    }
-}
+use super::resolver::Resolve;
+use crate::deliverer::address::AddressPolicy;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -80,7 +47,10 @@ impl Service<Name> for GuardedResolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let Self { resolver, policy } = self.clone();
         Box::pin(async move {
-            let found = resolver.resolve(name.as_str()).await.map_err(|_| Unresolved)?;
+            let found = resolver.resolve(name.as_str()).await.unwrap_or_default();
+            if found.is_empty() {
+                return Err(Unresolved.into());
+            }
             policy.judge_all(found.iter().copied())?;
             let sockets: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(sockets.into_iter())
@@ -91,7 +61,43 @@ impl Service<Name> for GuardedResolver {
 /// A name that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("the host's name cannot be resolved")]
-struct Unresolved;
+pub(super) struct Unresolved;
+
+/// Bounds how long it takes to connect: the look-up, the dialling and TLS together.
+#[derive(Debug, Clone)]
+pub(super) struct Timed<C> {
+    connector: C,
+    most: Duration,
+}
+
+impl<C> Timed<C> {
+    pub(super) fn new(connector: C, most: Duration) -> Self {
+        Self { connector, most }
+    }
+}
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri, Error = BoxError, Future: Send + 'static>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<C::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connection = timeout(self.most, self.connector.call(uri));
+        Box::pin(async move { connection.await.unwrap_or_else(|_| Err(TooSlow.into())) })
+    }
+}
+
+/// A connection that was not made in time.
+#[derive(Debug, thiserror::Error)]
+#[error("it was not made in time")]
+pub(super) struct TooSlow;
 
 /// Judges literal addresses, which never reach a resolver, before it dials.
 #[derive(Debug, Clone)]
@@ -127,41 +133,4 @@ impl Service<Uri> for Guarded {
         let connection = self.http.call(uri);
         Box::pin(async move { connection.await.map_err(Into::into) })
     }
-}
-
-/// What a client's error is for the engine, in words for tenants: no address, no path.
-pub(super) fn told(error: &legacy::Error) -> DeliverError {
-    if let Some(refusal) = cause::<Refusal>(error) {
-        return DeliverError::Blocked { reason: refusal.to_string() };
-    }
-    if !error.is_connect() {
-        let reason = match cause::<hyper::Error>(error) {
-            Some(error) if error.is_parse() => "the answer is not HTTP, or its head is too large",
-            Some(error) if error.is_incomplete_message() => "the connection was closed",
-            _ => "the connection broke",
-        };
-        return DeliverError::Broken { reason: reason.to_owned() };
-    }
-    let reason = if let Some(unresolved) = cause::<Unresolved>(error) {
-        unresolved.to_string()
-    } else if let Some(error) = cause::<rustls::Error>(error) {
-        format!("TLS failed: {error}")
-    } else {
-        "the endpoint does not take connections".to_owned()
-    };
-    DeliverError::Connect { reason }
-}
-
-/// The first error of a kind in a chain of causes. An I/O error may hold one inside.
-fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = error.downcast_ref().or_else(|| inside?.downcast_ref());
-        if found.is_some() {
-            return found;
-        }
-        next = error.source();
-    }
-    None
 }

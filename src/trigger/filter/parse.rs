@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Clause, Condition, Filter, MAX_CONDITIONS, MAX_FILTER_DEPTH, MAX_PATTERN_BYTES, MAX_WILDCARDS,
-    Pattern, Text, Wildcard,
+    Clause, Condition, Filter, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
+    MAX_PATTERN_BYTES, MAX_WILDCARDS, Pattern, Text, Wildcard,
 };
-use crate::document::{Problems, describe};
+use crate::document::{Problems, describe, join};
 
 pub(super) fn filter(value: &Value, path: &str, problems: &mut Problems) -> Option<Filter> {
     let mut parser = Parser { problems, conditions: 0 };
@@ -15,7 +15,12 @@ pub(super) fn filter(value: &Value, path: &str, problems: &mut Problems) -> Opti
         let found = parser.conditions;
         problems.add(path, format!("expected at most {MAX_CONDITIONS} conditions, found {found}"));
     }
-    Some(Filter { root })
+    let filter = Filter { root };
+    let found = filter.to_value().to_string().len();
+    if found > MAX_FILTER_BYTES {
+        problems.add(path, format!("expected at most {MAX_FILTER_BYTES} bytes, found {found}"));
+    }
+    Some(filter)
 }
 
 struct Parser<'p> {
@@ -49,7 +54,7 @@ impl Parser<'_> {
     }
 
     fn clause(&mut self, name: &str, value: &Value, path: &str, depth: usize) -> Option<Clause> {
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let path = join(path, name);
         match (name, value) {
             ("$or", _) => self.patterns(value, &path, depth).map(Clause::Or),
             ("$and", _) => self.patterns(value, &path, depth).map(Clause::And),
@@ -115,7 +120,7 @@ impl Parser<'_> {
         let (Some((name, value)), None) = (members.next(), members.next()) else {
             return self.refuse(path, "expected an object with exactly one operator");
         };
-        let path = format!("{path}.{name}");
+        let path = join(path, name);
         match name.as_str() {
             "exists" => match value {
                 Value::Bool(wanted) => Some(Condition::Exists(*wanted)),
@@ -152,7 +157,7 @@ impl Parser<'_> {
         let mut members = members.iter();
         match (members.next(), members.next()) {
             (Some((name, value)), None) if name == "equals-ignore-case" => {
-                self.text(value, &format!("{path}.{name}")).map(Text::any_case)
+                self.text(value, &join(path, name)).map(Text::any_case)
             }
             _ => self.refuse(path, "expected a text or {\"equals-ignore-case\": a text}"),
         }
@@ -170,7 +175,7 @@ impl Parser<'_> {
                 let (Some((name, value)), None) = (members.next(), members.next()) else {
                     return self.refuse(path, "expected an object with exactly one operator");
                 };
-                let path = format!("{path}.{name}");
+                let path = join(path, name);
                 match value {
                     Value::Array(items) => self.list(items, &path, |parser, item, path| {
                         parser.text_operator(name, item, path)

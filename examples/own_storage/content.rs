@@ -1,0 +1,315 @@
+//! Plain maps, and the decisions of the contract on them.
+//!
+//! Nothing changes a map but [`Content::apply`], here and when the log is read at the start, so what
+//! is in memory is what the log says. Scans are plain: a storage for millions would keep indexes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use artifact_triggers::clock::Timestamp;
+use artifact_triggers::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
+use artifact_triggers::event::Event;
+use artifact_triggers::id::{DeliveryId, EventId, TriggerId};
+use artifact_triggers::payload::Payload;
+use artifact_triggers::storage::{
+    Claim, Claims, CursorMove, DeliveryQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
+    Settle, Settled, StorageError, TriggerChange, TriggerWrite,
+};
+use artifact_triggers::trigger::Trigger;
+
+use super::change::{Change, Row};
+
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    /// The latest change of each trigger, by its place in the order of changes.
+    triggers: BTreeMap<u64, (TriggerId, Option<Arc<Trigger>>)>,
+    changes_of_triggers: u64,
+    pub(crate) events: BTreeMap<EventId, Arc<Event>>,
+    pub(crate) cursors: BTreeMap<String, String>,
+    pub(crate) deliveries: BTreeMap<DeliveryId, Row>,
+    payloads: BTreeMap<DeliveryId, Payload>,
+    pub(crate) logs: BTreeMap<DeliveryId, Vec<LoggedAttempt>>,
+    last_token: u64,
+    /// The endpoint that the last full claim ended with. Not in the log: it is a matter of turns.
+    turn: Option<EndpointKey>,
+    /// What was changed since it was last written down.
+    pub(crate) pending: Vec<Change>,
+}
+
+/// What every change goes through.
+impl Content {
+    /// Makes a change and keeps it to be written down.
+    fn make(&mut self, change: Change) {
+        self.apply(&change);
+        self.pending.push(change);
+    }
+
+    /// Makes a change that is written down already.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Trigger { id, trigger } => {
+                self.changes_of_triggers += 1;
+                self.triggers.retain(|_, (other, _)| other != id);
+                self.triggers.insert(self.changes_of_triggers, (*id, trigger.clone()));
+            }
+            Change::Event(event) => drop(self.events.insert(event.id, event.clone())),
+            Change::Cursor { key, value: Some(value) } => {
+                self.cursors.insert(key.clone(), value.clone());
+            }
+            Change::Cursor { key, value: None } => drop(self.cursors.remove(key)),
+            Change::Payload { id, payload } => drop(self.payloads.insert(*id, payload.clone())),
+            Change::Delivery(row) => {
+                self.last_token = self.last_token.max(row.token);
+                self.deliveries.insert(row.delivery.id, row.clone());
+            }
+            Change::Attempt { id, attempt } => {
+                self.logs.entry(*id).or_default().push(attempt.clone());
+            }
+            Change::ForgetDelivery(id) => {
+                self.deliveries.remove(id);
+                self.payloads.remove(id);
+                self.logs.remove(id);
+            }
+            Change::ForgetEvent(id) => drop(self.events.remove(id)),
+        }
+    }
+}
+
+/// Triggers: rules 11 and 12.
+impl Content {
+    pub(crate) fn write_trigger(&mut self, write: TriggerWrite) -> Result<(), StorageError> {
+        let (id, trigger) = match write {
+            TriggerWrite::Create(trigger) => {
+                if self.live(trigger.id).is_some() {
+                    return Err(StorageError::id_taken(trigger.id));
+                }
+                (trigger.id, Some(trigger))
+            }
+            TriggerWrite::Update(trigger) => {
+                // Rule 11: whoever updates must have seen the latest revision.
+                let there = self.existing(trigger.id)?;
+                let expected = trigger.revision.saturating_sub(1);
+                if there.revision != expected {
+                    return Err(StorageError::changed(trigger.id, expected, there.revision));
+                }
+                (trigger.id, Some(trigger))
+            }
+            TriggerWrite::Delete(id) => (self.existing(id)?.id, None),
+            other => return Err(unavailable(&format!("{other:?} is not known here"))),
+        };
+        if let Some(trigger) = &trigger {
+            self.check_name(trigger)?;
+        }
+        self.make(Change::Trigger { id, trigger });
+        Ok(())
+    }
+
+    fn live(&self, id: TriggerId) -> Option<&Arc<Trigger>> {
+        let (_, trigger) = self.triggers.values().find(|(other, _)| *other == id)?;
+        trigger.as_ref()
+    }
+
+    fn existing(&self, id: TriggerId) -> Result<&Arc<Trigger>, StorageError> {
+        self.live(id).ok_or_else(|| StorageError::no_trigger(id))
+    }
+
+    /// Rule 11: a name is there once in a scope.
+    fn check_name(&self, trigger: &Trigger) -> Result<(), StorageError> {
+        let name = |trigger: &Trigger| (trigger.spec.scope.clone(), trigger.spec.name.clone());
+        let mut others = self.triggers.values().filter_map(|(_, other)| other.as_ref());
+        if others.any(|other| other.id != trigger.id && name(other) == name(trigger)) {
+            return Err(StorageError::name_taken(trigger));
+        }
+        Ok(())
+    }
+
+    /// Rule 12: the last change of each trigger, in order. From 0 on these are all that there are.
+    pub(crate) fn trigger_changes(&self, after: u64, limit: usize) -> Vec<TriggerChange> {
+        let changes = self.triggers.range((Bound::Excluded(after), Bound::Unbounded));
+        let change = |(sequence, (id, trigger)): (&u64, &(TriggerId, Option<Arc<Trigger>>))| {
+            TriggerChange { sequence: *sequence, id: *id, trigger: trigger.clone() }
+        };
+        changes.take(limit).map(change).collect()
+    }
+}
+
+/// Recording: rules 4 to 6.
+impl Content {
+    pub(crate) fn record(&mut self, record: Record) -> Recorded {
+        // Rule 4: a known event changes nothing.
+        if self.events.contains_key(&record.event.id) {
+            return Recorded::Duplicate;
+        }
+        // Rule 5: all cursors are looked at before anything is changed.
+        if !record.cursors.iter().all(|cursor| self.is_where_expected(cursor)) {
+            return Recorded::CursorMoved;
+        }
+        for (delivery, payload) in record.deliveries {
+            // Rule 6: a known delivery stays as it is.
+            if !self.deliveries.contains_key(&delivery.id) {
+                self.make(Change::Payload { id: delivery.id, payload });
+                let settled_at = delivery.created_at;
+                self.make(Change::Delivery(Row { delivery, token: 0, settled_at }));
+            }
+        }
+        for cursor in record.cursors {
+            self.move_cursor(cursor);
+        }
+        self.make(Change::Event(record.event));
+        Recorded::Stored
+    }
+
+    fn is_where_expected(&self, cursor: &CursorMove) -> bool {
+        match cursor {
+            CursorMove::Set { key, expected, .. } => self.cursors.get(key) == expected.as_ref(),
+            CursorMove::RemoveBelow { .. } => true,
+            // Nothing is changed for a move that is not known here.
+            _ => false,
+        }
+    }
+
+    fn move_cursor(&mut self, cursor: CursorMove) {
+        match cursor {
+            CursorMove::Set { key, value, .. } => self.make(Change::Cursor { key, value }),
+            CursorMove::RemoveBelow { prefix } => {
+                let keys: Vec<String> =
+                    self.cursors.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+                for key in keys {
+                    self.make(Change::Cursor { key, value: None });
+                }
+            }
+            other => unreachable!("{other:?} was refused before"),
+        }
+    }
+}
+
+/// Claiming and settling: rules 7 to 10.
+impl Content {
+    pub(crate) fn claim(&mut self, claim: &Claim) -> Claims {
+        let mut claims = Claims::default();
+        for (endpoint, waiting) in self.in_turn() {
+            let quota = quota(claim, &endpoint);
+            if quota == 0 {
+                continue;
+            }
+            let room = quota.min(claim.limit - claims.deliveries.len());
+            let due = waiting.iter().take_while(|(at, _)| *at <= claim.now).take(room).count();
+            let next = waiting.iter().nth(due).map(|(at, _)| *at);
+            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            for (_, id) in waiting.into_iter().take(due) {
+                claims.deliveries.push(self.lease(id, claim));
+            }
+            if claims.deliveries.len() == claim.limit {
+                self.turn = Some(endpoint);
+                break;
+            }
+        }
+        claims
+    }
+
+    /// Rule 7: what can be claimed by endpoint, longest due first, the endpoint behind the last one
+    /// served at the head.
+    fn in_turn(&self) -> Vec<(EndpointKey, BTreeSet<(Timestamp, DeliveryId)>)> {
+        let mut endpoints: BTreeMap<EndpointKey, BTreeSet<_>> = BTreeMap::new();
+        for row in self.deliveries.values() {
+            // A lease can be claimed anew from when it runs out.
+            if let State::Waiting { due: at } | State::Leased { until: at } = row.delivery.state {
+                let waiting = endpoints.entry(row.delivery.endpoint.clone()).or_default();
+                waiting.insert((at, row.delivery.id));
+            }
+        }
+        let mut endpoints: Vec<_> = endpoints.into_iter().collect();
+        let behind =
+            endpoints.partition_point(|(endpoint, _)| Some(endpoint) <= self.turn.as_ref());
+        endpoints.rotate_left(behind);
+        endpoints
+    }
+
+    /// Rule 8: counts the attempt, leases, and gives a token larger than all before.
+    fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {
+        let token = self.last_token + 1;
+        let mut row = self.deliveries[&id].clone();
+        row.token = token;
+        row.delivery.attempts = row.delivery.attempts.saturating_add(1);
+        // Rule 13: by the caller's time.
+        row.delivery.state = State::Leased { until: claim.now + claim.lease };
+        self.make(Change::Delivery(row.clone()));
+        let payload = self.payloads[&id].clone();
+        Claimed { lease: Lease { delivery: id, token }, delivery: row.delivery, payload }
+    }
+
+    pub(crate) fn settle(&mut self, settle: Settle, now: Timestamp) -> Settled {
+        let id = settle.lease.delivery;
+        // Rule 9: the latest token of a delivery still leased. Whether the lease ran out is of no
+        // matter: nobody else was given one since.
+        let held = self.deliveries.get(&id).filter(|row| {
+            row.token == settle.lease.token && matches!(row.delivery.state, State::Leased { .. })
+        });
+        let Some(mut row) = held.cloned() else { return Settled::LeaseLost };
+        // Rule 10: the crate says what follows; it, the log and the events go into one line.
+        settle.settlement.apply(&mut row.delivery);
+        row.settled_at = now;
+        self.make(Change::Delivery(row));
+        for attempt in settle.attempts {
+            let position = self.logs.get(&id).map_or(0, Vec::len) as u64 + 1;
+            self.make(Change::Attempt { id, attempt: LoggedAttempt { position, attempt } });
+        }
+        for record in settle.records {
+            self.record(record);
+        }
+        Settled::Done
+    }
+}
+
+fn quota(claim: &Claim, endpoint: &EndpointKey) -> usize {
+    let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
+    quotas.get(endpoint).copied().unwrap_or(claim.per_endpoint)
+}
+
+/// Pages, replaying and pruning.
+impl Content {
+    /// Rule 14: a map in the order of ids gives pages that are stable under writes.
+    pub(crate) fn select(&self, query: &DeliveryQuery) -> impl Iterator<Item = &Delivery> {
+        let all = self.deliveries.values().map(|row| &row.delivery);
+        let behind = all.filter(|delivery| query.after.is_none_or(|after| delivery.id > after));
+        behind.filter(|delivery| query.selects(delivery))
+    }
+
+    pub(crate) fn replay(&mut self, replay: &Replay) -> Vec<DeliveryId> {
+        let replayable =
+            |delivery: &&Delivery| matches!(delivery.state, State::Dead { .. } | State::Parked);
+        let taken = self.select(&replay.query).filter(replayable).take(replay.query.limit);
+        let ids: Vec<DeliveryId> = taken.map(|delivery| delivery.id).collect();
+        for id in &ids {
+            let mut row = self.deliveries[id].clone();
+            row.delivery.state = State::Waiting { due: replay.due };
+            row.delivery.attempts = 0;
+            self.make(Change::Delivery(row));
+        }
+        ids
+    }
+
+    pub(crate) fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
+        let is_old = |row: &&Row| row.delivery.state.is_final() && row.settled_at < before;
+        let old = self.deliveries.values().filter(is_old).take(limit);
+        let deliveries: Vec<DeliveryId> = old.map(|row| row.delivery.id).collect();
+        for id in &deliveries {
+            self.make(Change::ForgetDelivery(*id));
+        }
+        let needed: BTreeSet<EventId> =
+            self.deliveries.values().map(|row| row.delivery.event).collect();
+        let is_old =
+            |event: &&Arc<Event>| event.received_at < before && !needed.contains(&event.id);
+        let old = self.events.values().filter(is_old).take(limit);
+        let events: Vec<EventId> = old.map(|event| event.id).collect();
+        for id in &events {
+            self.make(Change::ForgetEvent(*id));
+        }
+        Pruned { deliveries: deliveries.len(), events: events.len() }
+    }
+}
+
+pub(crate) fn unavailable(reason: &(impl ToString + ?Sized)) -> StorageError {
+    StorageError::Unavailable { reason: reason.to_string() }
+}

@@ -1,0 +1,323 @@
+//! The architecture, read from the source: dependencies point down only, files stay small, and
+//! foreign packages are named where they belong.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms of `src/` by floor. A room knows only rooms on floors below its own.
+const FLOORS: &[&[&str]] = &[
+    &["entropy", "clock", "secret"],
+    &["id"],
+    &["document"],
+    &["event", "request"],
+    &["action", "payload", "signature"],
+    &["delivery"],
+    &["trigger", "deliverer"],
+    &["storage"],
+    &["incoming"],
+    &["engine"],
+];
+
+/// What stands outside of the floors: the façade and its prose.
+const FACADE: [&str; 2] = ["lib", "manual"];
+
+/// Packages whose types embedders may see, named anywhere.
+const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiserror", "url"];
+
+/// Every other package, and the only places that name it.
+const HOMES: &[(&str, &[&str])] = &[
+    ("base64", &["signature/"]),
+    ("bytes", &["deliverer/http"]),
+    ("futures_util", &["deliverer/http", "engine"]),
+    ("getrandom", &["entropy.rs"]),
+    ("hmac", &["secret.rs", "signature/"]),
+    ("http_body_util", &["deliverer/http"]),
+    ("hyper", &["deliverer/http"]),
+    ("hyper_rustls", &["deliverer/http"]),
+    ("hyper_util", &["deliverer/http"]),
+    ("ipnet", &["deliverer/address"]),
+    ("packageurl", &["event/purl.rs"]),
+    ("rusqlite", &["storage/sqlite"]),
+    ("rustls", &["deliverer/http"]),
+    ("rustls_platform_verifier", &["deliverer/http"]),
+    ("sha2", &["id.rs", "secret.rs", "signature/"]),
+    ("tokio", &["clock.rs", "deliverer/http", "engine", "storage/sqlite"]),
+    ("tower_service", &["deliverer/http"]),
+    ("uuid", &["id.rs"]),
+    ("zeroize", &["secret.rs", "signature/", "trigger"]),
+];
+
+const MAX_LINES: usize = 500;
+const DRAWERS: [&str; 6] = ["common", "helper", "helpers", "types", "util", "utils"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder, by its path from there.
+fn files(folder: &str) -> Vec<(String, String)> {
+    let base = root().join(folder);
+    let mut folders: Vec<PathBuf> = vec![base.clone()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&base).unwrap().to_str().unwrap().replace('\\', "/");
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The modules that lead to a file: `storage/sqlite/rows.rs` is `storage`, `sqlite`, `rows`.
+fn modules(file: &str) -> Vec<String> {
+    file.trim_end_matches(".rs").split('/').map(str::to_owned).collect()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The words and signs of a source text, without comments, strings and character literals.
+fn tokens(source: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if let Some(length) = literal(rest) {
+            length
+        } else {
+            let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            let length = match word {
+                0 if rest.starts_with("::") => 2,
+                0 => first.len_utf8(),
+                _ => word,
+            };
+            if !first.is_whitespace() {
+                tokens.push(rest[..length].to_owned());
+            }
+            length
+        };
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+/// The length of the string or character literal that a text begins with.
+fn literal(text: &str) -> Option<usize> {
+    let hashes = text.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
+    if let Some(hashes) = hashes.filter(|hashes| text[1 + hashes..].starts_with('"')) {
+        let end = format!("\"{}", "#".repeat(hashes));
+        let body = hashes + 2;
+        return Some(body + text[body..].find(&end).expect("a string ends") + end.len());
+    }
+    let quote = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
+    let mut inner = text.char_indices().skip(1);
+    let (_, second) = inner.next()?;
+    // A lifetime has no closing quote behind one character.
+    if quote == '\'' && second != '\\' && !text[1 + second.len_utf8()..].starts_with('\'') {
+        return None;
+    }
+    let mut escaped = second == '\\';
+    if second == quote {
+        return Some(2);
+    }
+    for (at, c) in inner {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The rooms that a file names by `crate::` or `super::`, in `use` lines and in the midst of code.
+fn named_rooms(file: &str, source: &str) -> BTreeSet<String> {
+    let tokens = tokens(source);
+    let token = |at: usize| tokens.get(at).map_or("", String::as_str);
+    let mut path = modules(file);
+    let mut open_modules: Vec<usize> = Vec::new();
+    let mut depth = 0;
+    let mut rooms = BTreeSet::new();
+    for at in 0..tokens.len() {
+        match token(at) {
+            "{" => {
+                if at >= 2 && token(at - 2) == "mod" {
+                    open_modules.push(depth);
+                    path.push(token(at - 1).to_owned());
+                }
+                depth += 1;
+            }
+            "}" => {
+                depth -= 1;
+                if open_modules.pop_if(|opened| *opened == depth).is_some() {
+                    path.pop();
+                }
+            }
+            "crate" | "super" if token(at + 1) == "::" && (at == 0 || token(at - 1) != "::") => {
+                let supers = (at..).step_by(2).take_while(|at| token(*at) == "super").count();
+                let kept = if supers == 0 { 0 } else { path.len().saturating_sub(supers) };
+                let behind = at + 2 * supers.max(1);
+                rooms.extend(match path[..kept].first() {
+                    Some(room) => vec![room.clone()],
+                    None => heads(&tokens[behind..]),
+                });
+            }
+            _ => {}
+        }
+    }
+    rooms
+}
+
+/// What a path goes on with: one name, or each of a list in braces.
+fn heads(tokens: &[String]) -> Vec<String> {
+    if tokens[0] != "{" {
+        return vec![tokens[0].clone()];
+    }
+    let mut heads = Vec::new();
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        match token.as_str() {
+            "{" => depth += 1,
+            "}" if depth == 1 => break,
+            "}" => depth -= 1,
+            name if depth == 1 && ["{", ","].contains(&tokens[at - 1].as_str()) => {
+                heads.push(name.to_owned());
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+/// The rooms that a file names and must not: on its own floor or above.
+fn upward(file: &str, source: &str) -> Vec<String> {
+    let own = modules(file).remove(0);
+    let is_up =
+        |room: &String| *room != own && floor(room).is_none_or(|to| to >= floor(&own).unwrap());
+    named_rooms(file, source).into_iter().filter(is_up).collect()
+}
+
+/// The packages that a file names, of those that Cargo.toml has.
+fn named_packages(source: &str) -> BTreeSet<String> {
+    let tokens = tokens(source);
+    let heads = tokens.windows(2).enumerate().filter(|(at, pair)| {
+        pair[1] == "::" && (*at == 0 || !["::", "."].contains(&tokens[at - 1].as_str()))
+    });
+    let named: BTreeSet<String> = heads.map(|(_, pair)| pair[0].clone()).collect();
+    dependencies().into_iter().filter(|package| named.contains(package)).collect()
+}
+
+/// The names under which code sees the dependencies.
+fn dependencies() -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let section = manifest.split("\n[dependencies]\n").nth(1).expect("there are dependencies");
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_"))).collect()
+}
+
+#[test]
+fn every_room_has_a_floor_and_every_floor_its_rooms() {
+    let rooms: BTreeSet<String> =
+        files("src").iter().map(|(file, _)| modules(file).remove(0)).collect();
+    let known = FLOORS.iter().copied().flatten().chain(&FACADE).map(|room| (*room).to_owned());
+    assert_eq!(rooms, known.collect());
+}
+
+#[test]
+fn dependencies_point_down_only() {
+    let mut found = Vec::new();
+    for (file, source) in files("src") {
+        if !FACADE.contains(&modules(&file)[0].as_str()) {
+            found.extend(upward(&file, &source).iter().map(|room| format!("{file} names {room}")));
+        }
+    }
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn an_upward_dependency_is_found_in_every_form() {
+    for (file, source) in [
+        ("event.rs", "use crate::engine::Engine;"),
+        ("event.rs", "pub(crate) use crate::{clock::Timestamp, engine::{Engine, Event}};"),
+        ("event.rs", "fn a() { crate::engine::run() }"),
+        ("event.rs", "use super::engine::Engine;"),
+        ("event/kind.rs", "use super::super::engine;"),
+        ("event/kind.rs", "mod tests { fn a() { super::super::super::engine::run() } }"),
+        ("event/kind.rs", "mod a { const C: char = '}'; } use super::super::engine;"),
+        ("event.rs", "const A: &str = r#\"a \"quoted\" {\"#; use crate::engine;"),
+        ("event.rs", "impl<'a> A<'a> {} macro_rules! m { () => { $crate::engine::run() } }"),
+    ] {
+        assert_eq!(upward(file, source), ["engine"], "{file}: {source}");
+    }
+    // A floor is no way round: rooms on the same one do not know each other either.
+    assert_eq!(upward("payload.rs", "use crate::signature::Signer;"), ["signature"]);
+}
+
+#[test]
+fn what_is_no_upward_dependency_is_left_alone() {
+    for (file, source) in [
+        (
+            "event.rs",
+            "//! [`Engine`](crate::engine::Engine)\n/// crate::engine\nuse crate::id::EventId;",
+        ),
+        ("event.rs", "const A: &str = \"crate::engine \\\" crate::engine\"; const B: char = '\"';"),
+        ("engine/run.rs", "use super::Core; use crate::storage::Storage;"),
+        ("engine/run.rs", "mod tests { use super::*; use super::super::claim; }"),
+        ("event/kind.rs", "crate::document::field_from_str!(EventKind, \"a kind\");"),
+        ("event/kind.rs", "pub(crate) fn is_kind() {} pub(in crate::event) fn a() {}"),
+    ] {
+        assert_eq!(upward(file, source), [""; 0], "{file}: {source}");
+    }
+}
+
+#[test]
+fn packages_are_named_where_they_belong() {
+    let mut found = Vec::new();
+    // Unit tests with a file of their own may use what the crate does not.
+    for (file, source) in files("src").into_iter().filter(|(file, _)| !file.ends_with("/tests.rs"))
+    {
+        for package in named_packages(&source) {
+            let homes = HOMES.iter().find(|(name, _)| *name == package).map(|(_, homes)| homes);
+            let is_home =
+                homes.is_some_and(|homes| homes.iter().any(|home| file.starts_with(home)));
+            if !is_home && !CARD.contains(&package.as_str()) {
+                found.push(format!("{file} names {package}"));
+            }
+        }
+    }
+    assert_eq!(found, [""; 0]);
+    assert_eq!(
+        named_packages("fn a() { tokio::spawn(b); self.url::c }"),
+        ["tokio".to_owned()].into()
+    );
+}
+
+#[test]
+fn every_dependency_has_a_place_and_every_place_its_dependency() {
+    let known = HOMES.iter().map(|(package, _)| *package).chain(CARD).map(str::to_owned);
+    assert_eq!(dependencies().into_iter().collect::<BTreeSet<_>>(), known.collect());
+}
+
+#[test]
+fn files_are_short_and_no_module_is_a_drawer() {
+    for folder in ["src", "examples"] {
+        for (file, source) in files(folder) {
+            let lines = source.lines().count();
+            assert!(lines <= MAX_LINES, "{folder}/{file} has {lines} lines, more than {MAX_LINES}");
+            for module in modules(&file) {
+                assert!(!DRAWERS.contains(&module.as_str()), "{folder}/{file}: name what is in it");
+            }
+        }
+    }
+}
