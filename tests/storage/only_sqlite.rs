@@ -1,0 +1,122 @@
+//! What only SQLite promises: files, locks, crashes, many callers at once.
+
+use std::path::Path;
+
+use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
+use artifact_triggers::storage::{EventQuery, Recorded, TriggerWrite};
+use tempfile::TempDir;
+
+use super::*;
+
+pub(super) fn temporary() -> (SqliteStorage, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(folder.path()), folder)
+}
+
+fn open(folder: &Path) -> SqliteStorage {
+    SqliteStorage::open(folder.join("triggers.db")).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
+    let (storage, folder) = temporary();
+    storage.write_trigger(TriggerWrite::Create(trigger(1, "a"))).await.unwrap();
+    let cursors = vec![set("k", None, Some("v"))];
+    storage.record(vec![Record { cursors, ..record(1, &[1, 2]) }]).await.unwrap();
+    let claimed = take(&storage, at(10), 1).await.remove(0);
+    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    drop(storage);
+    let storage = open(folder.path());
+    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap(), events);
+    assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".into())]);
+    let changes = storage.trigger_changes(0, 10).await.unwrap();
+    assert_eq!(changes[0].trigger, Some(trigger(1, "a")));
+    assert_eq!(states(&storage).await, [StateName::Waiting, StateName::Waiting]);
+    let again = take(&storage, at(10), 9).await;
+    let same = again.iter().find(|c| c.delivery.id == claimed.delivery.id).unwrap();
+    assert_eq!((same.delivery.attempts, &same.payload), (2, &claimed.payload));
+    assert_eq!(
+        settle_one(&storage, claimed.lease, Settlement::Delivered).await,
+        Settled::LeaseLost
+    );
+}
+
+#[test]
+fn a_second_opening_is_refused_while_the_first_lasts() {
+    let (storage, folder) = temporary();
+    let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    drop(storage);
+    open(folder.path());
+}
+
+#[test]
+fn a_newer_schema_or_a_file_that_is_no_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("triggers.db");
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    let error = SqliteStorage::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, .. }), "{error}");
+    std::fs::write(
+        &path,
+        "no database, just a text that is long enough to be looked at".repeat(99),
+    )
+    .unwrap();
+    let error = SqliteStorage::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Sqlite(_)), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_storage, folder) = temporary();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.file_name().to_string_lossy().ends_with(".lock") {
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_lose_nothing_and_share_nothing() {
+    let (storage, _folder) = temporary();
+    let publishers = (0..16_u32).map(|p| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            for n in 0..50 {
+                let answer = storage.record(vec![record(p * 1_000 + n, &[1, 2])]).await.unwrap();
+                assert_eq!(answer, [Recorded::Stored]);
+            }
+        })
+    });
+    let publishers: Vec<_> = publishers.collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    let claimers = (0..8).map(|_| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            let mut leases = Vec::new();
+            loop {
+                let taken = take(&storage, at(1_000_000), 37).await;
+                if taken.is_empty() {
+                    return leases;
+                }
+                leases.extend(taken.into_iter().map(|claimed| claimed.lease.delivery));
+            }
+        })
+    });
+    let claimers: Vec<_> = claimers.collect();
+    let mut all = Vec::new();
+    for claimer in claimers {
+        all.extend(claimer.await.unwrap());
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((count, all.len()), (1_600, 1_600));
+}
