@@ -164,7 +164,7 @@ fn create_private(path: &Path) -> Result<(), OpenError> {
 #[async_trait]
 impl Storage for SqliteStorage {
     async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
-        self.shared.writer.call(move |session| triggers::write(session, write)).await
+        self.shared.writer.call(move |session| triggers::write(session, &write)).await
     }
 
     async fn trigger_changes(
@@ -176,7 +176,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
-        self.shared.writer.call(move |session| record::record_all(session, records)).await
+        self.shared.writer.call(move |session| record::record_all(session, &records)).await
     }
 
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
@@ -192,7 +192,7 @@ impl Storage for SqliteStorage {
         settlements: Vec<Settle>,
         now: Timestamp,
     ) -> Result<Vec<Settled>, StorageError> {
-        self.shared.writer.call(move |session| settle::settle_all(session, settlements, now)).await
+        self.shared.writer.call(move |session| settle::settle_all(session, &settlements, now)).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
