@@ -41,6 +41,36 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
     );
 }
 
+/// Changes the file behind the storage's back.
+fn tamper(folder: &Path, sql: &str) {
+    rusqlite::Connection::open(folder.join("triggers.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
+    let (storage, folder) = temporary();
+    storage.record((0..8).map(|n| record(n, &[1])).collect()).await.unwrap();
+    drop(storage);
+    tamper(
+        folder.path(),
+        "UPDATE deliveries SET state = 9 WHERE seq = 1;
+         UPDATE deliveries SET scope = '//' WHERE seq = 2;
+         UPDATE payloads SET headers = 'no JSON' WHERE delivery = 3;
+         UPDATE deliveries SET event = x'00' WHERE seq = 4;
+         UPDATE deliveries SET attempts = -1 WHERE seq = 5;
+         DELETE FROM payloads WHERE delivery = 6;",
+    );
+    let storage = open(folder.path());
+    let claims = storage.claim(claim(at(100), 2)).await.unwrap();
+    let whole: Vec<_> = claims.deliveries.iter().map(|claimed| claimed.delivery.event).collect();
+    assert_eq!(whole, [event(6).id, event(7).id]);
+    assert!(take(&storage, at(100), 9).await.is_empty());
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "SELECT count(*) FROM deliveries WHERE reason = 'unreadable' AND state = 3";
+    assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 6);
+}
+
 #[test]
 fn a_second_opening_is_refused_while_the_first_lasts() {
     let (storage, folder) = temporary();

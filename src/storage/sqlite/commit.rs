@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::thread::JoinHandle;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode};
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::delivery::EndpointKey;
@@ -44,6 +44,12 @@ impl Session {
 /// What SQLite says, in words for an operator.
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 pub(super) fn unavailable(error: rusqlite::Error) -> StorageError {
+    if let Error::FromSqlConversionFailure(..)
+    | Error::InvalidColumnType(..)
+    | Error::IntegralValueOutOfRange(..) = error
+    {
+        return StorageError::Corrupt { reason: error.to_string() };
+    }
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full: ",
         Some(ErrorCode::ReadOnly) => "the file is read-only: ",
