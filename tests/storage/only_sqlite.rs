@@ -71,6 +71,23 @@ async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
     assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 6);
 }
 
+#[tokio::test]
+async fn what_is_pruned_leaves_nothing_behind() {
+    let (storage, folder) = temporary();
+    storage.record((0..3).map(|n| record(n, &[1])).collect()).await.unwrap();
+    for claimed in take(&storage, at(10), 2).await {
+        settle_one(&storage, claimed.lease, Settlement::Delivered).await;
+    }
+    assert_eq!(storage.prune(at(1_000), 9).await.unwrap().deliveries, 2);
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let count = |table| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        file.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(["deliveries", "payloads", "attempts", "events"].map(count), [1, 1, 0, 1]);
+}
+
 #[test]
 fn a_second_opening_is_refused_while_the_first_lasts() {
     let (storage, folder) = temporary();

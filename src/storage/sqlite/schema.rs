@@ -36,6 +36,7 @@ fn prepare_any(connection: &Connection) -> Result<(), OpenError> {
     connection.set_prepared_statement_cache_capacity(128);
     // Otherwise SQLite plans a statement anew when a value is bound that statistics might judge.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
     // The journals of statements are small; a file for each is not.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
