@@ -97,22 +97,64 @@ fn a_second_opening_is_refused_while_the_first_lasts() {
     open(folder.path());
 }
 
+#[cfg(unix)]
 #[test]
-fn a_newer_schema_or_a_file_that_is_no_database_is_refused() {
+fn another_path_to_the_same_file_finds_the_same_lock() {
+    let (_storage, folder) = temporary();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink("triggers.db", &link).unwrap();
+    let beside = tempfile::tempdir().unwrap();
+    let linked_folder = beside.path().join("folder");
+    std::os::unix::fs::symlink(folder.path(), &linked_folder).unwrap();
+    let name = folder.path().file_name().unwrap();
+    let roundabout = folder.path().join("..").join(name).join(".").join("triggers.db");
+    for path in [link, linked_folder.join("triggers.db"), roundabout] {
+        let error = SqliteStorage::open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }), "{path:?}: {error}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
+    tamper(folder.path(), "PRAGMA user_version = 99");
+    let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 1 }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_database_or_a_damaged_one_is_refused_and_left_alone() {
+    let (storage, folder) = temporary();
+    storage.record((0..50).map(|n| record(n, &[1, 2])).collect()).await.unwrap();
+    drop(storage);
     let path = folder.path().join("triggers.db");
-    let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 99).unwrap();
-    drop(newer);
-    let error = SqliteStorage::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, .. }), "{error}");
-    std::fs::write(
-        &path,
-        "no database, just a text that is long enough to be looked at".repeat(99),
-    )
-    .unwrap();
-    let error = SqliteStorage::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Sqlite(_)), "{error}");
+    let truncated = std::fs::read(&path).unwrap()[..3 * 4096 + 100].to_vec();
+    for content in [b"no database, but long enough to be looked at. ".repeat(99), truncated] {
+        std::fs::write(&path, &content).unwrap();
+        let error = SqliteStorage::open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_folder_or_a_place_that_cannot_be_written_is_refused() {
+    use std::io::ErrorKind;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let places = [
+        (folder.path().to_owned(), ErrorKind::IsADirectory),
+        (folder.path().join("missing/triggers.db"), ErrorKind::NotFound),
+        (folder.path().join("file/triggers.db"), ErrorKind::NotADirectory),
+        #[cfg(target_os = "linux")]
+        ("/sys/triggers.db".into(), ErrorKind::PermissionDenied),
+    ];
+    for (place, expected) in places {
+        match SqliteStorage::open(&place).unwrap_err() {
+            OpenError::Io { path, source } => assert_eq!((path, source.kind()), (place, expected)),
+            other => panic!("{place:?}: {other:?}"),
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -122,9 +164,8 @@ fn the_file_is_its_owners_alone() {
     let (_storage, folder) = temporary();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
-        if !entry.file_name().to_string_lossy().ends_with(".lock") {
-            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
-        }
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{entry:?}");
     }
 }
 
