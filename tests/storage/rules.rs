@@ -38,6 +38,29 @@ pub(crate) async fn rule_01_a_call_that_fails_takes_nothing_from_others(storage:
     assert_eq!(take(storage, at(100), 100).await.len(), 20);
 }
 
+pub(crate) async fn rule_01_cursors_are_read_all_at_one_time(storage: &dyn Storage) {
+    let writes = async {
+        let mut before = None;
+        for n in 0..100 {
+            let value = Some(n.to_string());
+            let cursors =
+                ["first", "last"].map(|key| set(key, before.as_deref(), value.as_deref())).to_vec();
+            let moved = Record { cursors, ..record(n, &[]) };
+            assert_eq!(storage.record(vec![moved]).await.unwrap(), [Recorded::Stored]);
+            before = value;
+        }
+    };
+    let looks = async {
+        for _ in 0..100 {
+            let between = (0..500).map(|n| format!("none-{n}"));
+            let keys = ["first".to_owned()].into_iter().chain(between).chain(["last".to_owned()]);
+            let found = storage.cursors(keys.collect()).await.unwrap();
+            assert_eq!(found.first(), found.last());
+        }
+    };
+    join(writes, looks).await;
+}
+
 pub(crate) async fn rule_02_what_was_answered_is_there(storage: &dyn Storage) {
     storage.record(vec![record(1, &[1])]).await.unwrap();
     assert_eq!(storage.events(all_events()).await.unwrap(), [event(1)]);
@@ -288,6 +311,37 @@ pub(crate) async fn rule_14_pages_are_in_the_order_of_ids(storage: &dyn Storage)
     assert_eq!(events[0], event(1));
 }
 
+pub(crate) async fn the_largest_and_the_smallest_of_everything_is_taken(storage: &dyn Storage) {
+    let mut most = record(1, &[1, 2]);
+    most.deliveries[0].0.attempts = u32::MAX;
+    most.deliveries[1].0.state = State::Waiting { due: Timestamp::MAX };
+    storage.record(vec![most]).await.unwrap();
+    let asked = Claim { lease: Duration::MAX, ..claim(Timestamp::MAX, usize::MAX) };
+    let taken = storage.claim(asked).await.unwrap();
+    assert_eq!(taken.deliveries.len(), 2);
+    assert!(taken.deliveries.iter().any(|claimed| claimed.delivery.attempts == u32::MAX));
+    for token in [0, u64::MAX] {
+        let lease = Lease { token, ..taken.deliveries[0].lease };
+        assert_eq!(settle_one(storage, lease, Settlement::Delivered).await, Settled::LeaseLost);
+    }
+    for claimed in taken.deliveries {
+        settle_one(storage, claimed.lease, Settlement::Parked).await;
+    }
+    let query = everything().with_limit(usize::MAX);
+    let replay = Replay { query: query.clone(), due: Timestamp::MIN };
+    assert_eq!(storage.replay(replay).await.unwrap().len(), 2);
+    assert_eq!(storage.deliveries(query).await.unwrap().len(), 2);
+    assert_eq!(storage.events(all_events().with_limit(usize::MAX)).await.unwrap().len(), 1);
+    assert!(storage.trigger_changes(u64::MAX, usize::MAX).await.unwrap().is_empty());
+    let mut first = Trigger::clone(&trigger(1, "a"));
+    first.revision = 0;
+    let update = storage.write_trigger(TriggerWrite::Update(Arc::new(first))).await;
+    assert!(matches!(update, Err(StorageError::NotFound { .. })));
+    assert!(take(storage, Timestamp::MAX, 0).await.is_empty());
+    assert_eq!(storage.prune(Timestamp::MAX, usize::MAX).await.unwrap().deliveries, 0);
+    assert_eq!(storage.prune(Timestamp::MIN, usize::MAX).await.unwrap().events, 0);
+}
+
 pub(crate) async fn queries_select_by_scope_event_trigger_and_state(storage: &dyn Storage) {
     storage.record(vec![record(1, &[1, 2]), record(2, &[1])]).await.unwrap();
     let lease = take(storage, at(1), 1).await.remove(0).lease;
@@ -358,6 +412,7 @@ macro_rules! contract {
             contract!(@ $storage,
                 rule_01_an_event_is_seen_with_all_its_deliveries,
                 rule_01_a_call_that_fails_takes_nothing_from_others,
+                rule_01_cursors_are_read_all_at_one_time,
                 rule_02_what_was_answered_is_there,
                 rule_03_a_dropped_call_took_effect_whole_or_not,
                 rule_04_an_event_is_stored_once,
@@ -373,6 +428,7 @@ macro_rules! contract {
                 rule_12_the_feed_tells_the_last_change_of_each_trigger,
                 rule_13_time_is_the_callers,
                 rule_14_pages_are_in_the_order_of_ids,
+                the_largest_and_the_smallest_of_everything_is_taken,
                 queries_select_by_scope_event_trigger_and_state,
                 replay_takes_what_is_dead_or_parked_and_nothing_else,
                 prune_takes_what_is_final_and_old

@@ -149,8 +149,8 @@ fn lease(
     claim: &Claim,
 ) -> Result<Claimed, StorageError> {
     let until = claim.now + claim.lease;
-    claimed.lease.token += 1;
-    claimed.delivery.attempts += 1;
+    claimed.lease.token = claimed.lease.token.saturating_add(1);
+    claimed.delivery.attempts = claimed.delivery.attempts.saturating_add(1);
     claimed.delivery.state = State::Leased { until };
     let sql = "UPDATE deliveries SET state = 1, claim_at = ?2, attempts = ?3, token = ?4
                WHERE seq = ?1";
