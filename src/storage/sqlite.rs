@@ -11,6 +11,8 @@ mod record;
 mod rows;
 mod schema;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod triggers;
 
 use std::error::Error;

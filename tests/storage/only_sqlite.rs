@@ -88,6 +88,41 @@ async fn what_is_pruned_leaves_nothing_behind() {
     assert_eq!(["deliveries", "payloads", "attempts", "events"].map(count), [1, 1, 0, 1]);
 }
 
+#[tokio::test]
+async fn rule_02_what_was_answered_is_there_after_a_crash() {
+    let (storage, folder) = temporary();
+    for n in 0..20 {
+        storage.record(vec![record(n, &[1, 2])]).await.unwrap();
+    }
+    let lease = take(&storage, at(100), 1).await.remove(0).lease;
+    settle_one(&storage, lease, Settlement::Delivered).await;
+    // As the disk stands if the process is killed now.
+    let disk = tempfile::tempdir().unwrap();
+    for name in ["triggers.db", "triggers.db-wal"] {
+        std::fs::copy(folder.path().join(name), disk.path().join(name)).unwrap();
+    }
+    let after = open(disk.path());
+    let (found, expected) = (after.deliveries(everything()), storage.deliveries(everything()));
+    assert_eq!(found.await.unwrap(), expected.await.unwrap());
+    assert_eq!(after.attempts(lease.delivery).await.unwrap().len(), 1);
+    assert_eq!(take(&after, at(100), 100).await.len(), 39);
+}
+
+#[tokio::test]
+async fn rule_03_what_is_half_written_at_a_crash_is_not_there() {
+    let (storage, folder) = temporary();
+    storage.record(vec![record(1, &[1])]).await.unwrap();
+    let whole = std::fs::metadata(folder.path().join("triggers.db-wal")).unwrap().len();
+    storage.record(vec![record(2, &[1, 2, 3])]).await.unwrap();
+    let log = std::fs::read(folder.path().join("triggers.db-wal")).unwrap();
+    for length in (usize::try_from(whole).unwrap()..log.len()).step_by(5_000) {
+        let disk = tempfile::tempdir().unwrap();
+        std::fs::copy(folder.path().join("triggers.db"), disk.path().join("triggers.db")).unwrap();
+        std::fs::write(disk.path().join("triggers.db-wal"), &log[..length]).unwrap();
+        assert_eq!(states(&open(disk.path())).await, [StateName::Waiting], "{length} bytes");
+    }
+}
+
 #[test]
 fn a_second_opening_is_refused_while_the_first_lasts() {
     let (storage, folder) = temporary();

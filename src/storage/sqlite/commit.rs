@@ -71,7 +71,7 @@ trait Call: Send {
 }
 
 struct Work<T, F> {
-    work: F,
+    run: F,
     result: Option<Result<T, StorageError>>,
     answer: oneshot::Sender<Result<T, StorageError>>,
 }
@@ -82,7 +82,7 @@ where
     F: FnMut(&mut Session) -> Result<T, StorageError> + Send,
 {
     fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError> {
-        let result = (self.work)(session);
+        let result = (self.run)(session);
         let done = result.as_ref().map(drop).map_err(StorageError::clone);
         self.result = Some(result);
         done
@@ -138,7 +138,7 @@ impl Thread {
         work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let call = Box::new(Work { work, result: None, answer });
+        let call = Box::new(Work { run: work, result: None, answer });
         let gone = || StorageError::Unavailable { reason: "the storage's thread ended".to_owned() };
         let calls = self.calls.as_ref().expect("it is taken in drop only");
         calls.send(call).await.map_err(|_| gone())?;
