@@ -177,6 +177,18 @@ pub(crate) async fn rule_07_endpoints_take_turns(storage: &dyn Storage) {
     assert_eq!(served.len(), 3, "a long backlog keeps nobody waiting");
 }
 
+pub(crate) async fn rule_07_no_endpoint_has_two_turns_in_a_round(storage: &dyn Storage) {
+    storage.record((0..4).map(|n| record(n, &[1, 2, 3])).collect()).await.unwrap();
+    for _ in 0..4 {
+        let mut round = Vec::new();
+        for _ in 0..3 {
+            round.push(take(storage, at(100), 1).await[0].delivery.trigger);
+        }
+        round.sort_unstable();
+        assert_eq!(round, [1, 2, 3].map(trigger_id));
+    }
+}
+
 pub(crate) async fn rule_08_a_claim_counts_and_leases_and_a_lost_lease_is_given_anew(
     storage: &dyn Storage,
 ) {
@@ -421,6 +433,7 @@ macro_rules! contract {
                 rule_06_a_delivery_is_stored_once,
                 rule_07_claims_are_disjoint_due_and_within_quotas,
                 rule_07_endpoints_take_turns,
+                rule_07_no_endpoint_has_two_turns_in_a_round,
                 rule_08_a_claim_counts_and_leases_and_a_lost_lease_is_given_anew,
                 rule_09_a_lost_lease_settles_nothing,
                 rule_10_each_settlement_leads_where_it_says,

@@ -34,6 +34,33 @@ async fn limit_pages(storage: &SqliteStorage, pages: u32) {
 }
 
 #[tokio::test]
+async fn what_a_failed_call_wrote_is_undone_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
+    let keys: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    let calls = keys.iter().enumerate().map(|(n, key)| {
+        let key = key.clone();
+        storage.shared.writer.call(move |session| {
+            let insert = "INSERT INTO cursors (key, value) VALUES (?1, 'v')";
+            session.connection.execute(insert, [&key]).map_err(super::commit::unavailable)?;
+            let fails = StorageError::NotFound { what: key.clone() };
+            if n % 4 == 1 { Err(fails) } else { Ok(()) }
+        })
+    });
+    let answers = join_all(calls).await;
+    let found = storage.cursors(keys.clone()).await.unwrap();
+    for (n, (answer, found)) in answers.into_iter().zip(found).enumerate() {
+        match answer {
+            Ok(()) => assert!(n % 4 != 1 && found.is_some(), "{n}"),
+            Err(StorageError::NotFound { what }) => {
+                assert_eq!((&what, n % 4, found), (&keys[n], 1, None));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_takes_nothing_that_was_answered() {
     let folder = tempfile::tempdir().unwrap();
     let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
