@@ -202,12 +202,21 @@ pub enum DeadReason {
     Blocked,
     /// It can never succeed: the request cannot be made, or an action said so.
     Invalid,
+    /// What the storage has of it is damaged, so that it cannot be tried.
+    Unreadable,
 }
 
 impl DeadReason {
     /// All reasons, for backends that store them by name.
-    pub const ALL: [Self; 6] =
-        [Self::Exhausted, Self::TooOld, Self::Gone, Self::Refused, Self::Blocked, Self::Invalid];
+    pub const ALL: [Self; 7] = [
+        Self::Exhausted,
+        Self::TooOld,
+        Self::Gone,
+        Self::Refused,
+        Self::Blocked,
+        Self::Invalid,
+        Self::Unreadable,
+    ];
 
     /// The reason's name, as in JSON.
     pub fn as_str(self) -> &'static str {
@@ -218,6 +227,7 @@ impl DeadReason {
             Self::Refused => "refused",
             Self::Blocked => "blocked",
             Self::Invalid => "invalid",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -38,9 +38,12 @@ use crate::trigger::Trigger;
 /// 7. `claim` gives a delivery to at most one unexpired lease. It gives those that are
 ///    [`Waiting`](crate::delivery::State::Waiting) and due, and those whose lease ran out; to each
 ///    endpoint no more than its quota. Endpoints take turns: the backlog of one does not keep
-///    another waiting. Within an endpoint the longest due come first.
+///    another waiting. Within an endpoint the longest due come first. One that cannot be read becomes
+///    [`Dead`](crate::delivery::State::Dead) as
+///    [`Unreadable`](crate::delivery::DeadReason::Unreadable) and holds up no other.
 /// 8. `claim` counts the attempt, makes the delivery
-///    [`Leased`](crate::delivery::State::Leased) and gives it a token larger than all before.
+///    [`Leased`](crate::delivery::State::Leased) and gives it a token larger than all before
+///    of that delivery.
 /// 9. `settle` with a lease that is not the latest of its delivery, or of a delivery that is no
 ///    longer leased, changes nothing and answers [`Settled::LeaseLost`]. A lease that ran out but
 ///    was not given to another still settles.

@@ -1,6 +1,7 @@
 //! The model: everything in memory, plain and obviously right. Durable until the process ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -35,7 +36,7 @@ struct Content {
     by_event: BTreeSet<(EventId, DeliveryId)>,
     /// What can be claimed, from when on: waiting deliveries when due, leased ones when the lease
     /// runs out.
-    claimable: HashMap<EndpointKey, BTreeSet<(Timestamp, DeliveryId)>>,
+    claimable: BTreeMap<EndpointKey, BTreeSet<(Timestamp, DeliveryId)>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     turn: Option<EndpointKey>,
     cursors: BTreeMap<String, String>,
@@ -73,7 +74,7 @@ impl Storage for MemoryStorage {
         limit: usize,
     ) -> Result<Vec<TriggerChange>, StorageError> {
         let content = self.lock();
-        let changes = content.changes.range(after + 1..).take(limit);
+        let changes = content.changes.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
         Ok(changes
             .map(|(sequence, id)| TriggerChange {
                 sequence: *sequence,
@@ -108,8 +109,8 @@ impl Storage for MemoryStorage {
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
         let content = self.lock();
-        let events = content.events.values().filter(|event| query.selects(event));
-        let page = events.filter(|event| query.after.is_none_or(|after| event.id > after));
+        let behind = content.events.range((behind(query.after), Bound::Unbounded));
+        let page = behind.map(|(_, event)| event).filter(|event| query.selects(event));
         Ok(page.take(query.limit).map(|event| Event::clone(event)).collect())
     }
 
@@ -153,7 +154,7 @@ impl Content {
                 (trigger.id, Some(trigger))
             }
             TriggerWrite::Update(trigger) => {
-                self.check_free(&trigger, Some(trigger.revision - 1))?;
+                self.check_free(&trigger, Some(trigger.revision.saturating_sub(1)))?;
                 (trigger.id, Some(trigger))
             }
             TriggerWrite::Delete(id) => {
@@ -246,30 +247,16 @@ impl Content {
 
     fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
-        let mut endpoints: Vec<EndpointKey> = self.claimable.keys().cloned().collect();
-        endpoints.sort_unstable();
         let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
-        let turn = self.turn.take();
-        let behind = endpoints.partition_point(|endpoint| Some(endpoint) <= turn.as_ref());
-        endpoints.rotate_left(behind);
-        for endpoint in endpoints {
+        for endpoint in self.turns() {
             let quota = quotas.get(&endpoint).copied().unwrap_or(claim.per_endpoint);
             if quota == 0 {
                 continue;
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
-            let waiting = &self.claimable[&endpoint];
-            let due: Vec<DeliveryId> = waiting
-                .iter()
-                .take_while(|(at, _)| *at <= claim.now)
-                .take(room)
-                .map(|(_, id)| *id)
-                .collect();
-            let next = waiting.iter().nth(due.len()).map(|(at, _)| *at);
+            let (due, next) = self.due(&endpoint, claim.now, room);
             claims.next_due = claims.next_due.into_iter().chain(next).min();
-            for id in due {
-                claims.deliveries.push(self.lease(id, claim));
-            }
+            claims.deliveries.extend(due.into_iter().map(|id| self.lease(id, claim)));
             if claims.deliveries.len() == claim.limit {
                 self.turn = Some(endpoint);
                 break;
@@ -278,10 +265,35 @@ impl Content {
         claims
     }
 
+    /// The endpoints that have something to claim, the one behind the last that was served first.
+    fn turns(&self) -> Vec<EndpointKey> {
+        let endpoints = || self.claimable.keys();
+        let Some(turn) = &self.turn else { return endpoints().cloned().collect() };
+        let behind = endpoints().skip_while(|endpoint| *endpoint <= turn);
+        behind.chain(endpoints().take_while(|endpoint| *endpoint <= turn)).cloned().collect()
+    }
+
+    /// At most so many due deliveries of an endpoint, and when the next one can be claimed.
+    fn due(
+        &self,
+        endpoint: &EndpointKey,
+        now: Timestamp,
+        room: usize,
+    ) -> (Vec<DeliveryId>, Option<Timestamp>) {
+        let mut waiting = self.claimable[endpoint].iter().peekable();
+        let mut due = Vec::new();
+        while due.len() < room
+            && let Some((_, id)) = waiting.next_if(|(at, _)| *at <= now)
+        {
+            due.push(*id);
+        }
+        (due, waiting.peek().map(|(at, _)| *at))
+    }
+
     fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {
         self.change(id, |row| {
-            row.token += 1;
-            row.delivery.attempts += 1;
+            row.token = row.token.saturating_add(1);
+            row.delivery.attempts = row.delivery.attempts.saturating_add(1);
             row.delivery.state = State::Leased { until: claim.now + claim.lease };
         });
         let row = &self.deliveries[&id];
@@ -339,8 +351,8 @@ impl Content {
     }
 
     fn select(&self, query: &DeliveryQuery) -> impl Iterator<Item = &Row> {
-        let behind = |row: &&Row| query.after.is_none_or(|after| row.delivery.id > after);
-        self.deliveries.values().filter(behind).filter(|row| query.selects(&row.delivery))
+        let behind = self.deliveries.range((behind(query.after), Bound::Unbounded));
+        behind.map(|(_, row)| row).filter(|row| query.selects(&row.delivery))
     }
 
     fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
@@ -374,6 +386,11 @@ impl Content {
         }
         Pruned { deliveries: deliveries.len(), events: events.len() }
     }
+}
+
+/// Where a page begins.
+fn behind<T>(id: Option<T>) -> Bound<T> {
+    id.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 /// From when on a delivery can be claimed.

@@ -11,14 +11,18 @@ mod record;
 mod rows;
 mod schema;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod triggers;
 
+use std::error::Error;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::{
     Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
@@ -100,11 +104,37 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// SQLite refuses the file: it is no database, it is damaged, the disk is full.
+    /// The file is no SQLite database, or a damaged one. It was left as it is: restore a backup.
+    #[error("the file is no SQLite database, or it is damaged")]
+    Corrupt {
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The file system cannot have a write-ahead log: it is remote, or shares no memory. Use another.
+    #[error("the file cannot have a write-ahead log: expected the journal mode wal, found {found}")]
+    NoWriteAheadLog {
+        /// The journal mode that SQLite fell back to.
+        found: String,
+    },
+    /// SQLite cannot use the file: it is locked by a tool, it is read-only, the disk is full.
     #[error("SQLite cannot use the file")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite {
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl OpenError {
+    fn of(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        let source = Box::new(error);
+        match code {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { source },
+            _ => Self::Sqlite { source },
+        }
+    }
 }
 
 impl SqliteStorage {
@@ -122,17 +152,32 @@ impl SqliteStorage {
     /// [`OpenError`].
     pub fn open_with(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let lock = lock(path)?;
-        create_private(path)?;
-        let mut connection = Connection::open(path)?;
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
+        // By its one true path, so that whoever comes by another finds the same lock.
+        let path = create_private(path).and_then(|()| path.canonicalize()).map_err(failed)?;
+        let lock = lock(&path)?;
+        let mut connection = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare(&mut connection, options.synchronous)?;
         // Nobody else can be at work on them: they are of a process that has ended.
-        connection.execute(claim::RELEASE_ALL, [])?;
-        let reader = Connection::open(path)?;
-        schema::prepare_reader(&reader)?;
+        connection.execute(claim::RELEASE_ALL, []).map_err(OpenError::of)?;
+        let reader = Connection::open(&path).map_err(OpenError::of)?;
+        schema::prepare_reader(&reader).map_err(OpenError::of)?;
         let writer = Thread::writer(connection);
         let reader = Thread::reader(reader);
         Ok(Self { shared: Arc::new(Shared { writer, reader, _lock: lock }) })
+    }
+}
+
+/// Creates the file, if there is none, for its owner alone, since it holds signing secrets; SQLite
+/// gives its other files the same permissions.
+///
+/// A file that is there is not even opened: closing it would give up the locks that SQLite has on it
+/// in this process.
+fn create_private(path: &Path) -> io::Result<()> {
+    match private().create_new(true).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ if path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(()),
     }
 }
 
@@ -142,8 +187,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     name.push(".lock");
     let lock_path = PathBuf::from(name);
     let failed = |source| OpenError::Io { path: lock_path.clone(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-    let file = file.map_err(failed)?;
+    let file = private().create(true).truncate(false).open(&lock_path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
@@ -151,20 +195,19 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Creates the file for its owner alone, since it holds signing secrets; SQLite gives its other
-/// files the same permissions.
-fn create_private(path: &Path) -> Result<(), OpenError> {
+/// Options for a file to write, which is its owner's alone if it is created.
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    options
 }
 
 #[async_trait]
 impl Storage for SqliteStorage {
     async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
-        self.shared.writer.call(move |session| triggers::write(session, write)).await
+        self.shared.writer.call(move |session| triggers::write(session, &write)).await
     }
 
     async fn trigger_changes(
@@ -176,7 +219,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
-        self.shared.writer.call(move |session| record::record_all(session, records)).await
+        self.shared.writer.call(move |session| record::record_all(session, &records)).await
     }
 
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
@@ -192,7 +235,7 @@ impl Storage for SqliteStorage {
         settlements: Vec<Settle>,
         now: Timestamp,
     ) -> Result<Vec<Settled>, StorageError> {
-        self.shared.writer.call(move |session| settle::settle_all(session, settlements, now)).await
+        self.shared.writer.call(move |session| settle::settle_all(session, &settlements, now)).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {

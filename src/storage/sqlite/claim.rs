@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::commit::{Session, unavailable};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, Lease, State};
+use crate::delivery::{Claimed, DeadReason, Lease, State};
 use crate::storage::{Claim, Claims, StorageError};
 
 /// Gives up every lease: their deliveries are due at once. The attempts stay counted.
@@ -77,31 +77,61 @@ fn take(
     if endpoint.first > claim.now {
         return Ok(Some(endpoint.first));
     }
+    let mut room = room;
+    loop {
+        let due = due(session, endpoint, claim.now, room)?;
+        let next = claim_at(session, endpoint.id, due.len())?;
+        room = 0;
+        for (seq, found) in due {
+            if let Ok(claimed) = found {
+                taken.push(lease(session, seq, claimed, claim)?);
+            } else {
+                bury(session, seq, claim.now)?;
+                room += 1;
+            }
+        }
+        if room == 0 {
+            return Ok(next);
+        }
+    }
+}
+
+/// What a row holds, unless it cannot be read; with its place.
+type Found = (i64, Result<Claimed, StorageError>);
+
+fn due(
+    session: &Session,
+    endpoint: &Endpoint,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Found>, StorageError> {
     let sql = format!(
         "SELECT {}, d.token, d.seq, p.headers, p.body
          FROM deliveries d INDEXED BY claimable
-         JOIN endpoints e ON e.id = d.endpoint JOIN payloads p ON p.delivery = d.seq
+         JOIN endpoints e ON e.id = d.endpoint LEFT JOIN payloads p ON p.delivery = d.seq
          WHERE d.claim_at IS NOT NULL AND d.endpoint = ?1 AND d.claim_at <= ?2
          ORDER BY d.claim_at, d.id LIMIT ?3",
         rows::DELIVERY
     );
+    let mut statement = session.prepare(&sql)?;
+    let values = params![endpoint.id, now.unix_micros(), rows::integer(limit)];
+    let mut found = statement.query(values).map_err(unavailable)?;
     let mut due = Vec::new();
-    {
-        let mut statement = session.prepare(&sql)?;
-        let values = params![endpoint.id, claim.now.unix_micros(), rows::integer(room)];
-        let mut found = statement.query(values).map_err(unavailable)?;
-        while let Some(row) = found.next().map_err(unavailable)? {
-            due.push(due_delivery(row)?);
-        }
+    while let Some(row) = found.next().map_err(unavailable)? {
+        due.push((row.get(12).map_err(unavailable)?, due_delivery(row)));
     }
-    let next = claim_at(session, endpoint.id, due.len())?;
-    for (seq, claimed) in due {
-        taken.push(lease(session, seq, claimed, claim)?);
-    }
-    Ok(next)
+    Ok(due)
 }
 
-fn due_delivery(row: &rusqlite::Row<'_>) -> Result<(i64, Claimed), StorageError> {
+/// Makes a dead letter of what cannot be read.
+fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError> {
+    let sql = "UPDATE deliveries SET state = 3, reason = ?2, claim_at = NULL, changed_at = ?3
+               WHERE seq = ?1";
+    let values = params![seq, DeadReason::Unreadable.as_str(), now.unix_micros()];
+    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+}
+
+fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
     let delivery = rows::delivery(row)?;
     let token = rows::count(row, 11).map_err(unavailable)?;
     let headers: String = row.get(13).map_err(unavailable)?;
@@ -109,7 +139,7 @@ fn due_delivery(row: &rusqlite::Row<'_>) -> Result<(i64, Claimed), StorageError>
     let body = body.as_blob().map_err(|error| unavailable(error.into()))?;
     let payload = rows::payload(delivery.id, &headers, body)?;
     let lease = Lease { delivery: delivery.id, token };
-    Ok((row.get(12).map_err(unavailable)?, Claimed { lease, delivery, payload }))
+    Ok(Claimed { lease, delivery, payload })
 }
 
 fn lease(
@@ -119,8 +149,8 @@ fn lease(
     claim: &Claim,
 ) -> Result<Claimed, StorageError> {
     let until = claim.now + claim.lease;
-    claimed.lease.token += 1;
-    claimed.delivery.attempts += 1;
+    claimed.lease.token = claimed.lease.token.saturating_add(1);
+    claimed.delivery.attempts = claimed.delivery.attempts.saturating_add(1);
     claimed.delivery.state = State::Leased { until };
     let sql = "UPDATE deliveries SET state = 1, claim_at = ?2, attempts = ?3, token = ?4
                WHERE seq = ?1";

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::thread::JoinHandle;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode};
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::delivery::EndpointKey;
@@ -30,6 +30,12 @@ impl Session {
         self.connection.prepare_cached(sql).map_err(unavailable)
     }
 
+    /// Forgets what was learnt in a transaction that is undone.
+    fn forget(&mut self, turn: i64) {
+        self.endpoints.clear();
+        self.turn = turn;
+    }
+
     fn run(&self, sql: &str) -> Result<(), StorageError> {
         self.prepare(sql)?.execute([]).map(drop).map_err(unavailable)
     }
@@ -38,6 +44,12 @@ impl Session {
 /// What SQLite says, in words for an operator.
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 pub(super) fn unavailable(error: rusqlite::Error) -> StorageError {
+    if let Error::FromSqlConversionFailure(..)
+    | Error::InvalidColumnType(..)
+    | Error::IntegralValueOutOfRange(..) = error
+    {
+        return StorageError::Corrupt { reason: error.to_string() };
+    }
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full: ",
         Some(ErrorCode::ReadOnly) => "the file is read-only: ",
@@ -49,18 +61,49 @@ pub(super) fn unavailable(error: rusqlite::Error) -> StorageError {
     StorageError::Unavailable { reason: format!("{advice}{error}") }
 }
 
-/// A call, run in a transaction or told why there is none. It answers once the commit is known.
-type Call = Box<dyn FnOnce(Result<&mut Session, StorageError>) -> Answer + Send>;
+/// What a caller waits for.
+trait Call: Send {
+    /// Carries it out and keeps its result until it is answered. Carried out again, it begins anew.
+    fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError>;
 
-struct Answer {
-    /// Whether the call went wrong, so that what it wrote must go.
-    failed: bool,
-    send: Box<dyn FnOnce(Result<(), StorageError>) + Send>,
+    /// Answers with the result, unless what it wrote is not there.
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>);
 }
+
+struct Work<T, F> {
+    run: F,
+    result: Option<Result<T, StorageError>>,
+    answer: oneshot::Sender<Result<T, StorageError>>,
+}
+
+impl<T, F> Call for Work<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Session) -> Result<T, StorageError> + Send,
+{
+    fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError> {
+        let result = (self.run)(session);
+        let done = result.as_ref().map(drop).map_err(StorageError::clone);
+        self.result = Some(result);
+        done
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
+        let Self { result, answer, .. } = *self;
+        let result = || result.expect("what is committed was carried out");
+        // Nobody may be waiting any more.
+        let _ = answer.send(committed.and_then(|()| result()));
+    }
+}
+
+type Queue = mpsc::Receiver<Box<dyn Call>>;
+
+/// Carries out a call, and others of the queue with it as may be.
+type CarryOut = fn(&mut Session, Box<dyn Call>, &mut Queue);
 
 /// A thread that owns a connection and carries out calls in order.
 pub(super) struct Thread {
-    calls: Option<mpsc::Sender<Call>>,
+    calls: Option<mpsc::Sender<Box<dyn Call>>>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -70,27 +113,17 @@ impl Thread {
         Self::start("artifact-triggers-sqlite-writer", connection, commit)
     }
 
-    /// A thread whose calls only read.
+    /// A thread whose calls only read, each in one transaction.
     pub(super) fn reader(connection: Connection) -> Self {
-        Self::start("artifact-triggers-sqlite-reader", connection, |session, calls| {
-            for call in calls {
-                (call(Ok(session)).send)(Ok(()));
-            }
-        })
+        Self::start("artifact-triggers-sqlite-reader", connection, read)
     }
 
-    fn start(name: &str, connection: Connection, carry_out: fn(&mut Session, Vec<Call>)) -> Self {
-        let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
+    fn start(name: &str, connection: Connection, carry_out: CarryOut) -> Self {
+        let (calls, mut queue) = mpsc::channel::<Box<dyn Call>>(QUEUE);
         let mut session = Session { connection, endpoints: HashMap::new(), turn: 0 };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {
-                let mut calls = vec![first];
-                while calls.len() < BATCH
-                    && let Ok(next) = queue.try_recv()
-                {
-                    calls.push(next);
-                }
-                carry_out(&mut session, calls);
+                carry_out(&mut session, first, &mut queue);
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned());
@@ -98,22 +131,14 @@ impl Thread {
         Self { calls: Some(calls), handle: Some(handle) }
     }
 
-    /// Has a call carried out. If the caller goes away before the answer, it is carried out all the
-    /// same.
+    /// Has a call carried out, perhaps more than once, of which the last counts. If the caller goes
+    /// away before the answer, it is carried out all the same.
     pub(super) async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Session) -> Result<T, StorageError> + Send + 'static,
+        work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let call: Call = Box::new(move |session| {
-            let result = session.and_then(work);
-            let failed = result.is_err();
-            let send = Box::new(move |committed: Result<(), StorageError>| {
-                // Nobody may be waiting any more.
-                let _ = answer.send(committed.and(result));
-            });
-            Answer { failed, send }
-        });
+        let call = Box::new(Work { run: work, result: None, answer });
         let gone = || StorageError::Unavailable { reason: "the storage's thread ended".to_owned() };
         let calls = self.calls.as_ref().expect("it is taken in drop only");
         calls.send(call).await.map_err(|_| gone())?;
@@ -137,55 +162,77 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// Carries out calls in one transaction and answers them all once it is committed.
-fn commit(session: &mut Session, calls: Vec<Call>) {
-    let mut answers = Vec::with_capacity(calls.len());
-    let mut committed = session.run("BEGIN IMMEDIATE");
-    for call in calls {
-        match &committed {
-            Ok(()) => match carry_out(session, call) {
-                Ok(answer) => answers.push(answer),
-                Err((answer, error)) => {
-                    answers.push(answer);
-                    committed = Err(error);
-                }
-            },
-            Err(error) => answers.push(call(Err(error.clone()))),
-        }
-    }
-    let committed = committed.and_then(|()| session.run("COMMIT"));
+fn read(session: &mut Session, mut call: Box<dyn Call>, _queue: &mut Queue) {
+    let read = session.run("BEGIN").and_then(|()| call.carry_out(session));
+    end(session);
+    call.answer(read);
+}
+
+/// Carries out all calls that wait in one transaction, those too that come meanwhile, and answers
+/// them once it is committed.
+fn commit(session: &mut Session, first: Box<dyn Call>, queue: &mut Queue) {
+    let mut calls = vec![first];
+    let turn = session.turn;
+    let committed = together(session, &mut calls, queue).or_else(|error| {
+        roll_back(session, turn);
+        // A call that was alone has its own error; one of many must not take the others with it.
+        if calls.len() == 1 { Err(error) } else { apart(session, &mut calls) }
+    });
     if committed.is_err() {
-        session.endpoints.clear();
-        if !session.connection.is_autocommit() {
-            // If even this fails, the next BEGIN does too, and says why.
-            let _ = session.run("ROLLBACK");
-        }
+        roll_back(session, turn);
     }
-    for answer in answers {
-        (answer.send)(committed.clone());
+    for call in calls {
+        call.answer(committed.clone());
     }
 }
 
-/// Carries out one call so that what a failed one wrote is undone. An error is of the whole
-/// transaction.
-fn carry_out(session: &mut Session, call: Call) -> Result<Answer, (Answer, StorageError)> {
-    if let Err(error) = session.run("SAVEPOINT one") {
-        return Err((call(Err(error.clone())), error));
+/// Carries out calls in one transaction as if none failed; an error if one did.
+fn together(
+    session: &mut Session,
+    calls: &mut Vec<Box<dyn Call>>,
+    queue: &mut Queue,
+) -> Result<(), StorageError> {
+    session.run("BEGIN IMMEDIATE")?;
+    let mut done = 0;
+    while let Some(call) = calls.get_mut(done) {
+        call.carry_out(session)?;
+        done += 1;
+        if done == calls.len() && done < BATCH {
+            calls.extend(queue.try_recv().ok());
+        }
     }
-    let answer = call(Ok(session));
-    // A full disk and its like end the transaction as a whole, and what ran before is gone too.
-    if session.connection.is_autocommit() {
-        let reason = "the transaction was rolled back: is the disk full?".to_owned();
-        return Err((answer, StorageError::Unavailable { reason }));
+    session.run("COMMIT")
+}
+
+/// Carries out calls in one transaction so that what a failed one wrote is undone. An error is of the
+/// whole transaction.
+fn apart(session: &mut Session, calls: &mut [Box<dyn Call>]) -> Result<(), StorageError> {
+    session.run("BEGIN IMMEDIATE")?;
+    for call in calls {
+        let turn = session.turn;
+        session.run("SAVEPOINT one")?;
+        if let Err(error) = call.carry_out(session) {
+            // A full disk and its like may end the transaction as a whole, with all that ran before.
+            if session.connection.is_autocommit() {
+                return Err(error);
+            }
+            session.run("ROLLBACK TO one")?;
+            session.forget(turn);
+        }
+        session.run("RELEASE one")?;
     }
-    let end = if answer.failed {
-        session.endpoints.clear();
-        session.run("ROLLBACK TO one").and_then(|()| session.run("RELEASE one"))
-    } else {
-        session.run("RELEASE one")
-    };
-    match end {
-        Ok(()) => Ok(answer),
-        Err(error) => Err((answer, error)),
+    session.run("COMMIT")
+}
+
+fn roll_back(session: &mut Session, turn: i64) {
+    session.forget(turn);
+    end(session);
+}
+
+/// Ends the transaction, if there is one.
+fn end(session: &Session) {
+    if !session.connection.is_autocommit() {
+        // If even this fails, the next BEGIN does too, and says why.
+        let _ = session.run("ROLLBACK");
     }
 }

@@ -13,26 +13,16 @@ pub(super) fn prune(
     limit: usize,
 ) -> Result<Pruned, StorageError> {
     let before = before.unix_micros();
-    let old = "SELECT seq FROM deliveries WHERE claim_at IS NULL AND changed_at < ?1
-               ORDER BY changed_at LIMIT ?2";
-    let mut statement = session.prepare(old)?;
-    let rows: Vec<i64> = statement
-        .query_map(params![before, integer(limit)], |row| row.get(0))
-        .and_then(Iterator::collect)
-        .map_err(unavailable)?;
-    for seq in &rows {
-        for table in [
-            "DELETE FROM attempts WHERE delivery = ?1",
-            "DELETE FROM payloads WHERE delivery = ?1",
-            "DELETE FROM deliveries WHERE seq = ?1",
-        ] {
-            session.prepare(table)?.execute([seq]).map_err(unavailable)?;
-        }
-    }
+    // Their payloads and log go with them.
+    let old = "DELETE FROM deliveries WHERE seq IN (
+                   SELECT seq FROM deliveries WHERE claim_at IS NULL AND changed_at < ?1
+                   ORDER BY changed_at LIMIT ?2)";
+    let deliveries = session.prepare(old)?.execute(params![before, integer(limit)]);
+    let deliveries = deliveries.map_err(unavailable)?;
     let unheard = "DELETE FROM events WHERE seq IN (
                        SELECT seq FROM events v WHERE received_at < ?1
                            AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = v.id)
                        ORDER BY received_at LIMIT ?2)";
     let events = session.prepare(unheard)?.execute(params![before, integer(limit)]);
-    Ok(Pruned { deliveries: rows.len(), events: events.map_err(unavailable)? })
+    Ok(Pruned { deliveries, events: events.map_err(unavailable)? })
 }

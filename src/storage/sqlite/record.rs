@@ -10,9 +10,9 @@ use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
 pub(super) fn record_all(
     session: &mut Session,
-    records: Vec<Record>,
+    records: &[Record],
 ) -> Result<Vec<Recorded>, StorageError> {
-    records.into_iter().map(|one| record(session, &one)).collect()
+    records.iter().map(|one| record(session, one)).collect()
 }
 
 pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded, StorageError> {

@@ -1,6 +1,7 @@
 //! The schema, as the migrations that lead to it, and how connections are set up.
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::{OpenError, Synchronous};
 
@@ -11,8 +12,35 @@ pub(super) fn prepare(
     connection: &mut Connection,
     synchronous: Synchronous,
 ) -> Result<(), OpenError> {
+    prepare_reader_and_writer(connection).map_err(OpenError::of)?;
+    keep_log(connection)?;
+    prepare_writer(connection, synchronous).map_err(OpenError::of)?;
+    migrate(connection)
+}
+
+pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
+    prepare_reader_and_writer(connection)?;
+    connection.pragma_update(None, "query_only", true)
+}
+
+fn prepare_reader_and_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(128);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Otherwise SQLite plans a statement anew when a value is bound that statistics might judge.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // The journals of statements are small; a file for each is not.
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// Switches the file to a write-ahead log, without which a reader would keep the writer waiting.
+fn keep_log(connection: &Connection) -> Result<(), OpenError> {
+    let found: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(OpenError::of)?;
+    if found == "wal" { Ok(()) } else { Err(OpenError::NoWriteAheadLog { found }) }
+}
+
+fn prepare_writer(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
     let level = match synchronous {
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
@@ -20,29 +48,39 @@ pub(super) fn prepare(
     connection.pragma_update(None, "synchronous", level)?;
     // 64 MiB: the upper levels of the indexes of a large backlog.
     connection.pragma_update(None, "cache_size", -65_536)?;
-    migrate(connection)
-}
-
-pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OpenError> {
-    connection.set_prepared_statement_cache_capacity(128);
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(())
+    // Pages that are written over and over are copied back once, instead of every 1,000 pages.
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(OpenError::of)?;
     let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
-    let Ok(done) = usize::try_from(found) else {
-        return Err(OpenError::NewerSchema { found, known });
-    };
+    let done = usize::try_from(found).unwrap_or(usize::MAX);
     if done > MIGRATIONS.len() {
         return Err(OpenError::NewerSchema { found, known });
     }
     for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(done) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
+        step(connection, migration, version).map_err(OpenError::of)?;
     }
     Ok(())
+}
+
+fn step(connection: &mut Connection, migration: &str, version: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(migration)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_have_a_write_ahead_log_is_refused() {
+        let error = keep_log(&Connection::open_in_memory().unwrap()).unwrap_err();
+        assert!(matches!(error, OpenError::NoWriteAheadLog { found } if found == "memory"));
+    }
 }

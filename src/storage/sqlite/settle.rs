@@ -14,10 +14,10 @@ use crate::storage::{Replay, Settle, Settled, StorageError};
 
 pub(super) fn settle_all(
     session: &mut Session,
-    settlements: Vec<Settle>,
+    settlements: &[Settle],
     now: Timestamp,
 ) -> Result<Vec<Settled>, StorageError> {
-    settlements.into_iter().map(|one| settle(session, &one, now)).collect()
+    settlements.iter().map(|one| settle(session, one, now)).collect()
 }
 
 fn settle(session: &mut Session, settle: &Settle, now: Timestamp) -> Result<Settled, StorageError> {

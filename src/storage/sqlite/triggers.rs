@@ -10,11 +10,11 @@ use crate::id::TriggerId;
 use crate::storage::{StorageError, TriggerChange, TriggerWrite};
 use crate::trigger::Trigger;
 
-pub(super) fn write(session: &Session, write: TriggerWrite) -> Result<(), StorageError> {
+pub(super) fn write(session: &Session, write: &TriggerWrite) -> Result<(), StorageError> {
     match write {
         TriggerWrite::Create(trigger) => match revision(session, trigger.id)? {
             Some(_) => Err(StorageError::id_taken(trigger.id)),
-            None => store(session, &trigger),
+            None => store(session, trigger),
         },
         TriggerWrite::Update(trigger) => {
             let expected = trigger.revision.saturating_sub(1);
@@ -23,7 +23,7 @@ pub(super) fn write(session: &Session, write: TriggerWrite) -> Result<(), Storag
                 Some(found) if found != expected => {
                     Err(StorageError::changed(trigger.id, expected, found))
                 }
-                Some(_) => store(session, &trigger),
+                Some(_) => store(session, trigger),
             }
         }
         TriggerWrite::Delete(id) => {
@@ -31,7 +31,7 @@ pub(super) fn write(session: &Session, write: TriggerWrite) -> Result<(), Storag
                            sequence = (SELECT max(sequence) + 1 FROM triggers)
                        WHERE id = ?1 AND document IS NOT NULL";
             match session.prepare(sql)?.execute([id.as_bytes()]).map_err(unavailable)? {
-                0 => Err(StorageError::no_trigger(id)),
+                0 => Err(StorageError::no_trigger(*id)),
                 _ => Ok(()),
             }
         }

@@ -7,7 +7,7 @@ CREATE TABLE triggers (
     name     TEXT    NOT NULL,
     revision INTEGER NOT NULL,
     document BLOB                      -- JSON with its secrets; NULL once deleted
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX trigger_names ON triggers (scope, name) WHERE document IS NOT NULL;
 
 CREATE TABLE events (
@@ -16,13 +16,13 @@ CREATE TABLE events (
     scope       TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     document    BLOB    NOT NULL
-);
+) STRICT;
 CREATE INDEX events_by_age ON events (received_at);
 
 CREATE TABLE endpoints (
     id  INTEGER PRIMARY KEY,
     key TEXT    NOT NULL UNIQUE
-);
+) STRICT;
 
 -- Narrow, since a row is rewritten with every step of its delivery.
 CREATE TABLE deliveries (
@@ -40,21 +40,22 @@ CREATE TABLE deliveries (
     token      INTEGER NOT NULL DEFAULT 0, -- of its last lease
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL
-);
+) STRICT;
 CREATE INDEX claimable ON deliveries (endpoint, claim_at, id) WHERE claim_at IS NOT NULL;
 CREATE INDEX deliveries_by_age ON deliveries (changed_at) WHERE claim_at IS NULL;
+CREATE INDEX deliveries_to_replay ON deliveries (id) WHERE state IN (3, 5);
 CREATE INDEX deliveries_of_event ON deliveries (event, id);
 CREATE INDEX deliveries_of_trigger ON deliveries (trigger_id, id);
 
 -- What a delivery sends, written once.
 CREATE TABLE payloads (
-    delivery INTEGER PRIMARY KEY,  -- deliveries.seq
-    headers  TEXT NOT NULL,        -- JSON: [[name, value], …]
+    delivery INTEGER PRIMARY KEY REFERENCES deliveries (seq) ON DELETE CASCADE,
+    headers  TEXT NOT NULL,  -- JSON: [[name, value], …]
     body     BLOB NOT NULL
-);
+) STRICT;
 
 CREATE TABLE attempts (
-    delivery    INTEGER NOT NULL,  -- deliveries.seq
+    delivery    INTEGER NOT NULL REFERENCES deliveries (seq) ON DELETE CASCADE,
     position    INTEGER NOT NULL,
     number      INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
@@ -65,9 +66,9 @@ CREATE TABLE attempts (
     error       TEXT,
     response    TEXT,
     PRIMARY KEY (delivery, position)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cursors (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,97 @@
+//! Faults that cannot be caused from outside.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::SqliteStorage;
+use crate::delivery::{Delivery, EndpointKey};
+use crate::event::{Artifact, Event, EventKind, Scope};
+use crate::id::TriggerId;
+use crate::payload::Payload;
+use crate::storage::{DeliveryQuery, EventQuery, Record, Recorded, Storage as _, StorageError};
+
+/// An event with a delivery whose body has a size.
+fn record(bytes: usize) -> Record {
+    let artifact = Artifact::new("generic", "a");
+    let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build().unwrap();
+    let event_json = event.to_json().into();
+    let trigger = TriggerId::derived(event.received_at, &[]);
+    let endpoint = EndpointKey::new("https://a.example");
+    let scope = event.scope.clone();
+    let delivery = Delivery::new(event.id, trigger, scope, endpoint, event.received_at);
+    let payload = Payload { headers: Vec::new(), body: vec![0; bytes].into() };
+    let deliveries = vec![(delivery, payload)];
+    Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }
+}
+
+async fn limit_pages(storage: &SqliteStorage, pages: u32) {
+    let limit = move |session: &mut super::commit::Session| {
+        let set = session.connection.pragma_update(None, "max_page_count", pages);
+        set.map_err(super::commit::unavailable)
+    };
+    storage.shared.writer.call(limit).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_failed_call_wrote_is_undone_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
+    let keys: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    let calls = keys.iter().enumerate().map(|(n, key)| {
+        let key = key.clone();
+        storage.shared.writer.call(move |session| {
+            let insert = "INSERT INTO cursors (key, value) VALUES (?1, 'v')";
+            session.connection.execute(insert, [&key]).map_err(super::commit::unavailable)?;
+            let fails = StorageError::NotFound { what: key.clone() };
+            if n % 4 == 1 { Err(fails) } else { Ok(()) }
+        })
+    });
+    let answers = join_all(calls).await;
+    let found = storage.cursors(keys.clone()).await.unwrap();
+    for (n, (answer, found)) in answers.into_iter().zip(found).enumerate() {
+        match answer {
+            Ok(()) => assert!(n % 4 != 1 && found.is_some(), "{n}"),
+            Err(StorageError::NotFound { what }) => {
+                assert_eq!((&what, n % 4, found), (&keys[n], 1, None));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_takes_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
+    limit_pages(&storage, 60).await;
+    let mut stored = Vec::new();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let records: Vec<Record> = [10, 9_000, 20_000, 10].map(record).to_vec();
+        let calls = records.iter().map(|one| storage.record(vec![one.clone()]));
+        for (one, answer) in records.iter().zip(join_all(calls).await) {
+            match answer {
+                Ok(answer) => {
+                    assert_eq!(answer, [Recorded::Stored]);
+                    stored.push(one.event.id);
+                }
+                Err(StorageError::Unavailable { reason }) => {
+                    assert!(reason.contains("disk is full"), "{reason}");
+                    refused += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(refused > 0 && !stored.is_empty());
+    limit_pages(&storage, 10_000).await;
+    assert_eq!(storage.record(vec![record(10)]).await.unwrap(), [Recorded::Stored]);
+    let all = EventQuery::of_scope(Scope::root()).with_limit(1_000);
+    let found: Vec<_> = storage.events(all).await.unwrap().iter().map(|event| event.id).collect();
+    assert_eq!(found.len(), stored.len() + 1);
+    assert!(stored.iter().all(|id| found.contains(id)));
+    let all = DeliveryQuery::of_scope(Scope::root()).with_limit(1_000);
+    let deliveries = storage.deliveries(all).await.unwrap();
+    assert_eq!(deliveries.len(), found.len(), "no event without its delivery");
+}

@@ -1,0 +1,142 @@
+//! Random calls, which SQLite has to answer as the memory storage does.
+
+use artifact_triggers::delivery::DeadReason;
+use artifact_triggers::storage::{EventQuery, Replay, TriggerWrite};
+use proptest::prelude::*;
+
+use super::only_sqlite::temporary;
+use super::*;
+
+/// One call, to be made of both storages.
+#[derive(Debug, Clone)]
+enum Call {
+    Record(u32, Vec<u8>, Option<bool>),
+    Claim { wait: u64, per_endpoint: usize },
+    Settle { which: prop::sample::Index, to: u8, stale: bool },
+    Replay(usize),
+    Prune(u64, usize),
+    Write { n: u8, name: u8, how: u8 },
+    Cursor(u8, bool),
+}
+
+fn any_call() -> impl Strategy<Value = Call> {
+    let triggers = prop::collection::vec(1_u8..4, 0..3);
+    prop_oneof![
+        4 => (0_u32..40, triggers, any::<Option<bool>>()).prop_map(|(n, t, c)| Call::Record(n, t, c)),
+        3 => (0_u64..40, 1_usize..3)
+            .prop_map(|(wait, per_endpoint)| Call::Claim { wait, per_endpoint }),
+        3 => (any::<prop::sample::Index>(), 0_u8..6, any::<bool>())
+            .prop_map(|(which, to, stale)| Call::Settle { which, to, stale }),
+        1 => (0_usize..4).prop_map(Call::Replay),
+        1 => (0_u64..2_000, 0_usize..4).prop_map(|(b, l)| Call::Prune(b, l)),
+        1 => (1_u8..4, 0_u8..3, 0_u8..3).prop_map(|(n, name, how)| Call::Write { n, name, how }),
+        1 => (0_u8..4, any::<bool>()).prop_map(|(k, below)| Call::Cursor(k, below)),
+    ]
+}
+
+/// What both storages are asked with: time and the leases that were given.
+struct Run {
+    now: Timestamp,
+    leases: Vec<Lease>,
+}
+
+impl Run {
+    /// Makes a call and tells all that can be seen of its answer.
+    async fn make(&mut self, storage: &dyn Storage, call: &Call) -> String {
+        match call {
+            Call::Record(n, triggers, cursor) => {
+                let cursors = cursor
+                    .iter()
+                    .map(|fresh| set("c/1", (!fresh).then_some("v"), fresh.then_some("v")));
+                let one = Record { cursors: cursors.collect(), ..record(*n, triggers) };
+                format!("{:?}", storage.record(vec![one]).await)
+            }
+            Call::Claim { wait, per_endpoint } => {
+                self.now = self.now + Duration::from_secs(*wait);
+                let asked = Claim { per_endpoint: *per_endpoint, ..claim(self.now, 1_000) };
+                let mut claims = storage.claim(asked).await.unwrap();
+                // Whose turn it is first is not promised.
+                claims.deliveries.sort_by_key(|claimed| claimed.delivery.id);
+                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
+                format!("{claims:?}")
+            }
+            Call::Settle { which, to, stale } => {
+                if self.leases.is_empty() {
+                    return String::new();
+                }
+                let mut lease = self.leases[which.index(self.leases.len())];
+                lease.token -= u64::from(*stale);
+                let settlement = match to {
+                    0 => Settlement::Delivered,
+                    1 => Settlement::Retry { at: self.now + MINUTE },
+                    2 => Settlement::Dead(DeadReason::Exhausted),
+                    3 => Settlement::Cancelled,
+                    4 => Settlement::Parked,
+                    _ => Settlement::Released { at: self.now },
+                };
+                let one = settle(lease, settlement, 1);
+                format!("{:?}", storage.settle(vec![one], self.now).await)
+            }
+            Call::Replay(limit) => {
+                let query = everything().with_limit(*limit);
+                format!("{:?}", storage.replay(Replay { query, due: self.now }).await)
+            }
+            Call::Prune(before, limit) => {
+                // What is deleted first of several is not promised, so all or nothing here.
+                let limit = if *limit == 0 { 0 } else { 1_000 };
+                format!("{:?}", storage.prune(at(*before), limit).await)
+            }
+            Call::Write { n, name, how } => {
+                let one = trigger(*n, &format!("name-{name}"));
+                let write = match how {
+                    0 => TriggerWrite::Create(one),
+                    1 => TriggerWrite::Update(Arc::new(one.changed(one.spec.clone(), None, at(1)))),
+                    _ => TriggerWrite::Delete(one.id),
+                };
+                format!("{:?}", storage.write_trigger(write).await)
+            }
+            Call::Cursor(key, below) => {
+                let cursors = if *below {
+                    vec![CursorMove::RemoveBelow { prefix: format!("c/{key}") }]
+                } else {
+                    vec![set(&format!("c/{key}"), None, Some("w"))]
+                };
+                let n = 1_000 + u32::from(*key) * 2 + u32::from(*below);
+                let one = Record { cursors, ..record(n, &[]) };
+                format!("{:?}", storage.record(vec![one]).await)
+            }
+        }
+    }
+}
+
+async fn everything_told(storage: &dyn Storage) -> String {
+    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+    let mut attempts = Vec::new();
+    for delivery in &deliveries {
+        attempts.push(storage.attempts(delivery.id).await);
+    }
+    let events = storage.events(EventQuery::of_scope(Scope::root()).with_limit(1_000)).await;
+    let cursors = storage.cursors((0..4).map(|n| format!("c/{n}")).collect()).await;
+    let changes = storage.trigger_changes(0, 1_000).await;
+    format!("{deliveries:?}{attempts:?}{events:?}{cursors:?}{changes:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sqlite_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (sqlite, _folder) = temporary();
+            let memory = MemoryStorage::new();
+            let mut runs = [0, 1].map(|_| Run { now: at(0), leases: Vec::new() });
+            for call in &calls {
+                let expected = runs[0].make(&memory, call).await;
+                let found = runs[1].make(&sqlite, call).await;
+                assert_eq!(found, expected, "{call:?}");
+            }
+            assert_eq!(everything_told(&sqlite).await, everything_told(&memory).await);
+        });
+    }
+}

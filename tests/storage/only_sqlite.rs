@@ -1,0 +1,245 @@
+//! What only SQLite promises: files, locks, crashes, many callers at once.
+
+use std::path::Path;
+
+use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
+use artifact_triggers::storage::{EventQuery, Recorded, TriggerWrite};
+use tempfile::TempDir;
+
+use super::*;
+
+pub(super) fn temporary() -> (SqliteStorage, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(folder.path()), folder)
+}
+
+fn open(folder: &Path) -> SqliteStorage {
+    SqliteStorage::open(folder.join("triggers.db")).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
+    let (storage, folder) = temporary();
+    storage.write_trigger(TriggerWrite::Create(trigger(1, "a"))).await.unwrap();
+    let cursors = vec![set("k", None, Some("v"))];
+    storage.record(vec![Record { cursors, ..record(1, &[1, 2]) }]).await.unwrap();
+    let claimed = take(&storage, at(10), 1).await.remove(0);
+    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    drop(storage);
+    let storage = open(folder.path());
+    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap(), events);
+    assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".into())]);
+    let changes = storage.trigger_changes(0, 10).await.unwrap();
+    assert_eq!(changes[0].trigger, Some(trigger(1, "a")));
+    assert_eq!(states(&storage).await, [StateName::Waiting, StateName::Waiting]);
+    let again = take(&storage, at(10), 9).await;
+    let same = again.iter().find(|c| c.delivery.id == claimed.delivery.id).unwrap();
+    assert_eq!((same.delivery.attempts, &same.payload), (2, &claimed.payload));
+    assert_eq!(
+        settle_one(&storage, claimed.lease, Settlement::Delivered).await,
+        Settled::LeaseLost
+    );
+}
+
+/// Changes the file behind the storage's back.
+fn tamper(folder: &Path, sql: &str) {
+    rusqlite::Connection::open(folder.join("triggers.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
+    let (storage, folder) = temporary();
+    storage.record((0..8).map(|n| record(n, &[1])).collect()).await.unwrap();
+    drop(storage);
+    tamper(
+        folder.path(),
+        "UPDATE deliveries SET state = 9 WHERE seq = 1;
+         UPDATE deliveries SET scope = '//' WHERE seq = 2;
+         UPDATE payloads SET headers = 'no JSON' WHERE delivery = 3;
+         UPDATE deliveries SET event = x'00' WHERE seq = 4;
+         UPDATE deliveries SET attempts = -1 WHERE seq = 5;
+         DELETE FROM payloads WHERE delivery = 6;",
+    );
+    let storage = open(folder.path());
+    let claims = storage.claim(claim(at(100), 2)).await.unwrap();
+    let whole: Vec<_> = claims.deliveries.iter().map(|claimed| claimed.delivery.event).collect();
+    assert_eq!(whole, [event(6).id, event(7).id]);
+    assert!(take(&storage, at(100), 9).await.is_empty());
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "SELECT count(*) FROM deliveries WHERE reason = 'unreadable' AND state = 3";
+    assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 6);
+}
+
+#[tokio::test]
+async fn what_is_pruned_leaves_nothing_behind() {
+    let (storage, folder) = temporary();
+    storage.record((0..3).map(|n| record(n, &[1])).collect()).await.unwrap();
+    for claimed in take(&storage, at(10), 2).await {
+        settle_one(&storage, claimed.lease, Settlement::Delivered).await;
+    }
+    assert_eq!(storage.prune(at(1_000), 9).await.unwrap().deliveries, 2);
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let count = |table| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        file.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(["deliveries", "payloads", "attempts", "events"].map(count), [1, 1, 0, 1]);
+}
+
+#[tokio::test]
+async fn rule_02_what_was_answered_is_there_after_a_crash() {
+    let (storage, folder) = temporary();
+    for n in 0..20 {
+        storage.record(vec![record(n, &[1, 2])]).await.unwrap();
+    }
+    let lease = take(&storage, at(100), 1).await.remove(0).lease;
+    settle_one(&storage, lease, Settlement::Delivered).await;
+    // As the disk stands if the process is killed now.
+    let disk = tempfile::tempdir().unwrap();
+    for name in ["triggers.db", "triggers.db-wal"] {
+        std::fs::copy(folder.path().join(name), disk.path().join(name)).unwrap();
+    }
+    let after = open(disk.path());
+    let (found, expected) = (after.deliveries(everything()), storage.deliveries(everything()));
+    assert_eq!(found.await.unwrap(), expected.await.unwrap());
+    assert_eq!(after.attempts(lease.delivery).await.unwrap().len(), 1);
+    assert_eq!(take(&after, at(100), 100).await.len(), 39);
+}
+
+#[tokio::test]
+async fn rule_03_what_is_half_written_at_a_crash_is_not_there() {
+    let (storage, folder) = temporary();
+    storage.record(vec![record(1, &[1])]).await.unwrap();
+    let whole = std::fs::metadata(folder.path().join("triggers.db-wal")).unwrap().len();
+    storage.record(vec![record(2, &[1, 2, 3])]).await.unwrap();
+    let log = std::fs::read(folder.path().join("triggers.db-wal")).unwrap();
+    for length in (usize::try_from(whole).unwrap()..log.len()).step_by(5_000) {
+        let disk = tempfile::tempdir().unwrap();
+        std::fs::copy(folder.path().join("triggers.db"), disk.path().join("triggers.db")).unwrap();
+        std::fs::write(disk.path().join("triggers.db-wal"), &log[..length]).unwrap();
+        assert_eq!(states(&open(disk.path())).await, [StateName::Waiting], "{length} bytes");
+    }
+}
+
+#[test]
+fn a_second_opening_is_refused_while_the_first_lasts() {
+    let (storage, folder) = temporary();
+    let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    drop(storage);
+    open(folder.path());
+}
+
+#[cfg(unix)]
+#[test]
+fn another_path_to_the_same_file_finds_the_same_lock() {
+    let (_storage, folder) = temporary();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink("triggers.db", &link).unwrap();
+    let beside = tempfile::tempdir().unwrap();
+    let linked_folder = beside.path().join("folder");
+    std::os::unix::fs::symlink(folder.path(), &linked_folder).unwrap();
+    let name = folder.path().file_name().unwrap();
+    let roundabout = folder.path().join("..").join(name).join(".").join("triggers.db");
+    for path in [link, linked_folder.join("triggers.db"), roundabout] {
+        let error = SqliteStorage::open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }), "{path:?}: {error}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    tamper(folder.path(), "PRAGMA user_version = 99");
+    let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 1 }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_database_or_a_damaged_one_is_refused_and_left_alone() {
+    let (storage, folder) = temporary();
+    storage.record((0..50).map(|n| record(n, &[1, 2])).collect()).await.unwrap();
+    drop(storage);
+    let path = folder.path().join("triggers.db");
+    let truncated = std::fs::read(&path).unwrap()[..3 * 4096 + 100].to_vec();
+    for content in [b"no database, but long enough to be looked at. ".repeat(99), truncated] {
+        std::fs::write(&path, &content).unwrap();
+        let error = SqliteStorage::open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_folder_or_a_place_that_cannot_be_written_is_refused() {
+    use std::io::ErrorKind;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let places = [
+        (folder.path().to_owned(), ErrorKind::IsADirectory),
+        (folder.path().join("missing/triggers.db"), ErrorKind::NotFound),
+        (folder.path().join("file/triggers.db"), ErrorKind::NotADirectory),
+        #[cfg(target_os = "linux")]
+        ("/sys/triggers.db".into(), ErrorKind::PermissionDenied),
+    ];
+    for (place, expected) in places {
+        match SqliteStorage::open(&place).unwrap_err() {
+            OpenError::Io { path, source } => assert_eq!((path, source.kind()), (place, expected)),
+            other => panic!("{place:?}: {other:?}"),
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_storage, folder) = temporary();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{entry:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_lose_nothing_and_share_nothing() {
+    let (storage, _folder) = temporary();
+    let publishers = (0..16_u32).map(|p| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            for n in 0..50 {
+                let answer = storage.record(vec![record(p * 1_000 + n, &[1, 2])]).await.unwrap();
+                assert_eq!(answer, [Recorded::Stored]);
+            }
+        })
+    });
+    let publishers: Vec<_> = publishers.collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    let claimers = (0..8).map(|_| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            let mut leases = Vec::new();
+            loop {
+                let taken = take(&storage, at(1_000_000), 37).await;
+                if taken.is_empty() {
+                    return leases;
+                }
+                leases.extend(taken.into_iter().map(|claimed| claimed.lease.delivery));
+            }
+        })
+    });
+    let claimers: Vec<_> = claimers.collect();
+    let mut all = Vec::new();
+    for claimer in claimers {
+        all.extend(claimer.await.unwrap());
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((count, all.len()), (1_600, 1_600));
+}
