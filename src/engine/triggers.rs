@@ -43,8 +43,7 @@ impl Engine {
         let now = self.core.clock.now();
         let id = TriggerId::new(now, &*self.core.entropy);
         let trigger = Arc::new(Trigger::new(id, spec, now));
-        self.core.storage.write_trigger(TriggerWrite::Create(trigger.clone())).await?;
-        self.core.index_mut().insert(trigger.clone());
+        self.core.write_trigger(TriggerWrite::Create(trigger.clone())).await?;
         Ok(trigger)
     }
 
@@ -98,9 +97,7 @@ impl Engine {
     /// # Errors
     /// [`StorageError::NotFound`] and others.
     pub async fn delete_trigger(&self, id: TriggerId) -> Result<(), StorageError> {
-        self.core.storage.write_trigger(TriggerWrite::Delete(id)).await?;
-        self.core.index_mut().remove(id);
-        Ok(())
+        self.core.write_trigger(TriggerWrite::Delete(id)).await
     }
 
     /// The trigger of an id, if it belongs to the scope given or one below it.
@@ -207,9 +204,21 @@ impl Core {
     }
 
     async fn replace(&self, trigger: Arc<Trigger>) -> Result<Arc<Trigger>, StorageError> {
-        self.storage.write_trigger(TriggerWrite::Update(trigger.clone())).await?;
-        self.index_mut().insert(trigger.clone());
+        self.write_trigger(TriggerWrite::Update(trigger.clone())).await?;
         Ok(trigger)
+    }
+
+    /// Writes a change down, and then into the index.
+    async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
+        // Held throughout: the index takes changes in the order in which they were written.
+        let _in_order = self.applied.lock().await;
+        self.storage.write_trigger(write.clone()).await?;
+        let mut index = self.index_mut();
+        match write {
+            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => index.insert(trigger),
+            TriggerWrite::Delete(id) => index.remove(id),
+        }
+        Ok(())
     }
 
     /// Applies the changes that the index does not have.
