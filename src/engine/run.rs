@@ -302,7 +302,8 @@ impl Worker {
             }
             // Besides, finds what other nodes left: wake-ups are only hints.
             Step::Refreshed(Ok(())) | Step::Woken => self.claim_by(Some(now)),
-            Step::Refreshed(Err(_)) => self.back_off(now),
+            // It is tried again soon, and what is known can be delivered meanwhile.
+            Step::Refreshed(Err(_)) => {}
             Step::Due => self.timer = None,
         }
     }

@@ -36,7 +36,12 @@ impl Core {
         for finished in batch {
             let mut settle = finished.settle.clone();
             if let Some((trigger, reason)) = &finished.dead {
-                settle.records = self.consequences(settle.lease.delivery, trigger, *reason).await?;
+                let told = self.consequences(settle.lease.delivery, trigger, *reason).await;
+                settle.records = match told {
+                    // What is damaged stays so. It must not keep what is settled with it waiting.
+                    Err(StorageError::Corrupt { .. }) => Vec::new(),
+                    told => told?,
+                };
             }
             settlements.push(settle);
         }

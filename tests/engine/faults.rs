@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Delivery, StateName};
+use artifact_triggers::delivery::{Delivery, DeliveryPolicy, RetrySchedule, StateName};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
@@ -14,14 +14,26 @@ use artifact_triggers::storage::{
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use crate::bench::*;
 
 /// A storage that is out of order for a while, before or after it has written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unreliable {
     inner: MemoryStorage,
     calls: Arc<AtomicU32>,
+    /// Updates of triggers are written at once, and answered as long as this is open.
+    updates: Arc<Semaphore>,
+    /// Whether no event can be read.
+    damaged: bool,
+}
+
+impl Default for Unreliable {
+    fn default() -> Self {
+        let (inner, calls) = (MemoryStorage::new(), Arc::default());
+        Self { inner, calls, updates: Arc::new(Semaphore::new(1)), damaged: false }
+    }
 }
 
 impl Unreliable {
@@ -50,7 +62,12 @@ impl Unreliable {
 #[async_trait]
 impl Storage for Unreliable {
     async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
-        self.inner.write_trigger(write).await
+        let slow = matches!(write, TriggerWrite::Update(_));
+        self.inner.write_trigger(write).await?;
+        if slow {
+            let _open = self.updates.acquire().await;
+        }
+        Ok(())
     }
     async fn trigger_changes(
         &self,
@@ -76,6 +93,9 @@ impl Storage for Unreliable {
         self.through(self.inner.settle(settlements, now)).await
     }
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+        if self.damaged {
+            return Err(StorageError::Corrupt { reason: "on purpose".to_owned() });
+        }
         self.inner.events(query).await
     }
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
@@ -116,4 +136,45 @@ async fn a_storage_that_fails_before_or_after_writing_loses_no_event() {
     events.sort_unstable();
     acknowledged.sort_unstable();
     assert_eq!(events, acknowledged);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_keeps_no_delivery_from_its_end() {
+    let storage = Unreliable { damaged: true, ..Unreliable::default() };
+    let options = EngineOptions::default().with_refresh(Duration::from_secs(600));
+    let bench = bench_on(storage, Script::statuses([500, 200]), options).await;
+    let policy = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+    bench.trigger(webhook("t").policy(policy)).await;
+    while bench.engine.publish(event("a")).await.is_err() {}
+    while bench.engine.publish(event("b")).await.is_err() {}
+    bench.work(Duration::from_secs(3_600)).await;
+    let deliveries = bench.deliveries().await;
+    let ends = deliveries.iter().filter(|delivery| delivery.state.is_final());
+    assert_eq!(ends.count(), deliveries.len(), "{deliveries:?}");
+    let dead = deliveries.iter().filter(|delivery| delivery.state.name() == StateName::Dead);
+    assert_eq!(dead.count(), 1, "{deliveries:?}");
+}
+
+#[tokio::test]
+async fn an_update_that_is_answered_late_does_not_bring_back_a_deleted_trigger() {
+    let storage = Unreliable { updates: Arc::new(Semaphore::new(0)), ..Unreliable::default() };
+    let bench = bench_on(storage, Script::statuses([200]), EngineOptions::default()).await;
+    let trigger = bench.trigger(webhook("t")).await;
+    let (engine, id) = (bench.engine.clone(), trigger.id);
+    let update = tokio::spawn(async move { engine.disable_trigger(id).await });
+    turns().await;
+    let engine = bench.engine.clone();
+    let delete = tokio::spawn(async move { engine.delete_trigger(id).await });
+    turns().await;
+    bench.storage.updates.add_permits(1);
+    update.await.unwrap().unwrap();
+    delete.await.unwrap().unwrap();
+    assert_eq!(bench.engine.triggers(&Scope::root()), []);
+}
+
+/// Lets what was spawned go as far as it can.
+async fn turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
