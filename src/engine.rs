@@ -27,6 +27,8 @@ pub use triggers::TriggerError;
 
 use crate::action::Action;
 use crate::clock::{Clock, Timestamp};
+#[cfg(not(feature = "http"))]
+use crate::deliverer::DeliverError;
 use crate::deliverer::Deliverer;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::storage::{Storage, StorageError};
@@ -147,9 +149,6 @@ pub enum BuildError {
     /// Nothing tells the time. With feature `tokio` there is a clock without asking.
     #[error("the engine has no clock")]
     NoClock,
-    /// Nothing carries webhooks. With feature `http` there is a deliverer without asking.
-    #[error("the engine has no deliverer")]
-    NoDeliverer,
     /// The deliverer that comes without asking cannot be made here.
     #[error("the HTTP deliverer cannot be made")]
     Deliverer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -178,8 +177,9 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Sets what carries webhooks. With feature `http`, an
-    /// `HttpDeliverer` that dials public addresses only if it is not set.
+    /// Sets what carries webhooks. If it is not set, with feature `http` an `HttpDeliverer` that
+    /// dials public addresses only; without the feature nothing, and triggers with webhooks are
+    /// refused.
     pub fn deliverer(mut self, deliverer: impl Deliverer) -> Self {
         self.deliverer = Some(Arc::new(deliverer));
         self
@@ -248,15 +248,36 @@ fn default_clock() -> Result<Arc<dyn Clock>, BuildError> {
 
 #[cfg(feature = "http")]
 fn default_deliverer() -> Result<Arc<dyn Deliverer>, BuildError> {
-    match crate::deliverer::http::HttpDeliverer::builder().build() {
+    match crate::deliverer::http::HttpDeliverer::new() {
         Ok(deliverer) => Ok(Arc::new(deliverer)),
         Err(error) => Err(BuildError::Deliverer(Box::new(error))),
     }
 }
 
 #[cfg(not(feature = "http"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
 fn default_deliverer() -> Result<Arc<dyn Deliverer>, BuildError> {
-    Err(BuildError::NoDeliverer)
+    Ok(Arc::new(NoDeliverer))
+}
+
+/// Stands where nothing carries webhooks.
+#[cfg(not(feature = "http"))]
+#[derive(Debug)]
+struct NoDeliverer;
+
+#[cfg(not(feature = "http"))]
+#[async_trait::async_trait]
+impl Deliverer for NoDeliverer {
+    async fn deliver(
+        &self,
+        _: crate::request::Request,
+    ) -> Result<crate::request::Response, DeliverError> {
+        Err(DeliverError::Connect { reason: "this engine has no deliverer".to_owned() })
+    }
+
+    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+        Err("this engine has no deliverer, so it takes triggers with actions only".to_owned())
+    }
 }
 
 impl Engine {
