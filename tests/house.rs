@@ -311,7 +311,7 @@ fn every_dependency_has_a_place_and_every_place_its_dependency() {
 
 #[test]
 fn files_are_short_and_no_module_is_a_drawer() {
-    for folder in ["src", "examples"] {
+    for folder in ["src", "examples", "tests", "benches"] {
         for (file, source) in files(folder) {
             let lines = source.lines().count();
             assert!(lines <= MAX_LINES, "{folder}/{file} has {lines} lines, more than {MAX_LINES}");

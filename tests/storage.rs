@@ -1,6 +1,13 @@
-//! The storage contract, rule by rule, for each storage of the crate; what only SQLite promises; and
+//! The storage contract, rule by rule, for each storage of the crate and the example's; what only SQLite promises; and
 //! random calls that SQLite has to answer as the model does.
 
+#[path = "../examples/own_storage"]
+mod example {
+    mod change;
+    mod content;
+    mod journal;
+    pub(crate) mod storage;
+}
 #[macro_use]
 #[path = "storage/rules.rs"]
 mod rules;
@@ -106,3 +113,9 @@ contract!(memory, (MemoryStorage::new(), ()));
 
 #[cfg(feature = "sqlite")]
 contract!(sqlite, only_sqlite::temporary());
+
+// What integrators copy from keeps the contract too.
+contract!(own_storage, {
+    let folder = tempfile::tempdir().unwrap();
+    (example::storage::LogStorage::open(folder.path().join("log.jsonl")).unwrap(), folder)
+});
