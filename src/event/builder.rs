@@ -65,7 +65,8 @@ impl EventBuilder {
     }
 
     /// Sets who tells it; `registry` if it is not set. With an id of the source's own, the event's
-    /// id is derived from name, instance and that id, unless it is set too.
+    /// id is derived from name, instance, that id and when it happened, unless it is set too; so
+    /// [`occurred_at`](Self::occurred_at) has to be told then.
     pub fn source(mut self, source: Source) -> Self {
         self.source = source;
         self
@@ -126,6 +127,9 @@ impl EventBuilder {
     /// # Errors
     /// Every problem at once, each with its path.
     pub fn build_at(self, now: Timestamp, entropy: &dyn Entropy) -> Result<Event, Problems> {
+        // The time of the telling would make another event of each resend.
+        let unrecognisable =
+            self.id.is_none() && self.source.id.is_some() && self.occurred_at.is_none();
         let occurred_at = self.occurred_at.unwrap_or(now);
         let derived =
             || self.source.id.as_deref().map(|id| sourced_id(occurred_at, &self.source, id));
@@ -145,8 +149,13 @@ impl EventBuilder {
             data: self.data,
             extra: Map::new(),
         };
-        event.validate()?;
-        Ok(event)
+        let mut problems = event.validate().err().unwrap_or_default();
+        if unrecognisable {
+            let message =
+                "expected when it happened: the event's id is derived from it and source.id";
+            problems.add("occurred_at", message);
+        }
+        if problems.is_empty() { Ok(event) } else { Err(problems) }
     }
 }
 

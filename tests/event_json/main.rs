@@ -347,6 +347,9 @@ fn equal_facts_told_twice_have_one_id_and_different_ones_have_two() {
     // An id that was set counts for more than a derived one.
     let set = Event::builder(EventKind::PING).source(Source::new("s").with_id("1")).id(first);
     assert_eq!(set.build().unwrap().id, first);
+    // Without its time a resend would be another event, so it is asked for.
+    let without = Event::builder(EventKind::PING).source(Source::new("s").with_id("1")).build();
+    assert_eq!(without.unwrap_err().iter().next().unwrap().path(), "occurred_at");
 }
 
 #[test]
