@@ -41,7 +41,9 @@ fn main() {
     );
     println!("|---|---|---|---|");
     let reference = median(&mut straight);
-    println!("| the same rows through rusqlite, {BATCH} a transaction | {reference:.0} | 100 % | |");
+    println!(
+        "| the same rows through rusqlite, {BATCH} a transaction | {reference:.0} | 100 % | |"
+    );
     row(&format!("`publish_all` of {BATCH}"), median(&mut batched), reference);
     // No commit can be shared by more than all of the publishers.
     let reference = median(&mut straight_shared);

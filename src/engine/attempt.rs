@@ -14,11 +14,13 @@ use super::Core;
 use crate::action::{ActionCall, ActionError};
 use crate::clock::Timestamp;
 use crate::deliverer::DeliverError;
-use crate::delivery::{Attempt, Claimed, DeadReason, Lease, Outcome, Settlement, Settling};
+use crate::delivery::{
+    Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
+};
 use crate::event::Event;
 use crate::request::{Headers, Request};
 use crate::signature::{Message, standard_webhooks};
-use crate::storage::Settle;
+use crate::storage::{Settle, StorageError};
 use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
@@ -43,9 +45,13 @@ impl Finished {
 impl Core {
     /// Tries a delivery.
     pub(super) async fn attempt(&self, claimed: Claimed) -> Finished {
-        let trigger = self.index().get(claimed.delivery.trigger).cloned();
-        let Some(trigger) = trigger else {
-            return Finished::without_attempt(claimed.lease, Settlement::Cancelled);
+        let trigger = match self.trigger_of(&claimed.delivery).await {
+            Ok(Some(trigger)) => trigger,
+            Ok(None) => return Finished::without_attempt(claimed.lease, Settlement::Cancelled),
+            Err(_) => {
+                let at = self.clock.now() + self.options.refresh;
+                return Finished::without_attempt(claimed.lease, Settlement::Released { at });
+            }
         };
         if trigger.suspended.is_some() || !trigger.spec.enabled {
             return Finished::without_attempt(claimed.lease, Settlement::Parked);
@@ -73,6 +79,17 @@ impl Core {
         let attempts = vec![attempt];
         let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
         Finished { settle, dead }
+    }
+
+    /// The trigger of a delivery; `None` if it was deleted. One that the index does not have may be
+    /// new, of another node.
+    async fn trigger_of(&self, delivery: &Delivery) -> Result<Option<Arc<Trigger>>, StorageError> {
+        let known = || self.index().get(delivery.trigger).cloned();
+        if let Some(trigger) = known() {
+            return Ok(Some(trigger));
+        }
+        self.refresh().await?;
+        Ok(known())
     }
 
     /// Makes the attempt, within its time and whatever it does.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use artifact_triggers::delivery::{DeliveryPolicy, State};
-use artifact_triggers::engine::{Engine, PublishError, TriggerError};
+use artifact_triggers::engine::{Engine, EngineOptions, PublishError, TriggerError};
 use artifact_triggers::event::{EventKind, Scope};
 use artifact_triggers::storage::{DeliveryQuery, EventQuery, StorageError};
 use artifact_triggers::trigger::Trigger;
@@ -95,6 +95,18 @@ async fn another_engine_on_the_storage_follows_the_triggers() {
     bench.engine.delete_trigger(trigger.id).await.unwrap();
     other.refresh_triggers().await.unwrap();
     assert_eq!(other.triggers(&Scope::root()), []);
+}
+
+#[tokio::test]
+async fn an_engine_delivers_to_a_trigger_of_another_node_that_it_had_not_heard_of() {
+    let first = bench(Script::statuses([200])).await;
+    let options = EngineOptions::default().with_refresh(DAY);
+    let second = bench_on(first.storage.clone(), Script::statuses([200]), options).await;
+    first.trigger(webhook("t")).await;
+    first.engine.publish(event("a")).await.unwrap();
+    second.work(MINUTE).await;
+    assert_eq!(first.only().await.state, State::Delivered);
+    assert_eq!(second.script.requests().len(), 1);
 }
 
 #[tokio::test]
