@@ -45,7 +45,6 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use tokio::signal::unix::{SignalKind, signal};
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -86,7 +85,6 @@ async fn engine() -> Result<Engine, AnyError> {
 
     let url = setting("WEBHOOK_URL")?;
     let secret: SigningSecret = setting("WEBHOOK_SECRET")?.parse()?;
-    let known = engine.triggers(&Scope::root());
     for (name, kind) in [
         ("on-ingestion", EventKind::ARTIFACT_INGESTED),
         ("on-update", EventKind::ARTIFACT_UPDATED),
@@ -94,10 +92,7 @@ async fn engine() -> Result<Engine, AnyError> {
     ] {
         let spec = Trigger::builder(name).on(kind).webhook(url.clone(), secret.clone()).build()?;
         // Triggers are stored: on the next start they are there, and only brought up to date.
-        match known.iter().find(|trigger| trigger.spec.name == name) {
-            None => engine.create_trigger(spec).await?,
-            Some(trigger) => engine.update_trigger(trigger.id, trigger.revision, spec).await?,
-        };
+        engine.ensure_trigger(spec).await?;
     }
     engine.spawn(1);
     Ok(engine)
@@ -132,13 +127,21 @@ async fn notifications(
     }
 }
 
+#[cfg(unix)]
 async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
     let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened to");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+#[cfg(not(unix))]
+async fn told_to_stop() {
+    tokio::signal::ctrl_c().await.expect("it can be listened to");
 }
 
 fn setting(name: &str) -> Result<String, AnyError> {

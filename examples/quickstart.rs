@@ -33,7 +33,7 @@ async fn main() -> Result<(), AnyError> {
     // The registry's side: a storage that outlives the process, and an engine on it.
     let folder = tempfile::tempdir()?;
     let storage = SqliteStorage::open(folder.path().join("triggers.db"))?;
-    // Endpoints on this machine are refused unless they are allowed by name, as here.
+    // Endpoints on this machine are refused unless loopback is allowed, as here.
     let policy = AddressPolicy::public_only().allow_loopback().allow_http();
     let deliverer = HttpDeliverer::builder().address_policy(policy).build()?;
     let engine = Engine::builder(storage).deliverer(deliverer).build().await?;
@@ -121,8 +121,10 @@ async fn print_log(engine: &Engine) -> Result<(), AnyError> {
             let took = attempt.ended_at.since(attempt.started_at).as_millis();
             let status = attempt.status.map_or("no answer".to_owned(), |status| status.to_string());
             println!(
-                "       attempt {} at {}: {status} in {took} ms",
+                "       attempt {}{} at {}: {status} in {took} ms",
                 attempt.number,
+                // A replay counts anew; the position in the log does not.
+                if logged.position > attempt.number.into() { " of the replay" } else { "" },
                 time(attempt.started_at)
             );
         }

@@ -23,7 +23,7 @@ pub struct Published {
     pub deliveries: Vec<DeliveryId>,
 }
 
-/// Why an event was not published. Nothing was stored.
+/// Why an event was not published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {

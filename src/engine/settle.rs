@@ -1,4 +1,9 @@
 //! Settle: writes down what came of attempts, with all that follows, in one.
+//!
+//! In: attempts that ended, each with the settlement that the
+//! [policy](crate::delivery::DeliveryPolicy::settle) decided. Out: what the
+//! [storage](crate::storage::Storage::settle) wrote. Beside the settlement go the events that a dead
+//! letter causes.
 
 use serde_json::json;
 
@@ -6,17 +11,10 @@ use super::Core;
 use super::attempt::Finished;
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Settlement};
-use crate::event::{Correlation, Event, EventKind, Scope, Source};
+use crate::event::{Correlation, Event, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
 use crate::storage::{DeliveryQuery, EventQuery, Record, StorageError};
 use crate::trigger::{SuspendReason, Trigger};
-
-fn due_again(finished: &Finished) -> Option<Timestamp> {
-    match finished.settle.settlement {
-        Settlement::Retry { at } | Settlement::Released { at } => Some(at),
-        _ => None,
-    }
-}
 
 impl Core {
     /// Writes down a batch and tells when the first of it is due again. Gives it back if the storage
@@ -62,6 +60,7 @@ impl Core {
         trigger: &Trigger,
         reason: DeadReason,
     ) -> Result<Vec<Record>, StorageError> {
+        // Also if the lease turns out to be lost: the endpoint has said that it is gone.
         if reason == DeadReason::Gone {
             self.suspend(trigger.id, SuspendReason::EndpointGone).await?;
         }
@@ -73,8 +72,8 @@ impl Core {
         if reason == DeadReason::Gone {
             kinds.push(EventKind::TRIGGER_DISABLED);
         }
-        let event = |kind| self.prepare(self.own_event(kind, delivery, trigger, reason, &cause));
-        Ok(kinds.into_iter().map(event).collect())
+        let tell = |kind| self.tell(kind, delivery, trigger, reason, &cause);
+        Ok(kinds.into_iter().map(tell).collect())
     }
 
     async fn event_of(&self, delivery: DeliveryId) -> Result<Option<Event>, StorageError> {
@@ -82,6 +81,23 @@ impl Core {
         let Some(delivery) = self.storage.deliveries(query).await?.pop() else { return Ok(None) };
         let query = EventQuery::of_scope(Scope::root()).with_id(delivery.event).with_limit(1);
         Ok(self.storage.events(query).await?.pop())
+    }
+
+    /// The record of an event that the engine itself tells. One that is too large for all that it
+    /// tells leaves the artifact to the event that caused it.
+    fn tell(
+        &self,
+        kind: EventKind,
+        delivery: DeliveryId,
+        trigger: &Trigger,
+        reason: DeadReason,
+        cause: &Event,
+    ) -> Record {
+        let event = self.own_event(kind, delivery, trigger, reason, cause);
+        if event.to_json().len() <= MAX_EVENT_BYTES {
+            return self.prepare(event);
+        }
+        self.prepare(Event { artifact: None, ..event })
     }
 
     /// An event that the engine itself tells, of a dead letter.
@@ -112,5 +128,12 @@ impl Core {
             builder = builder.artifact(artifact.clone());
         }
         builder.build_at(now, &*self.entropy).expect("what the engine tells is within the limits")
+    }
+}
+
+fn due_again(finished: &Finished) -> Option<Timestamp> {
+    match finished.settle.settlement {
+        Settlement::Retry { at } | Settlement::Released { at } => Some(at),
+        _ => None,
     }
 }

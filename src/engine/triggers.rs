@@ -47,8 +47,32 @@ impl Engine {
         Ok(trigger)
     }
 
+    /// Stores a trigger, or brings the one of its name and scope up to date. For registries that
+    /// bring their triggers along: triggers are stored, and are there at the next start.
+    ///
+    /// # Errors
+    /// [`TriggerError`].
+    pub async fn ensure_trigger(&self, spec: TriggerSpec) -> Result<Arc<Trigger>, TriggerError> {
+        let mut tries = 0;
+        loop {
+            self.core.refresh().await?;
+            let stored = match self.core.named(&spec.scope, &spec.name) {
+                Some(there) if there.spec == spec => return Ok(there),
+                Some(there) => self.update_trigger(there.id, there.revision, spec.clone()).await,
+                None => self.create_trigger(spec.clone()).await,
+            };
+            tries += 1;
+            match stored {
+                Err(TriggerError::Storage(
+                    StorageError::Conflict { .. } | StorageError::NotFound { .. },
+                )) if tries < TRIES => {}
+                stored => return stored,
+            }
+        }
+    }
+
     /// Puts a new spec in the place of the one of a revision. Waiting deliveries go where the new
-    /// spec says. What the engine had disabled stays so until it is
+    /// spec says. What the engine had suspended stays so until it is
     /// [enabled](Self::enable_trigger).
     ///
     /// # Errors
@@ -69,8 +93,8 @@ impl Engine {
         Ok(self.core.replace(trigger).await?)
     }
 
-    /// Puts a trigger to work, also one that the engine disabled. What was parked meanwhile stays
-    /// so until it is [replayed](Self::replay).
+    /// Enables a trigger, also one that the engine suspended. What was parked meanwhile stays so
+    /// until it is [replayed](Self::replay).
     ///
     /// # Errors
     /// [`StorageError::NotFound`] and others.
@@ -160,6 +184,12 @@ impl Core {
             }
             Target::Action(_) => {}
         }
+    }
+
+    fn named(&self, scope: &Scope, name: &str) -> Option<Arc<Trigger>> {
+        let is_it =
+            |trigger: &&Arc<Trigger>| trigger.spec.scope == *scope && trigger.spec.name == name;
+        self.index().iter().find(is_it).cloned()
     }
 
     /// Disables a trigger on the engine's own account; nothing to do if it is gone.

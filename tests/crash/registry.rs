@@ -83,19 +83,14 @@ async fn open(orders: &Orders) -> Engine {
     let policy = AddressPolicy::public_only().allow_loopback().allow_http();
     let deliverer = HttpDeliverer::builder().address_policy(policy).build().expect("it is built");
     let engine = Engine::builder(storage).deliverer(deliverer).build().await.expect("it is built");
-    let there: Vec<String> =
-        engine.triggers(&Scope::root()).iter().map(|trigger| trigger.spec.name.clone()).collect();
     for path in PATHS {
-        if there.iter().any(|name| name == &path[1..]) {
-            continue;
-        }
         let retry = RetrySchedule::Pauses(vec![Duration::from_millis(20); 99]);
         let trigger = Trigger::builder(&path[1..])
             .on(EventKind::ARTIFACT_INGESTED)
             .webhook(format!("{}{path}", orders.endpoint), orders.secret.clone())
             .policy(DeliveryPolicy::default().with_retry(retry))
             .build();
-        engine.create_trigger(trigger.expect("it is a trigger")).await.expect("it is stored");
+        engine.ensure_trigger(trigger.expect("it is a trigger")).await.expect("it is stored");
     }
     engine
 }

@@ -51,6 +51,23 @@ async fn what_waits_is_parked_when_disabled_and_cancelled_when_deleted() {
 }
 
 #[tokio::test]
+async fn a_trigger_that_is_ensured_is_made_once_and_then_kept_up_to_date() {
+    let bench = bench(Script::statuses([200])).await;
+    let spec = |path: &str| {
+        let url = format!("https://hooks.example/{path}");
+        Trigger::builder("t").on(EventKind::PING).webhook(url, SECRET.parse().unwrap())
+    };
+    let first = bench.engine.ensure_trigger(spec("a").build().unwrap()).await.unwrap();
+    let again = bench.engine.ensure_trigger(spec("a").build().unwrap()).await.unwrap();
+    assert_eq!((again.id, again.revision), (first.id, 1));
+    let changed = bench.engine.ensure_trigger(spec("b").build().unwrap()).await.unwrap();
+    assert_eq!((changed.id, changed.revision), (first.id, 2));
+    let elsewhere = spec("a").scope("acme".parse().unwrap()).build().unwrap();
+    assert_ne!(bench.engine.ensure_trigger(elsewhere).await.unwrap().id, first.id);
+    assert_eq!(bench.engine.triggers(&Scope::root()).len(), 2);
+}
+
+#[tokio::test]
 async fn an_update_from_an_old_revision_is_a_conflict() {
     let bench = bench(Script::statuses([200])).await;
     let first = bench.trigger(webhook("a")).await;
