@@ -47,7 +47,7 @@ pub struct ActionCall {
 }
 
 impl ActionCall {
-    /// The first attempt to handle an event, for tests of an action.
+    /// The first attempt to handle an event.
     pub fn new(event: Event, trigger: TriggerId) -> Self {
         let delivery = DeliveryId::of(event.id, trigger);
         let message_id = MessageId::of(delivery);

@@ -49,7 +49,7 @@ impl fmt::Display for Problem {
 }
 
 /// Everything wrong with a document, all at once, up to [`MAX`](Self::MAX); never empty as an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
@@ -112,6 +112,13 @@ impl fmt::Display for Problems {
             problem.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// As [`Display`](fmt::Display): it is what a `main` prints that returns an error.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
-//! loop over the last three. This is the only code of the crate that awaits.
+//! loop over the last three. Above the ports, this is the only code of the crate that awaits.
 
 mod attempt;
 mod claim;
@@ -318,6 +318,9 @@ impl Engine {
 
     /// Ends every [`run`](Self::run): nothing more is claimed, what is in flight has until `limit`,
     /// what is left then is released to be tried again. Events can still be published.
+    ///
+    /// It does not wait for what is due and not begun: that stays in the storage for the next
+    /// start, or, with a memory storage, is gone with the process.
     pub async fn shutdown(&self, limit: Duration) {
         self.core.signal.send_replace(Some(self.core.clock.now() + limit));
         let mut runs = self.core.runs.subscribe();

@@ -15,9 +15,10 @@
 //!                   ▼  engine::publish
 //!             trigger::index        which triggers does it concern?
 //!                   ▼
-//!                storage            event + its deliveries, one atomic write
+//!                storage            event + its deliveries with their payloads, one atomic write
+//!                   ▼  engine::run
 //!                   ▼  claim             a lease; no endpoint gets more than it can take
-//!                   ▼  attempt           payload → signature → request → deliverer
+//!                   ▼  attempt           signature → request → deliverer
 //!                   ▼  settle            delivered · retry at · dead: one pure decision
 //!                storage            logged and settled, fenced by the lease
 //! ```

@@ -53,14 +53,14 @@ pub struct TriggerSpec {
     pub target: Target,
     /// How they are delivered.
     pub policy: DeliveryPolicy,
-    /// Whether it is at work. What happens while it is not is not delivered later.
+    /// Whether it is enabled. What happens while it is not is not delivered later.
     pub enabled: bool,
     /// Short texts for people and their tools.
     pub labels: BTreeMap<String, String>,
 }
 
 impl TriggerSpec {
-    /// Parses a trigger from its JSON.
+    /// Parses a trigger from its [JSON](crate::manual::wire_format).
     ///
     /// # Errors
     /// Every problem at once, each with its path.
@@ -196,7 +196,8 @@ pub struct Trigger {
     pub revision: u64,
     /// What it is to do.
     pub spec: TriggerSpec,
-    /// Why the engine disabled it, if it did. What matches meanwhile is parked.
+    /// Why the engine suspended it, if it did (told as `trigger.disabled`). What matches meanwhile
+    /// is parked, and can be replayed.
     pub suspended: Option<SuspendReason>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -204,7 +205,7 @@ pub struct Trigger {
     pub updated_at: Timestamp,
 }
 
-/// Why the engine disabled a trigger.
+/// Why the engine suspended a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -66,7 +66,7 @@ pub enum Refusal {
         reason: String,
     },
     /// The scheme is not one to dial.
-    #[error("expected https{}, found {found}", if *.http { " or http" } else { "" })]
+    #[error("expected https{}, found {found}", if *.http { " or http" } else { " (or http, where the address policy allows it)" })]
     Scheme {
         /// The scheme.
         found: String,

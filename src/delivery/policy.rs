@@ -80,8 +80,7 @@ impl DeliveryPolicy {
 
     /// Decides what follows an attempt.
     ///
-    /// `attempt` counts from 1; `status` is what the endpoint answered, if it did; `fraction` is
-    /// drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
+    /// `fraction` is drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
     /// dice. `Retry-After` is a floor, capped at [`MAX_RETRY_AFTER`](Self::MAX_RETRY_AFTER); jitter
     /// only adds to it.
     pub fn settle(&self, attempt: &Settling<'_>, now: Timestamp, fraction: f64) -> Settlement {

@@ -66,7 +66,8 @@ impl EventBuilder {
 
     /// Sets who tells it; `registry` if it is not set. With an id of the source's own, the event's
     /// id is derived from name, instance, that id and when it happened, unless it is set too; so
-    /// [`occurred_at`](Self::occurred_at) has to be told then.
+    /// [`occurred_at`](Self::occurred_at) has to be told then. The id must be one event's alone: two
+    /// kinds of event need two.
     pub fn source(mut self, source: Source) -> Self {
         self.source = source;
         self

@@ -167,6 +167,15 @@ impl Filter {
     }
 }
 
+impl std::str::FromStr for Filter {
+    type Err = Problems;
+
+    /// As [`from_json`](Self::from_json).
+    fn from_str(json: &str) -> Result<Self, Problems> {
+        Self::from_json(json.as_bytes())
+    }
+}
+
 /// The event as filters see it.
 pub(crate) fn event_value(event: &Event) -> Value {
     serde_json::to_value(event).expect("an event has string keys only")
