@@ -11,10 +11,13 @@ use super::Core;
 use super::attempt::Finished;
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Settlement};
-use crate::event::{Correlation, Event, EventKind, MAX_EVENT_BYTES, Scope, Source};
+use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
 use crate::storage::{DeliveryQuery, EventQuery, Record, StorageError};
 use crate::trigger::{SuspendReason, Trigger};
+
+/// The most hops that an event of the engine's own is told to have gone through.
+const MAX_HOPS: usize = 64;
 
 impl Core {
     /// Writes down a batch and tells when the first of it is due again. Gives it back if the storage
@@ -73,7 +76,7 @@ impl Core {
             kinds.push(EventKind::TRIGGER_DISABLED);
         }
         let tell = |kind| self.tell(kind, delivery, trigger, reason, &cause);
-        Ok(kinds.into_iter().map(tell).collect())
+        Ok(kinds.iter().map(tell).collect())
     }
 
     async fn event_of(&self, delivery: DeliveryId) -> Result<Option<Event>, StorageError> {
@@ -83,52 +86,51 @@ impl Core {
         Ok(self.storage.events(query).await?.pop())
     }
 
-    /// The record of an event that the engine itself tells. One that is too large for all that it
-    /// tells leaves the artifact to the event that caused it.
+    /// The record of an event that the engine itself tells, of a dead letter. An artifact that is too
+    /// large to be told again is left to the event that caused it.
     fn tell(
         &self,
-        kind: EventKind,
+        kind: &EventKind,
         delivery: DeliveryId,
         trigger: &Trigger,
         reason: DeadReason,
         cause: &Event,
     ) -> Record {
-        let event = self.own_event(kind, delivery, trigger, reason, cause);
-        if event.to_json().len() <= MAX_EVENT_BYTES {
-            return self.prepare(event);
-        }
-        self.prepare(Event { artifact: None, ..event })
-    }
-
-    /// An event that the engine itself tells, of a dead letter.
-    fn own_event(
-        &self,
-        kind: EventKind,
-        delivery: DeliveryId,
-        trigger: &Trigger,
-        reason: DeadReason,
-        cause: &Event,
-    ) -> Event {
         let now = self.clock.now();
-        let hops = cause.correlation.hops.clone();
-        let correlation = Correlation { cause: Some(cause.id), hops, ..Correlation::default() };
-        let id = EventId::derived(now, &[kind.as_str().as_bytes(), delivery.as_bytes()]);
-        let mut builder = Event::builder(kind)
-            .id(id)
-            .scope(trigger.spec.scope.clone())
-            .source(Source::new("engine"))
-            .correlation(correlation)
-            .attribute("trigger", trigger.id.to_string())
-            .attribute("trigger_name", &trigger.spec.name)
-            .attribute("delivery", delivery.to_string())
-            .attribute("endpoint", trigger.spec.target.key().as_str())
-            .attribute("reason", reason.as_str())
-            .data(json!({"kind": cause.kind}));
-        if let Some(artifact) = &cause.artifact {
-            builder = builder.artifact(artifact.clone());
-        }
-        builder.build_at(now, &*self.entropy).expect("what the engine tells is within the limits")
+        let build = |event: EventBuilder| event.build_at(now, &*self.entropy);
+        let bare = || own_event(kind.clone(), now, delivery, trigger, reason, cause);
+        let whole =
+            cause.artifact.clone().and_then(|artifact| build(bare().artifact(artifact)).ok());
+        let event = whole
+            .filter(|event| event.to_json().len() <= MAX_EVENT_BYTES)
+            .unwrap_or_else(|| build(bare()).expect("what is told of a trigger is short"));
+        self.prepare(event)
     }
+}
+
+/// An event that the engine itself tells, of a dead letter.
+fn own_event(
+    kind: EventKind,
+    now: Timestamp,
+    delivery: DeliveryId,
+    trigger: &Trigger,
+    reason: DeadReason,
+    cause: &Event,
+) -> EventBuilder {
+    let hops = cause.correlation.hops.iter().take(MAX_HOPS).cloned().collect();
+    let correlation = Correlation { cause: Some(cause.id), hops, ..Correlation::default() };
+    let id = EventId::derived(now, &[kind.as_str().as_bytes(), delivery.as_bytes()]);
+    Event::builder(kind)
+        .id(id)
+        .scope(trigger.spec.scope.clone())
+        .source(Source::new("engine"))
+        .correlation(correlation)
+        .attribute("trigger", trigger.id.to_string())
+        .attribute("trigger_name", &trigger.spec.name)
+        .attribute("delivery", delivery.to_string())
+        .attribute("endpoint", trigger.spec.target.key().as_str())
+        .attribute("reason", reason.as_str())
+        .data(json!({"kind": cause.kind}))
 }
 
 fn due_again(finished: &Finished) -> Option<Timestamp> {

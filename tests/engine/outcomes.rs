@@ -7,7 +7,7 @@ use artifact_triggers::deliverer::DeliverError;
 use artifact_triggers::delivery::{
     DeadReason, DeliveryPolicy, Outcome, RetrySchedule, State, StateName,
 };
-use artifact_triggers::event::{Event, EventKind, Scope};
+use artifact_triggers::event::{Event, EventKind, MAX_EVENT_BYTES, Scope};
 use artifact_triggers::request::Request;
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
@@ -113,6 +113,36 @@ async fn a_dead_letter_is_told_as_an_event_but_not_of_itself() {
     assert_eq!(told[0].attributes["reason"], "exhausted");
     let states: Vec<_> = bench.deliveries().await.iter().map(|d| d.state.name()).collect();
     assert_eq!(states, [StateName::Dead, StateName::Dead]);
+}
+
+#[tokio::test]
+async fn whatever_artifact_a_dead_letter_is_of_the_event_of_it_can_be_read() {
+    let document = |artifact: &str| {
+        format!(
+            r#"{{"spec_version": "1.0", "id": "evt_0193e5d2f0a0703e8f00d1a2b3c4d5e6",
+                 "kind": "artifact.ingested", "source": {{"name": "s"}}, "artifact": {artifact},
+                 "occurred_at": "2026-11-23T12:00:00Z", "received_at": "2026-11-23T12:00:00Z"}}"#
+        )
+    };
+    let (name, version) = ("a".repeat(3_000), "b".repeat(2_000));
+    let long_purl =
+        format!(r#"{{"package_type": "npm", "name": "{name}", "version": "{version}"}}"#);
+    let filler = "c".repeat(MAX_EVENT_BYTES - document("").len() - 60);
+    let almost_too_large =
+        format!(r#"{{"package_type": "generic", "name": "a", "x": "{filler}"}}"#);
+    for (artifact, told) in [(long_purl, true), (almost_too_large, false)] {
+        let bench = bench(Script::statuses([500])).await;
+        let policy = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+        bench.trigger(webhook("t").policy(policy)).await;
+        let event = Event::from_json(document(&artifact).as_bytes()).unwrap();
+        bench.engine.publish(event).await.unwrap();
+        bench.work(MINUTE).await;
+        assert_eq!(bench.only().await.state.name(), StateName::Dead);
+        let events = bench.engine.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+        let dead = events.iter().find(|event| event.kind == EventKind::DELIVERY_DEAD).unwrap();
+        assert_eq!(dead.artifact.is_some(), told);
+        assert_eq!(&Event::from_json(&dead.to_json()).unwrap(), dead);
+    }
 }
 
 #[tokio::test]
