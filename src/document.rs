@@ -227,6 +227,16 @@ pub(crate) fn mismatch(value: &Value, expected: &str, path: &str, problems: &mut
     problems.add(path, format!("expected {expected}, found {}", describe(value)));
 }
 
+/// Reports a value of the wrong shape by its kind alone: where a list or an object belongs, a text
+/// that stands in its place may be a secret.
+fn misshapen(value: &Value, expected: &str, path: &str, problems: &mut Problems) {
+    let found = match value {
+        Value::String(_) => "a string".to_owned(),
+        other => describe(other),
+    };
+    problems.add(path, format!("expected {expected}, found {found}"));
+}
+
 macro_rules! field {
     ($type:ty, $expected:literal, $pattern:pat => $read:expr) => {
         impl Field for $type {
@@ -247,7 +257,18 @@ macro_rules! field {
 
 field!(String, "a string", Value::String(text) => Some(text));
 field!(bool, "true or false", Value::Bool(value) => Some(value));
-field!(Map<String, Value>, "an object", Value::Object(members) => Some(members));
+
+impl Field for Map<String, Value> {
+    const EXPECTED: &'static str = "an object";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let Value::Object(members) = value else {
+            misshapen(&value, Self::EXPECTED, path, problems);
+            return None;
+        };
+        Some(members)
+    }
+}
 
 impl Field for Value {
     const EXPECTED: &'static str = "a value";
@@ -283,7 +304,7 @@ impl<T: Field> Field for Vec<T> {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let Value::Array(items) = value else {
-            mismatch(&value, Self::EXPECTED, path, problems);
+            misshapen(&value, Self::EXPECTED, path, problems);
             return None;
         };
         let read: Vec<Option<T>> = items

@@ -22,8 +22,9 @@ use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
 ///
 /// An IPv6 address that holds an IPv4 address (NAT64, 6to4, Teredo, ISATAP and so on) has to pass
 /// with both. None of these blocks is public, so a translator's prefix is allowed as a network:
-/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. An address that is allowed
-/// one by one is allowed as it stands.
+/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. A translator's prefix of your
+/// own is not seen through, so it must not be allowed. An address that is allowed one by one is
+/// allowed as it stands.
 ///
 /// ```
 /// use artifact_triggers::deliverer::address::AddressPolicy;

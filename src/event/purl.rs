@@ -2,14 +2,16 @@
 
 use packageurl::PackageUrl;
 
+use super::MAX_TEXT_BYTES;
 use super::artifact::Artifact;
 
 impl Artifact {
     /// The package URL that the coordinates give, in canonical form.
     ///
-    /// `oci` and `docker` artifacts become `pkg:oci`: no namespace, the repository's last segment as
+    /// `oci` and `docker` artifacts, and Helm charts of an OCI registry without a version, become `pkg:oci`: no namespace, the repository's last segment as
     /// name, the digest as version, the repository as `repository_url`, the tag as `tag`. `None`
-    /// where type or name is missing, or the type's rules refuse them.
+    /// where type or name is missing, the type's rules refuse them, or the text would be
+    /// longer than [`MAX_TEXT_BYTES`].
     ///
     /// ```
     /// use artifact_triggers::event::Artifact;
@@ -20,9 +22,11 @@ impl Artifact {
     pub fn derive_purl(&self) -> Option<String> {
         let purl = match self.package_type.as_deref()? {
             "oci" | "docker" => self.oci_purl(),
+            // A chart in an OCI registry, whose version is not told: it is known by digest and tag.
+            "helm" if self.version.is_none() && self.repository.is_some() => self.oci_purl(),
             package_type => self.plain_purl(package_type),
         };
-        purl.ok().flatten()
+        purl.ok().flatten().filter(|purl| purl.len() <= MAX_TEXT_BYTES)
     }
 
     fn plain_purl(&self, package_type: &str) -> Result<Option<String>, packageurl::Error> {
@@ -80,11 +84,15 @@ mod tests {
         let package =
             Artifact::new("npm", "animation").with_namespace("@angular").with_version("12.3.1");
         assert_eq!(package.derive_purl().unwrap(), "pkg:npm/%40angular/animation@12.3.1");
+        let chart = Artifact::new("helm", "app").with_repository("charts/app").with_tag("1.2.3");
+        assert_eq!(chart.derive_purl().unwrap(), "pkg:oci/app?tag=1.2.3");
     }
 
     #[test]
     fn without_type_or_name_there_is_none() {
         assert_eq!(Artifact::default().with_name("x").derive_purl(), None);
+        let endless = Artifact::new("npm", "a".repeat(3_000)).with_version("b".repeat(2_000));
+        assert_eq!(endless.derive_purl(), None);
         assert_eq!(Artifact::default().with_package_type("npm").derive_purl(), None);
         assert_eq!(Artifact::new("not a type", "x").derive_purl(), None);
     }

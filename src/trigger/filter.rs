@@ -248,21 +248,27 @@ impl Clause {
 
 /// Whether what stands at a leaf satisfies any of the conditions; of arrays, whether an element does.
 fn leaf_holds(any: &[Condition], value: Option<&Value>) -> bool {
-    match value {
-        Some(Value::Array(items)) if items.iter().any(has_leaf) => {
-            items.iter().filter(|item| has_leaf(item)).any(|item| leaf_holds(any, Some(item)))
-        }
-        // An object or an empty array has no leaf here: it counts as absent.
-        Some(value) if has_leaf(value) => any.iter().any(|condition| condition.holds(value)),
-        _ => any.iter().any(Condition::holds_for_nothing),
-    }
+    // An object or an empty array has no leaf here: it counts as absent.
+    value
+        .and_then(|value| any_leaf_holds(any, value))
+        .unwrap_or_else(|| any.iter().any(Condition::holds_for_nothing))
 }
 
-fn has_leaf(value: &Value) -> bool {
+/// The same for a value that is there; `None` if it has no leaf. Looks at each element once.
+fn any_leaf_holds(any: &[Condition], value: &Value) -> Option<bool> {
     match value {
-        Value::Object(_) => false,
-        Value::Array(items) => items.iter().any(has_leaf),
-        _ => true,
+        Value::Object(_) => None,
+        Value::Array(items) => {
+            let mut found = None;
+            for item in items {
+                match any_leaf_holds(any, item) {
+                    Some(true) => return Some(true),
+                    leaf => found = found.or(leaf),
+                }
+            }
+            found
+        }
+        leaf => Some(any.iter().any(|condition| condition.holds(leaf))),
     }
 }
 

@@ -187,12 +187,12 @@ fn what_is_wrong_is_named_by_its_path_with_what_was_found_and_expected() {
     for (pointer, value, expected) in [
         ("/name", json!(7), "name: expected a string, found 7".to_owned()),
         ("/scope", json!([]), "scope: expected a scope, found an array".to_owned()),
-        ("/kinds", json!("ping"), "kinds: expected an array, found \"ping\"".to_owned()),
+        ("/kinds", json!("ping"), "kinds: expected an array, found a string".to_owned()),
         ("/kinds/1", json!(1), "kinds[1]: expected a kind or a pattern of kinds, found 1".to_owned()),
         ("/filter", json!([]), "filter: expected an object, found an array".to_owned()),
         ("/filter/artifact/name", json!("a"), format!("filter.artifact.name: {no_list}, found \"a\"")),
         ("/filter/artifact/name", json!([{"prefix": 1}]), "filter.artifact.name[0].prefix: expected a text, found 1".to_owned()),
-        ("/target", json!("a"), "target: expected an object, found \"a\"".to_owned()),
+        ("/target", json!("a"), "target: expected an object, found a string".to_owned()),
         ("/target", json!({}), "target: expected an object with webhook or action, exactly one of them".to_owned()),
         ("/target/action", json!({"name": "a"}), "target: expected an object with webhook or action, exactly one of them".to_owned()),
         ("/target/webhook/url", json!(1), "target.webhook.url: expected a string, found 1".to_owned()),
@@ -420,5 +420,22 @@ proptest! {
         if let Ok(spec) = TriggerSpec::from_json(&json) {
             prop_assert_eq!(kept(&spec), spec);
         }
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let document = |target: &str| {
+        format!(r#"{{"name": "t", "kinds": ["ping"], "target": {target}}}"#).into_bytes()
+    };
+    for target in [
+        r#""https://hooks.example/hunter2""#,
+        r#"{"webhook": "https://hooks.example/hunter2"}"#,
+        r#"{"webhook": {"url": "https://hooks.example", "secrets": "whsec_hunter2"}}"#,
+        r#"{"webhook": {"url": "https://hooks.example", "headers": "Authorization: hunter2"}}"#,
+    ] {
+        let problems = TriggerSpec::from_json(&document(target)).unwrap_err().to_string();
+        assert!(problems.contains("found a string"), "{problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
     }
 }

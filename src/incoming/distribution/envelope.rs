@@ -168,8 +168,9 @@ impl Field for Reference {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut object = Object::read(value, path, problems)?;
-        let media_type = text(&mut object, "mediaType", problems);
-        Some(Self { media_type, digest: digest(&mut object, problems) })
+        // Only a hint, which nobody may have checked: what is no digest is as if it were not there.
+        let digest = text(&mut object, "digest", problems).filter(|digest| is_digest(digest));
+        Some(Self { media_type: text(&mut object, "mediaType", problems), digest })
     }
 }
 

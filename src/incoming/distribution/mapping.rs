@@ -175,8 +175,7 @@ fn event_id(told: &Notification, scope: &Scope) -> EventId {
 fn artifact(told: &Notification, receiver: &DistributionReceiver) -> Artifact {
     let target = &told.target;
     let is_deletion = told.action == "delete";
-    let is_helm =
-        target.references.iter().any(|r| r.media_type.as_deref() == Some(media::HELM_CONFIG));
+    let is_helm = target.config_type() == Some(media::HELM_CONFIG);
     let mut artifact =
         Artifact::new(if is_helm { "helm" } else { "oci" }, last_segment(&target.repository))
             .with_repository(&target.repository);
@@ -198,7 +197,9 @@ fn last_segment(repository: &str) -> &str {
 
 /// The registry's host: as the client called it, or as the registry calls itself.
 fn registry(told: &Notification) -> Option<String> {
-    let asked = || told.request.host.as_ref().map(|host| host.to_ascii_lowercase());
+    // Who asks sends it: what is no host must not cost the registry its notification.
+    let is_host = |host: &&String| !host.is_empty() && host.len() <= 255 && host.is_ascii();
+    let asked = || told.request.host.as_ref().filter(is_host).map(|host| host.to_ascii_lowercase());
     let linked = || told.target.url.as_deref().and_then(host_of);
     asked().or_else(linked).or_else(|| told.source.addr.clone())
 }

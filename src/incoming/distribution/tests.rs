@@ -188,6 +188,9 @@ fn the_registry_is_as_asked_for_or_linked_or_addressed_or_overridden() {
     for no_host in ["", "/v2/", "not a url", "data:x"] {
         assert_eq!(registry(&plain, "", no_host).0, "node:5000", "{no_host:?}");
     }
+    // Who pulls chooses what it asks for; that must not refuse the whole envelope.
+    let endless = "a".repeat(5_000);
+    assert_eq!(registry(&plain, &endless, "https://u.example/v2/").0, "u.example");
     let (name, data) = registry(&named, "r.example", "https://u/v2/");
     assert_eq!(name, "Ours");
     assert_eq!(data["request"]["host"], "r.example", "what was told is kept");
