@@ -96,7 +96,7 @@ impl Core {
     async fn guarded(&self, trigger: &Trigger, claimed: &Claimed) -> Attempt {
         let number = claimed.delivery.attempts;
         let started_at = self.clock.now();
-        let timeout = trigger.spec.policy.timeout;
+        let timeout = self.timeout(trigger);
         let attempt = AssertUnwindSafe(self.make(trigger, claimed, started_at)).catch_unwind();
         match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await {
             Either::Left((Ok(attempt), _)) => attempt,
@@ -111,11 +111,17 @@ impl Core {
         }
     }
 
+    /// How long an attempt may take: no longer than the lease leaves room for, which may have been
+    /// longer when the trigger was stored.
+    fn timeout(&self, trigger: &Trigger) -> Duration {
+        trigger.spec.policy.timeout.min(self.options.longest_timeout())
+    }
+
     async fn make(&self, trigger: &Trigger, claimed: &Claimed, started_at: Timestamp) -> Attempt {
         let number = claimed.delivery.attempts;
         match &trigger.spec.target {
             Target::Webhook(endpoint) => {
-                let timeout = trigger.spec.policy.timeout;
+                let timeout = self.timeout(trigger);
                 let request = signed_request(endpoint, claimed, timeout, started_at);
                 let answer = self.deliverer.deliver(request).await;
                 Attempt::answered(number, started_at, self.clock.now(), &answer)

@@ -46,7 +46,8 @@ impl Engine {
 
     /// Tries dead and parked deliveries of a selection again, at once, with their message ids and
     /// bodies as they were, and a new schedule. Takes as many as the query's limit, in the order of
-    /// ids, and answers with those taken: none once all are taken.
+    /// ids, and answers with those taken. For the next ones ask behind the last of them
+    /// ([`DeliveryQuery::with_after`]): one that failed again would be taken again.
     ///
     /// # Errors
     /// The storage's.

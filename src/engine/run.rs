@@ -335,8 +335,11 @@ impl Worker {
 
     fn take_attempts(&mut self, finished: Vec<Finished>, now: Timestamp) {
         for one in finished {
-            // One that was abandoned after it had ended is settled as abandoned already.
-            if self.attempted.remove(&one.settle.lease.delivery).is_some() {
+            // One that was abandoned after it had ended is settled as abandoned already; one whose
+            // delivery was claimed again meanwhile is not to end the attempt that followed.
+            let lease = one.settle.lease;
+            if self.attempted.get(&lease.delivery) == Some(&lease) {
+                self.attempted.remove(&lease.delivery);
                 self.finished.push(one);
             }
         }

@@ -64,15 +64,14 @@ impl Core {
         reason: DeadReason,
     ) -> Result<Vec<Record>, StorageError> {
         // Also if the lease turns out to be lost: the endpoint has said that it is gone.
-        if reason == DeadReason::Gone {
-            self.suspend(trigger.id, SuspendReason::EndpointGone).await?;
-        }
+        let suspended = reason == DeadReason::Gone
+            && self.suspend(trigger, SuspendReason::EndpointGone).await?;
         let Some(cause) = self.event_of(delivery).await? else { return Ok(Vec::new()) };
         if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&cause.kind) {
             return Ok(Vec::new());
         }
         let mut kinds = vec![EventKind::DELIVERY_DEAD];
-        if reason == DeadReason::Gone {
+        if suspended {
             kinds.push(EventKind::TRIGGER_DISABLED);
         }
         let tell = |kind| self.tell(kind, delivery, trigger, reason, &cause);

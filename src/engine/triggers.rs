@@ -100,7 +100,7 @@ impl Engine {
     /// [`StorageError::NotFound`] and others.
     pub async fn enable_trigger(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
         self.core
-            .change(id, |spec, suspended| {
+            .change(id, |_, spec, suspended| {
                 spec.enabled = true;
                 *suspended = None;
             })
@@ -113,7 +113,7 @@ impl Engine {
     /// # Errors
     /// [`StorageError::NotFound`] and others.
     pub async fn disable_trigger(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
-        self.core.change(id, |spec, _| spec.enabled = false).await
+        self.core.change(id, |_, spec, _| spec.enabled = false).await
     }
 
     /// Deletes a trigger. What waits is cancelled when it comes due.
@@ -192,14 +192,22 @@ impl Core {
         self.index().iter().find(is_it).cloned()
     }
 
-    /// Disables a trigger on the engine's own account; nothing to do if it is gone.
+    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, or was changed since: who
+    /// changed or enabled it knows better than an answer to what it was before. Tells whether it is
+    /// suspended.
     pub(super) async fn suspend(
         &self,
-        id: TriggerId,
+        attempted: &Trigger,
         reason: SuspendReason,
-    ) -> Result<(), StorageError> {
-        match self.change(id, |_, suspended| *suspended = Some(reason)).await {
-            Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+    ) -> Result<bool, StorageError> {
+        let suspend = |current: &Trigger, _: &mut TriggerSpec, suspended: &mut Option<_>| {
+            if current.revision == attempted.revision {
+                *suspended = Some(reason);
+            }
+        };
+        match self.change(attempted.id, suspend).await {
+            Ok(trigger) => Ok(trigger.suspended.is_some()),
+            Err(StorageError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -208,13 +216,13 @@ impl Core {
     async fn change(
         &self,
         id: TriggerId,
-        change: impl Fn(&mut TriggerSpec, &mut Option<SuspendReason>) + Send + Sync,
+        change: impl Fn(&Trigger, &mut TriggerSpec, &mut Option<SuspendReason>) + Send + Sync,
     ) -> Result<Arc<Trigger>, StorageError> {
         let mut tries = 0;
         loop {
             let current = self.fresh(id).await?;
             let (mut spec, mut suspended) = (current.spec.clone(), current.suspended);
-            change(&mut spec, &mut suspended);
+            change(&current, &mut spec, &mut suspended);
             if spec == current.spec && suspended == current.suspended {
                 return Ok(current);
             }

@@ -234,9 +234,15 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
     let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
     if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
         let most = Endpoint::MAX_HEADER_BYTES;
-        problems.add(path, format!("expected printable ASCII of at most {most} bytes"));
+        problems.add(&path, format!("expected printable ASCII of at most {most} bytes"));
+    }
+    // What is stored must be readable, and reading refuses it.
+    if value == REDACTED.as_bytes() {
+        problems.add(path, REDACTED_VALUE);
     }
 }
+
+const REDACTED_VALUE: &str = "expected the value itself, not [redacted]";
 
 impl Field for Endpoint {
     const EXPECTED: &'static str = "an endpoint (an object)";
@@ -253,8 +259,9 @@ impl Field for Endpoint {
         let mut fields = Headers::new();
         for (name, value) in headers {
             match value {
-                Value::String(value) if value == REDACTED => problems
-                    .add(join(&headers_path, &name), "expected the value itself, not [redacted]"),
+                Value::String(value) if value == REDACTED => {
+                    problems.add(join(&headers_path, &name), REDACTED_VALUE);
+                }
                 Value::String(value) => fields.push(name, value),
                 // The value is not repeated: it may be a credential.
                 _ => problems.add(join(&headers_path, &name), "expected a string"),

@@ -14,6 +14,7 @@ use artifact_triggers::request::{Request, Response};
 use artifact_triggers::storage::{DeliveryQuery, LoggedAttempt, MemoryStorage, Storage};
 use artifact_triggers::trigger::{KindPattern, Trigger, TriggerBuilder};
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use crate::actions::Flaky;
 
@@ -33,6 +34,8 @@ pub(crate) enum Answer {
     Status(u16),
     RetryAfter(u16, &'static str),
     Error(DeliverError),
+    /// A status, once the gate is open.
+    Later(u16, Arc<Semaphore>),
     Hang,
     Panic,
 }
@@ -78,6 +81,10 @@ impl Deliverer for Script {
                 response.headers.push("retry-after", value);
             }
             Answer::Error(error) => return Err(error),
+            Answer::Later(status, gate) => {
+                let _open = gate.acquire().await;
+                response.status = status;
+            }
             Answer::Hang => std::future::pending().await,
             Answer::Panic => panic!("a deliverer that panics, on purpose"),
         }

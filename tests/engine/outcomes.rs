@@ -1,5 +1,6 @@
 //! What an endpoint answers, and what follows from it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use artifact_triggers::clock::Clock;
@@ -13,6 +14,8 @@ use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 use artifact_triggers::storage::{DeliveryQuery, EventQuery};
 use artifact_triggers::trigger::{KindPattern, SuspendReason};
+
+use tokio::sync::Semaphore;
 
 use crate::bench::*;
 
@@ -217,4 +220,27 @@ async fn a_deliverer_that_hangs_or_panics_costs_one_attempt() {
     let expected =
         [Some("no answer within 20s".to_owned()), Some("the handler panicked".to_owned()), None];
     assert_eq!(errors, expected);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_suspends_no_trigger_that_was_changed_since() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = bench(Script::new([Answer::Later(410, gate.clone())])).await;
+    let trigger = bench.trigger(webhook("t")).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    let engine = bench.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    while bench.script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let moved = webhook("t").webhook("https://fine.example/x", SECRET.parse().unwrap());
+    let moved = moved.build().unwrap();
+    bench.engine.update_trigger(trigger.id, trigger.revision, moved).await.unwrap();
+    gate.add_permits(1);
+    bench.engine.shutdown(MINUTE).await;
+    run.await.unwrap();
+    assert_eq!(bench.only().await.state, State::Dead { reason: DeadReason::Gone });
+    assert_eq!(bench.engine.trigger(&Scope::root(), trigger.id).unwrap().suspended, None);
+    let events = bench.engine.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    assert!(events.iter().all(|event| event.kind != EventKind::TRIGGER_DISABLED));
 }

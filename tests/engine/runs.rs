@@ -96,3 +96,15 @@ async fn pruning_takes_what_is_final_and_old_and_nothing_else() {
     let query = EventQuery::of_scope(Scope::root()).with_id(old.id);
     assert_eq!(bench.engine.events(query).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_time_out_that_was_stored_under_a_longer_lease_is_cut_to_what_the_lease_allows() {
+    let first = bench(Script::statuses([200])).await;
+    first.trigger(webhook("t")).await;
+    first.engine.publish(event("a")).await.unwrap();
+    let options = EngineOptions::default().with_lease(Duration::from_secs(4));
+    let second = bench_on(first.storage.clone(), Script::statuses([200]), options).await;
+    second.work(MINUTE).await;
+    assert_eq!(second.script.requests()[0].timeout, Duration::from_secs(2));
+    assert_eq!(second.only().await.state, State::Delivered);
+}

@@ -439,3 +439,11 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         assert!(!problems.contains("hunter2"), "{problems}");
     }
 }
+
+#[test]
+fn a_builder_takes_no_header_that_could_not_be_read_back() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+    let builder = Trigger::builder("t").on(EventKind::PING).webhook("https://a.example", secret);
+    let problems = builder.header("x-token", "[redacted]").build().unwrap_err().to_string();
+    assert!(problems.contains("headers.x-token: expected the value itself"), "{problems}");
+}
