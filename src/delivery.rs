@@ -179,9 +179,18 @@ impl State {
         }
     }
 
+    /// From when on it can be claimed: once it is due, or its lease has run out. `None` if nothing
+    /// more happens by itself.
+    pub fn claimable_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { due: at } | Self::Leased { until: at } => Some(*at),
+            _ => None,
+        }
+    }
+
     /// Whether nothing more happens by itself.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Waiting { .. } | Self::Leased { .. })
+        self.claimable_at().is_none()
     }
 }
 

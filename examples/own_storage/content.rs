@@ -214,7 +214,7 @@ impl Content {
         let mut endpoints: BTreeMap<EndpointKey, BTreeSet<_>> = BTreeMap::new();
         for row in self.deliveries.values() {
             // A lease can be claimed anew from when it runs out.
-            if let State::Waiting { due: at } | State::Leased { until: at } = row.delivery.state {
+            if let Some(at) = row.delivery.state.claimable_at() {
                 let waiting = endpoints.entry(row.delivery.endpoint.clone()).or_default();
                 waiting.insert((at, row.delivery.id));
             }

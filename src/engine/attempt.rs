@@ -96,8 +96,11 @@ impl Core {
     async fn guarded(&self, trigger: &Trigger, claimed: &Claimed) -> Attempt {
         let number = claimed.delivery.attempts;
         let started_at = self.clock.now();
-        let timeout = self.timeout(trigger);
-        let attempt = AssertUnwindSafe(self.make(trigger, claimed, started_at)).catch_unwind();
+        // No longer than the lease leaves room for: it may have been longer when the trigger was
+        // stored.
+        let timeout = trigger.spec.policy.timeout.min(self.options.longest_timeout());
+        let attempt = self.make(trigger, claimed, timeout, started_at);
+        let attempt = AssertUnwindSafe(attempt).catch_unwind();
         match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await {
             Either::Left((Ok(attempt), _)) => attempt,
             Either::Left((Err(_), _)) => {
@@ -111,17 +114,16 @@ impl Core {
         }
     }
 
-    /// How long an attempt may take: no longer than the lease leaves room for, which may have been
-    /// longer when the trigger was stored.
-    fn timeout(&self, trigger: &Trigger) -> Duration {
-        trigger.spec.policy.timeout.min(self.options.longest_timeout())
-    }
-
-    async fn make(&self, trigger: &Trigger, claimed: &Claimed, started_at: Timestamp) -> Attempt {
+    async fn make(
+        &self,
+        trigger: &Trigger,
+        claimed: &Claimed,
+        timeout: Duration,
+        started_at: Timestamp,
+    ) -> Attempt {
         let number = claimed.delivery.attempts;
         match &trigger.spec.target {
             Target::Webhook(endpoint) => {
-                let timeout = self.timeout(trigger);
                 let request = signed_request(endpoint, claimed, timeout, started_at);
                 let answer = self.deliverer.deliver(request).await;
                 Attempt::answered(number, started_at, self.clock.now(), &answer)

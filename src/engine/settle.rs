@@ -98,12 +98,13 @@ impl Core {
         let now = self.clock.now();
         let build = |event: EventBuilder| event.build_at(now, &*self.entropy);
         let bare = || own_event(kind.clone(), now, delivery, trigger, reason, cause);
-        let whole =
-            cause.artifact.clone().and_then(|artifact| build(bare().artifact(artifact)).ok());
-        let event = whole
-            .filter(|event| event.to_json().len() <= MAX_EVENT_BYTES)
-            .unwrap_or_else(|| build(bare()).expect("what is told of a trigger is short"));
-        self.prepare(event)
+        let whole = cause.artifact.clone().and_then(|artifact| {
+            let record = self.prepare(build(bare().artifact(artifact)).ok()?);
+            (record.event_json.len() <= MAX_EVENT_BYTES).then_some(record)
+        });
+        whole.unwrap_or_else(|| {
+            self.prepare(build(bare()).expect("what is told of a trigger is short"))
+        })
     }
 }
 

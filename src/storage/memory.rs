@@ -334,14 +334,14 @@ impl Content {
 
     fn index(&mut self, id: DeliveryId) {
         let delivery = &self.deliveries[&id].delivery;
-        if let Some(at) = claimable_at(&delivery.state) {
+        if let Some(at) = delivery.state.claimable_at() {
             self.claimable.entry(delivery.endpoint.clone()).or_default().insert((at, id));
         }
     }
 
     fn unindex(&mut self, id: DeliveryId) {
         let delivery = &self.deliveries[&id].delivery;
-        let Some(at) = claimable_at(&delivery.state) else { return };
+        let Some(at) = delivery.state.claimable_at() else { return };
         if let Some(waiting) = self.claimable.get_mut(&delivery.endpoint) {
             waiting.remove(&(at, id));
             if waiting.is_empty() {
@@ -391,13 +391,4 @@ impl Content {
 /// Where a page begins.
 fn behind<T>(id: Option<T>) -> Bound<T> {
     id.map_or(Bound::Unbounded, Bound::Excluded)
-}
-
-/// From when on a delivery can be claimed.
-fn claimable_at(state: &State) -> Option<Timestamp> {
-    match state {
-        State::Waiting { due } => Some(*due),
-        State::Leased { until } => Some(*until),
-        _ => None,
-    }
 }

@@ -30,10 +30,7 @@ pub(super) fn state_number(name: StateName) -> i64 {
 
 /// From when on a delivery can be claimed, as stored.
 pub(super) fn claim_at(state: &State) -> Option<i64> {
-    match state {
-        State::Waiting { due: at } | State::Leased { until: at } => Some(at.unix_micros()),
-        _ => None,
-    }
+    state.claimable_at().map(Timestamp::unix_micros)
 }
 
 /// Why a delivery is dead, as stored.
