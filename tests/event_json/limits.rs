@@ -4,7 +4,8 @@ use artifact_triggers::document::Problems;
 use artifact_triggers::event::{Event, EventKind, MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
 use serde_json::{Value, json};
 
-use super::{full, least, parse, printed, problems, with};
+use super::{full, least, parse, printed, problems};
+use crate::pointer::with;
 
 #[test]
 fn a_hostile_document_has_not_more_than_the_most_problems_and_short_paths() {

@@ -1,11 +1,14 @@
 //! The JSON of events: what is written, what is kept, and what is refused with which words.
 
 mod limits;
+#[path = "../pointer/mod.rs"]
+mod pointer;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::document::Problems;
 use artifact_triggers::entropy::OsEntropy;
 use artifact_triggers::event::{Artifact, Event, EventKind, Source};
+use pointer::{pointers, with};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,17 +28,6 @@ fn least() -> Value {
         "occurred_at": "2026-11-23T14:42:23Z",
         "received_at": "2026-11-23T14:42:23Z",
     })
-}
-
-/// A document with what stands at a JSON pointer replaced, or added.
-fn with(mut document: Value, pointer: &str, value: Value) -> Value {
-    let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = document.pointer_mut(parent).expect("the parent is there");
-    match parent {
-        Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
-        object => object[name] = value,
-    }
-    document
 }
 
 fn parse(document: &Value) -> Result<Event, Problems> {
@@ -382,22 +374,6 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
-}
-
-/// Where something stands in the golden document.
-fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
-    let members: Vec<(String, &Value)> = match value {
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), value)).collect()
-        }
-        Value::Array(items) => items.iter().enumerate().map(|(n, v)| (n.to_string(), v)).collect(),
-        _ => Vec::new(),
-    };
-    for (name, value) in members {
-        let pointer = format!("{at}/{name}");
-        pointers(value, &pointer, found);
-        found.push(pointer);
-    }
 }
 
 proptest! {

@@ -14,7 +14,8 @@ use artifact_triggers::trigger::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{SECRET, full, kept, least, parse, problems, with};
+use super::{SECRET, full, kept, least, parse, problems};
+use crate::pointer::with;
 
 /// Accepts the one, and refuses the other with one problem at a path.
 fn edge(pointer: &str, most: Value, more: Value, expected: &str) {

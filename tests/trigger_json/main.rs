@@ -1,6 +1,8 @@
 //! The JSON of triggers: what is read and written, and what is refused with which words.
 
 mod limits;
+#[path = "../pointer/mod.rs"]
+mod pointer;
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::PayloadFormat;
 use artifact_triggers::trigger::filter::{Condition, Filter};
 use artifact_triggers::trigger::{SuspendReason, Trigger, TriggerBuilder, TriggerSpec};
+use pointer::{pointers, with};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -76,17 +79,6 @@ fn built() -> TriggerBuilder {
 /// The shortest trigger there is.
 fn least() -> Value {
     json!({"name": "t", "kinds": ["*"], "target": {"action": {"name": "a"}}})
-}
-
-/// A document with what stands at a JSON pointer replaced, or added.
-fn with(mut document: Value, pointer: &str, value: Value) -> Value {
-    let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = document.pointer_mut(parent).expect("the parent is there");
-    match parent {
-        Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
-        object => object[name] = value,
-    }
-    document
 }
 
 fn parse(document: &Value) -> Result<TriggerSpec, Problems> {
@@ -375,22 +367,6 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
-}
-
-/// Where something stands in a document.
-fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
-    let members: Vec<(String, &Value)> = match value {
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), value)).collect()
-        }
-        Value::Array(items) => items.iter().enumerate().map(|(n, v)| (n.to_string(), v)).collect(),
-        _ => Vec::new(),
-    };
-    for (name, value) in members {
-        let pointer = format!("{at}/{name}");
-        pointers(value, &pointer, found);
-        found.push(pointer);
-    }
 }
 
 proptest! {
