@@ -3,6 +3,8 @@
 //! In: a parsed JSON value. Out: typed fields, the unknown rest, and [`Problems`]. Nothing is
 //! dropped: what a reader does not know is handed back to be kept.
 
+mod borrowed;
+mod number;
 mod parse;
 pub(crate) mod span;
 
@@ -11,7 +13,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub(crate) use parse::{parse, parse_foreign};
+pub(crate) use borrowed::Borrowed;
+pub(crate) use number::Decimal;
+pub(crate) use parse::{parse, parse_borrowed, parse_foreign};
 
 use crate::clock::Timestamp;
 

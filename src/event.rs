@@ -7,6 +7,7 @@ mod artifact;
 mod builder;
 mod kind;
 mod limits;
+pub(crate) mod node;
 mod oci;
 #[cfg(feature = "purl")]
 mod purl;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{Problems, cut};
+use super::{Borrowed, Problems, cut};
 
 /// Parses bytes as one JSON value of at most `limit` bytes, in which no object has two members of
 /// one name: readers take either, so such a document would mean two things.
@@ -16,6 +16,12 @@ pub(crate) fn parse(json: &[u8], limit: usize) -> Result<Value, Problems> {
 
 /// Parses what somebody else wrote by their own rules: of members of one name the last counts.
 pub(crate) fn parse_foreign(json: &[u8], limit: usize) -> Result<Value, Problems> {
+    check_size(json, limit)?;
+    serde_json::from_slice(json).map_err(|error| no_json(&error))
+}
+
+/// Parses what the crate itself wrote, without copying its texts.
+pub(crate) fn parse_borrowed(json: &[u8], limit: usize) -> Result<Borrowed<'_>, Problems> {
     check_size(json, limit)?;
     serde_json::from_slice(json).map_err(|error| no_json(&error))
 }

@@ -74,7 +74,7 @@ macro_rules! with {
 pub(super) use with;
 
 impl Artifact {
-    const MEMBERS: &[&str] = &[
+    pub(super) const MEMBERS: &[&str] = &[
         "registry",
         "repository",
         "package_type",
@@ -263,7 +263,7 @@ pub struct File {
 }
 
 impl File {
-    const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
+    pub(super) const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
 
     /// A file with a name.
     pub fn new(name: impl Into<String>) -> Self {

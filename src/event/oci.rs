@@ -43,7 +43,7 @@ pub struct OciFacts {
 }
 
 impl OciFacts {
-    const MEMBERS: &[&str] = &[
+    pub(super) const MEMBERS: &[&str] = &[
         "media_type",
         "artifact_type",
         "role",
@@ -165,7 +165,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    const MEMBERS: &[&str] = &["architecture", "os", "variant"];
+    pub(super) const MEMBERS: &[&str] = &["architecture", "os", "variant"];
 
     /// A platform of an operating system and a processor.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
