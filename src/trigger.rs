@@ -3,28 +3,29 @@
 //! In: a [`TriggerSpec`] that a person or a program writes. Out: a [`Trigger`], the stored spec with
 //! id and revision. Only `build` and the parser validate, and they report every problem at once.
 
+pub mod explain;
 pub mod filter;
 pub mod index;
 
+mod builder;
 mod kinds;
 mod target;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+pub use builder::TriggerBuilder;
 pub use kinds::KindPattern;
 pub use target::{ActionTarget, Endpoint, Target};
 
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryPolicy;
 use crate::document::{self, Field, Object, Problems, join};
-use crate::event::{EventKind, Scope};
+use crate::event::Scope;
 use crate::id::TriggerId;
-use crate::signature::standard_webhooks::SigningSecret;
 use filter::Filter;
 use target::Secrets;
 
@@ -119,7 +120,6 @@ impl TriggerSpec {
     pub fn validate(&self) -> Result<(), Problems> {
         Problems::gather(|problems| {
             self.check(problems);
-            self.filter.check("filter", problems);
             Some(())
         })
     }
@@ -145,6 +145,35 @@ impl TriggerSpec {
             let expected = format!("expected at most {MAX_TRIGGER_BYTES} bytes of JSON");
             problems.add("", format!("{expected}, found {found} when written in full"));
         }
+    }
+
+    /// What the trigger waits for, as a sentence for logs and pages.
+    ///
+    /// ```
+    /// use artifact_triggers::event::EventKind;
+    /// use artifact_triggers::trigger::{Trigger, filter::field};
+    ///
+    /// let spec = Trigger::builder("t")
+    ///     .scope("acme".parse()?)
+    ///     .on(EventKind::ARTIFACT_INGESTED)
+    ///     .filter(field::tags().is("latest"))
+    ///     .action("a")
+    ///     .build()?;
+    /// let expected = r#"when artifact.ingested happens at or below acme, if artifact.tags is "latest""#;
+    /// assert_eq!(spec.to_sentence(), expected);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_sentence(&self) -> String {
+        let kinds: Vec<&str> = self.kinds.iter().map(KindPattern::as_str).collect();
+        let kinds = kinds.join(" or ");
+        let place = match self.scope.as_str() {
+            "" => "anywhere".to_owned(),
+            scope => format!("at or below {}", scope.escape_debug()),
+        };
+        if self.filter == Filter::everything() {
+            return format!("when {kinds} happens {place}");
+        }
+        format!("when {kinds} happens {place}, if {}", self.filter.to_sentence())
     }
 
     /// The spec as JSON, with its secrets.
@@ -309,168 +338,6 @@ impl Trigger {
 impl Serialize for Trigger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.members(Secrets::Redacted).serialize(serializer)
-    }
-}
-
-/// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
-#[derive(Clone)]
-pub struct TriggerBuilder {
-    name: String,
-    scope: Scope,
-    kinds: Vec<KindPattern>,
-    filter: Filter,
-    url: Option<String>,
-    endpoint: Endpoint,
-    action: Option<ActionTarget>,
-    policy: DeliveryPolicy,
-    enabled: bool,
-    labels: BTreeMap<String, String>,
-}
-
-/// Leaves the URL out: it may hold a token.
-impl fmt::Debug for TriggerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TriggerBuilder").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl TriggerBuilder {
-    fn new(name: String) -> Self {
-        Self {
-            name,
-            scope: Scope::root(),
-            kinds: Vec::new(),
-            filter: Filter::everything(),
-            url: None,
-            // The address is replaced by `url` when the trigger is built.
-            endpoint: Endpoint::new(target::no_url()),
-            action: None,
-            policy: DeliveryPolicy::default(),
-            enabled: true,
-            labels: BTreeMap::new(),
-        }
-    }
-
-    /// Sets the scope; the root if it is not set.
-    pub fn scope(mut self, scope: Scope) -> Self {
-        self.scope = scope;
-        self
-    }
-
-    /// Wants events of a kind, besides those of the kinds named before.
-    pub fn on(mut self, kind: EventKind) -> Self {
-        self.kinds.push(KindPattern::from(kind));
-        self
-    }
-
-    /// Wants events of the kinds of a pattern, besides those of the kinds named before.
-    pub fn on_any(mut self, pattern: KindPattern) -> Self {
-        self.kinds.push(pattern);
-        self
-    }
-
-    /// Sets which events of those kinds it wants; all if it is not set.
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
-        self
-    }
-
-    /// Sends to an HTTP endpoint, signed with a secret.
-    pub fn webhook(mut self, url: impl Into<String>, secret: SigningSecret) -> Self {
-        self.url = Some(url.into());
-        self.endpoint.secrets.push(secret);
-        self
-    }
-
-    /// Sends to an HTTP endpoint, not signed.
-    pub fn unsigned_webhook(mut self, url: impl Into<String>) -> Self {
-        self.url = Some(url.into());
-        self
-    }
-
-    /// Signs with a further secret, while receivers change over.
-    pub fn secret(mut self, secret: SigningSecret) -> Self {
-        self.endpoint.secrets.push(secret);
-        self
-    }
-
-    /// Sets the form in which events are sent.
-    pub fn format(mut self, format: crate::payload::PayloadFormat) -> Self {
-        self.endpoint.format = format;
-        self
-    }
-
-    /// Sends a header field of your own. Its value is treated as a secret.
-    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<str>) -> Self {
-        self.endpoint.headers.push(name.into(), value.as_ref());
-        self
-    }
-
-    /// Runs an action that is registered with the engine, instead of sending to an endpoint.
-    pub fn action(mut self, name: impl Into<String>) -> Self {
-        self.action = Some(ActionTarget::new(name));
-        self
-    }
-
-    /// Runs a registered action with a configuration that it understands.
-    pub fn action_with(mut self, name: impl Into<String>, config: Value) -> Self {
-        self.action = Some(ActionTarget::new(name).with_config(config));
-        self
-    }
-
-    /// Sets how deliveries are tried.
-    pub fn policy(mut self, policy: DeliveryPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Begins disabled.
-    pub fn disabled(mut self) -> Self {
-        self.enabled = false;
-        self
-    }
-
-    /// Adds a short text for people and their tools.
-    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.insert(name.into(), value.into());
-        self
-    }
-
-    /// Makes the spec.
-    ///
-    /// # Errors
-    /// Every problem at once, each with its path.
-    pub fn build(mut self) -> Result<TriggerSpec, Problems> {
-        Problems::gather(|problems| {
-            let target = match (self.url, self.action) {
-                (Some(url), None) => {
-                    let url = target::parse_url(&url, "target.webhook.url", problems);
-                    self.endpoint.url = url.unwrap_or(self.endpoint.url);
-                    self.endpoint.sort_headers();
-                    Target::Webhook(self.endpoint)
-                }
-                (None, Some(action)) => Target::Action(action),
-                (url, _) => {
-                    let found = if url.is_some() { "both" } else { "nothing" };
-                    let message = format!("expected a webhook or an action, found {found}");
-                    problems.add("target", message);
-                    Target::nowhere()
-                }
-            };
-            let spec = TriggerSpec {
-                name: self.name,
-                scope: self.scope,
-                kinds: self.kinds,
-                filter: self.filter,
-                target,
-                policy: self.policy,
-                enabled: self.enabled,
-                labels: self.labels,
-            };
-            spec.check(problems);
-            spec.filter.check("filter", problems);
-            Some(spec)
-        })
     }
 }
 

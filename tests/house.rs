@@ -27,8 +27,10 @@ const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiser
 
 /// Every other package, and the only places that name it.
 const HOMES: &[(&str, &[&str])] = &[
+    ("arc_swap", &["engine"]),
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
+    ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
     ("hmac", &["secret.rs", "signature/"]),
@@ -36,11 +38,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["deliverer/http"]),
     ("hyper_rustls", &["deliverer/http"]),
     ("hyper_util", &["deliverer/http"]),
-    ("ipnet", &["deliverer/address"]),
+    ("ipnet", &["deliverer/address", "trigger/filter"]),
+    ("nodejs_semver", &["trigger/filter/version.rs"]),
     ("packageurl", &["event/purl.rs"]),
+    ("pep440_rs", &["trigger/filter/version.rs"]),
+    ("regex", &["trigger/filter/regex.rs"]),
+    ("regex_syntax", &["trigger/filter/regex.rs"]),
     ("rusqlite", &["storage/sqlite"]),
     ("rustls", &["deliverer/http"]),
     ("rustls_platform_verifier", &["deliverer/http"]),
+    ("semver", &["trigger/filter"]),
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
     ("tokio", &["clock.rs", "deliverer/http", "engine", "storage/sqlite"]),
     ("tower_service", &["deliverer/http"]),
@@ -113,6 +120,9 @@ fn tokens(source: &str) -> Vec<String> {
 
 /// The length of the string or character literal that a text begins with.
 fn literal(text: &str) -> Option<usize> {
+    if let Some(bytes) = text.strip_prefix('b') {
+        return literal(bytes).filter(|_| bytes.starts_with(['r', '"', '\''])).map(|len| 1 + len);
+    }
     let hashes = text.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
     if let Some(hashes) = hashes.filter(|hashes| text[1 + hashes..].starts_with('"')) {
         let end = format!("\"{}", "#".repeat(hashes));

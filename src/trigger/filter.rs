@@ -1,45 +1,48 @@
 //! Filters: which events of a kind a trigger wants.
 //!
-//! In: a JSON pattern in the language of EventBridge. Out: a [`Filter`], parsed once and evaluated
-//! many times. A pattern that cannot be right is refused when it is made, with the path to the spot.
-//!
-//! | condition | holds for a leaf that |
-//! |---|---|
-//! | `"text"`, `5`, `true`, `null` | is equal; `1` is `1.0`, `"1"` is not `1` |
-//! | `{"prefix": "a"}`, `{"suffix": "z"}` | begins, ends so |
-//! | `{"prefix": {"equals-ignore-case": "a"}}` | begins so in any case; `suffix` likewise |
-//! | `{"equals-ignore-case": "a"}` | is equal in any case |
-//! | `{"wildcard": "a*z"}` | fits, `*` being any text, `\*` an asterisk, `\\` a backslash |
-//! | `{"anything-but": …}` | is there and fits none: a value, a list of values, or one of `prefix`, `suffix`, `wildcard`, `equals-ignore-case` with a text or a list of texts |
-//! | `{"exists": true}` | is there at all; `false`: is not there |
-//!
-//! Lists mean *any of these*, fields side by side mean *all of these*; `$or` and `$and` take a list
-//! of patterns, `$not` takes one. Where the event has an array, one element must satisfy the whole
-//! of what the pattern says below it.
+//! In: a JSON pattern in the language of EventBridge, or a [`Draft`] of the same. Out: a [`Filter`],
+//! parsed once and evaluated many times. A pattern that cannot be right is refused when it is made,
+//! with the path to the spot. The [manual](crate::manual::filters) has the language.
+
+pub mod harness;
 
 mod condition;
+mod draft;
+pub mod field;
+mod judge;
+mod limits;
+mod normal;
 mod parse;
+mod regex;
+mod screen;
+pub(crate) mod sentence;
+pub(crate) mod slot;
+mod version;
+mod wildcard;
+
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-pub use condition::{Condition, Text, Wildcard};
+pub(crate) use condition::{Condition, Literal, Text};
+pub use draft::Draft;
+pub use field::Field;
+pub(crate) use judge::{Verdict, judge_leaf};
+pub use limits::{
+    FilterLimits, MAX_COMBINATIONS, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
+    MAX_PATTERN_BYTES, MAX_REGEX_BYTES, MAX_WILDCARDS,
+};
+pub(crate) use screen::{Screen, Screened};
 
 use crate::document::{self, Problems};
 use crate::event::Event;
-
-/// The largest filter, in bytes of its JSON.
-pub const MAX_FILTER_BYTES: usize = 64 * 1024;
-/// The deepest nesting of a filter.
-pub const MAX_FILTER_DEPTH: usize = 16;
-/// The most conditions in a filter.
-pub const MAX_CONDITIONS: usize = 1024;
-/// The longest text in a condition, in bytes.
-pub const MAX_PATTERN_BYTES: usize = 1024;
-/// The most `*` in one wildcard pattern.
-pub const MAX_WILDCARDS: usize = 16;
+use crate::event::node::Node;
 
 /// Which events a trigger wants, beside their kind and scope.
+///
+/// It is kept in a normal form: filters that say the same in another order or with other words are
+/// equal, and print the same.
 ///
 /// ```
 /// use artifact_triggers::event::{Artifact, Event, EventKind};
@@ -53,38 +56,39 @@ pub const MAX_WILDCARDS: usize = 16;
 /// assert!(filter.matches(&event));
 /// # Ok::<(), artifact_triggers::document::Problems>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    root: Pattern,
+    root: Arc<Pattern>,
+    screen: Screen,
 }
 
 /// Clauses that must all hold for one JSON object.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Pattern {
-    clauses: Vec<Clause>,
+    pub(crate) clauses: Vec<Clause>,
+    /// Whether an `$or` says something of a member object that is also spoken of beside it: both
+    /// must be satisfied by the same element, should it be an array.
+    pub(crate) entangled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Clause {
+pub(crate) enum Clause {
     /// A leaf satisfies any of these conditions.
-    Leaf {
-        name: String,
-        any: Vec<Condition>,
-    },
+    Leaf { name: Box<str>, any: Vec<Condition> },
     /// A member object satisfies a pattern.
-    Nested {
-        name: String,
-        pattern: Pattern,
-    },
+    Nested { name: Box<str>, pattern: Pattern },
+    /// Any of these holds.
     Or(Vec<Pattern>),
+    /// Each of these holds, on its own.
     And(Vec<Pattern>),
-    Not(Pattern),
+    /// This does not hold.
+    Not(Box<Pattern>),
 }
 
 impl Filter {
     /// The filter that wants every event.
     pub fn everything() -> Self {
-        Self::default()
+        Self::of(Pattern::default())
     }
 
     /// Parses a filter from its JSON.
@@ -93,8 +97,7 @@ impl Filter {
     /// Every problem at once, each with its path: an unknown operator, an empty list, a value of
     /// the wrong type, a limit of this module exceeded.
     pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
-        let value = document::parse(json, MAX_FILTER_BYTES)?;
-        Problems::gather(|problems| parse::filter(&value, "", problems))
+        Self::from_value(&document::parse(json, MAX_FILTER_BYTES)?)
     }
 
     /// Parses a filter from a JSON value.
@@ -102,68 +105,67 @@ impl Filter {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_value(value: &Value) -> Result<Self, Problems> {
-        Problems::gather(|problems| parse::filter(value, "", problems))
+        Problems::gather(|problems| Self::read(value, "", problems))
     }
 
-    /// Wants, besides what it wanted before, that the field at a path satisfies any of the
-    /// conditions.
+    /// Whether the filter holds to limits that are narrower than those of this module.
     ///
-    /// ```
-    /// use artifact_triggers::trigger::filter::{Condition, Filter};
-    ///
-    /// let filter = Filter::everything()
-    ///     .and(["artifact", "repository"], [Condition::prefix("library/")])
-    ///     .and(["actor", "kind"], [Condition::anything_but(["robot"])]);
-    /// assert_eq!(
-    ///     filter.to_value(),
-    ///     serde_json::json!({"$and": [
-    ///         {"artifact": {"repository": [{"prefix": "library/"}]}},
-    ///         {"actor": {"kind": [{"anything-but": "robot"}]}},
-    ///     ]})
-    /// );
-    /// ```
-    pub fn and<'p>(
-        self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: DoubleEndedIterator>,
-        any: impl IntoIterator<Item = Condition>,
-    ) -> Self {
-        let Some(added) = Pattern::at(path, any.into_iter().collect()) else { return self };
-        let mut clauses = self.root.clauses;
-        let patterns = match clauses.as_mut_slice() {
-            [] => return Self { root: added },
-            [Clause::And(patterns)] => std::mem::take(patterns),
-            _ => vec![Pattern { clauses: std::mem::take(&mut clauses) }],
-        };
-        let all = patterns.into_iter().chain([added]).collect();
-        Self { root: Pattern { clauses: vec![Clause::And(all)] } }
+    /// # Errors
+    /// Every limit that is exceeded, with the path in the normal form.
+    pub fn check(&self, limits: &FilterLimits) -> Result<(), Problems> {
+        Problems::gather(|problems| {
+            self.check_within(limits, "", problems);
+            Some(())
+        })
+    }
+
+    pub(crate) fn check_within(&self, limits: &FilterLimits, path: &str, problems: &mut Problems) {
+        if *limits != FilterLimits::default() {
+            parse::filter(&self.to_value(), path, limits, problems);
+        }
     }
 
     /// Whether an event satisfies the filter.
     pub fn matches(&self, event: &Event) -> bool {
-        self.wants_everything() || self.matches_value(&event_value(event))
+        self.holds(Node::Event(event))
     }
 
-    /// Whether an event's JSON satisfies the filter.
+    /// Whether a JSON value, such as an event's, satisfies the filter.
     pub fn matches_value(&self, event: &Value) -> bool {
-        self.root.holds(Some(event))
+        self.holds(Node::Value(event))
     }
 
-    pub(crate) fn wants_everything(&self) -> bool {
-        self.root.clauses.is_empty()
+    pub(crate) fn holds(&self, event: Node<'_>) -> bool {
+        self.root.judge(Some(event)) != Verdict::No
     }
 
-    /// The filter as JSON; parses back to an equal filter.
+    pub(crate) fn root(&self) -> &Pattern {
+        &self.root
+    }
+
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// The filter as JSON, in its normal form; parses back to an equal filter.
     pub fn to_value(&self) -> Value {
         self.root.to_value()
     }
 
     pub(crate) fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        parse::filter(value, path, problems)
+        let root = parse::filter(value, path, &FilterLimits::default(), problems)?;
+        Some(Self::of(normal::root(root)))
     }
 
-    /// Reports what a builder can make and a parser would refuse.
-    pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
-        parse::filter(&self.to_value(), path, problems);
+    fn of(root: Pattern) -> Self {
+        Self { screen: Screen::of(&root), root: Arc::new(root) }
+    }
+}
+
+/// Wants everything.
+impl Default for Filter {
+    fn default() -> Self {
+        Self::everything()
     }
 }
 
@@ -176,9 +178,11 @@ impl std::str::FromStr for Filter {
     }
 }
 
-/// The event as filters see it.
-pub(crate) fn event_value(event: &Event) -> Value {
-    serde_json::to_value(event).expect("an event has string keys only")
+/// Prints the JSON of the normal form.
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_value().fmt(f)
+    }
 }
 
 impl Serialize for Filter {
@@ -188,30 +192,17 @@ impl Serialize for Filter {
 }
 
 impl Pattern {
-    fn at<'p>(
-        path: impl IntoIterator<Item = &'p str, IntoIter: DoubleEndedIterator>,
-        any: Vec<Condition>,
-    ) -> Option<Self> {
-        let mut names = path.into_iter().rev();
-        let leaf = Clause::Leaf { name: names.next()?.to_owned(), any };
-        let pattern = Self { clauses: vec![leaf] };
-        Some(names.fold(pattern, |pattern, name| {
-            let name = name.to_owned();
-            Self { clauses: vec![Clause::Nested { name, pattern }] }
-        }))
-    }
-
-    /// Whether a value satisfies every clause; of an array, whether one element does.
-    fn holds(&self, value: Option<&Value>) -> bool {
-        match value {
-            Some(Value::Array(items)) if !items.is_empty() => {
-                items.iter().any(|item| self.holds(Some(item)))
+    fn new(clauses: Vec<Clause>) -> Self {
+        let mut members = Vec::new();
+        let has_or = clauses.iter().any(|clause| matches!(clause, Clause::Or(_)));
+        if has_or {
+            for clause in &clauses {
+                clause.name_objects(&mut members);
             }
-            Some(Value::Object(members)) => {
-                self.clauses.iter().all(|c| c.holds(Some(members), value))
-            }
-            _ => self.clauses.iter().all(|clause| clause.holds(None, None)),
+            members.sort_unstable();
         }
+        let entangled = members.windows(2).any(|pair| pair[0] == pair[1]);
+        Self { clauses, entangled }
     }
 
     fn to_value(&self) -> Value {
@@ -221,14 +212,20 @@ impl Pattern {
 }
 
 impl Clause {
-    fn holds(&self, members: Option<&Map<String, Value>>, whole: Option<&Value>) -> bool {
-        let member = |name: &str| members.and_then(|members| members.get(name));
+    /// Names the member objects that it says something of: of the branches of an `$or` each once.
+    fn name_objects<'c>(&'c self, members: &mut Vec<&'c str>) {
         match self {
-            Self::Leaf { name, any } => leaf_holds(any, member(name)),
-            Self::Nested { name, pattern } => pattern.holds(member(name)),
-            Self::Or(patterns) => patterns.iter().any(|pattern| pattern.holds(whole)),
-            Self::And(patterns) => patterns.iter().all(|pattern| pattern.holds(whole)),
-            Self::Not(pattern) => !pattern.holds(whole),
+            Self::Nested { name, .. } => members.push(name),
+            Self::Or(branches) => {
+                let mut inner = Vec::new();
+                for clause in branches.iter().flat_map(|branch| &branch.clauses) {
+                    clause.name_objects(&mut inner);
+                }
+                inner.sort_unstable();
+                inner.dedup();
+                members.append(&mut inner);
+            }
+            Self::Leaf { .. } | Self::And(_) | Self::Not(_) => {}
         }
     }
 
@@ -236,39 +233,13 @@ impl Clause {
         let patterns = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_value).collect();
         match self {
             Self::Leaf { name, any } => {
-                (name.clone(), Value::Array(any.iter().map(Condition::to_value).collect()))
+                (name.to_string(), Value::Array(any.iter().map(Condition::to_value).collect()))
             }
-            Self::Nested { name, pattern } => (name.clone(), pattern.to_value()),
+            Self::Nested { name, pattern } => (name.to_string(), pattern.to_value()),
             Self::Or(any) => ("$or".to_owned(), Value::Array(patterns(any))),
             Self::And(all) => ("$and".to_owned(), Value::Array(patterns(all))),
             Self::Not(pattern) => ("$not".to_owned(), pattern.to_value()),
         }
-    }
-}
-
-/// Whether what stands at a leaf satisfies any of the conditions; of arrays, whether an element does.
-fn leaf_holds(any: &[Condition], value: Option<&Value>) -> bool {
-    // An object or an empty array has no leaf here: it counts as absent.
-    value
-        .and_then(|value| any_leaf_holds(any, value))
-        .unwrap_or_else(|| any.iter().any(Condition::holds_for_nothing))
-}
-
-/// The same for a value that is there; `None` if it has no leaf. Looks at each element once.
-fn any_leaf_holds(any: &[Condition], value: &Value) -> Option<bool> {
-    match value {
-        Value::Object(_) => None,
-        Value::Array(items) => {
-            let mut found = None;
-            for item in items {
-                match any_leaf_holds(any, item) {
-                    Some(true) => return Some(true),
-                    leaf => found = found.or(leaf),
-                }
-            }
-            found
-        }
-        leaf => Some(any.iter().any(|condition| condition.holds(leaf))),
     }
 }
 

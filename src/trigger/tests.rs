@@ -1,4 +1,6 @@
 use super::*;
+use crate::event::EventKind;
+use crate::signature::standard_webhooks::SigningSecret;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -74,7 +76,7 @@ fn everything_wrong_is_reported_at_once_with_its_path() {
         "name: expected a string, found 7",
         "scope: expected a scope",
         "kinds[1]: expected a kind",
-        "filter.artifact.version[0].semver: is no operator",
+        "filter.artifact.version[0].semver: \">=1.x.y\" is not a version requirement",
         "target.webhook.secrets[0]: expected a secret",
         "target.webhook.verify: is not a member",
         "target.webhook.headers.X: expected a string",

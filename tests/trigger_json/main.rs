@@ -12,7 +12,7 @@ use artifact_triggers::document::Problems;
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::PayloadFormat;
-use artifact_triggers::trigger::filter::{Condition, Filter};
+use artifact_triggers::trigger::filter::{Filter, field};
 use artifact_triggers::trigger::{SuspendReason, Trigger, TriggerBuilder, TriggerSpec};
 use pointer::{pointers, with};
 use proptest::prelude::*;
@@ -183,7 +183,7 @@ fn what_is_wrong_is_named_by_its_path_with_what_was_found_and_expected() {
         ("/kinds/1", json!(1), "kinds[1]: expected a kind or a pattern of kinds, found 1".to_owned()),
         ("/filter", json!([]), "filter: expected an object, found an array".to_owned()),
         ("/filter/artifact/name", json!("a"), format!("filter.artifact.name: {no_list}, found \"a\"")),
-        ("/filter/artifact/name", json!([{"prefix": 1}]), "filter.artifact.name[0].prefix: expected a text, found 1".to_owned()),
+        ("/filter/artifact/name", json!([{"prefix": 1}]), "filter.artifact.name[0].prefix: expected a text or {\"equals-ignore-case\": a text}, found 1".to_owned()),
         ("/target", json!("a"), "target: expected an object, found a string".to_owned()),
         ("/target", json!({}), "target: expected an object with webhook or action, exactly one of them".to_owned()),
         ("/target/action", json!({"name": "a"}), "target: expected an object with webhook or action, exactly one of them".to_owned()),
@@ -223,7 +223,7 @@ fn everything_wrong_is_told_at_once_whatever_is_missing() {
     let document = json!({
         "scope": "/",
         "kinds": [],
-        "filter": {"a": [], "b": [{"glob": "x"}]},
+        "filter": {"a": [], "b": [{"globe": "x"}]},
         "target": {"webhook": {"headers": {"Host": "a"}, "secrets": ["x"]}},
         "policy": {"timeout": "1h", "retry": {"pauses": [0]}, "final_statuses": [1]},
         "labels": {"": "x"},
@@ -235,7 +235,7 @@ fn everything_wrong_is_told_at_once_whatever_is_missing() {
         "name",
         "scope",
         "filter.a",
-        "filter.b[0].glob",
+        "filter.b[0].globe",
         "target.webhook.url",
         "target.webhook.secrets[0]",
         "policy.retry.pauses[0]",
@@ -269,11 +269,11 @@ fn a_builder_tells_everything_at_once_too() {
         both.build().unwrap_err().to_string(),
         "target: expected a webhook or an action, found both"
     );
-    let filter = Filter::everything().and(["a"], [Condition::prefix("")]);
+    let filter = field::at(["a"]).contains("");
     let empty = Trigger::builder("t").on(EventKind::PING).action("a").filter(filter);
     assert_eq!(
         empty.build().unwrap_err().to_string(),
-        "filter.a[0].prefix: expected a text, found an empty one"
+        "filter.a[0].contains: expected a text, found an empty one"
     );
 }
 
@@ -298,7 +298,7 @@ fn operators_that_are_unknown_empty_or_of_the_wrong_type_are_refused() {
         ),
         (
             json!({"a": [{"suffix": {"any": "a"}}]}),
-            "filter.a[0].suffix: expected a text or {\"equals-ignore-case\": a text}",
+            "filter.a[0].suffix.any: is no operator here (expected equals-ignore-case)",
         ),
         (
             json!({"a": [{"equals-ignore-case": 1}]}),
@@ -324,9 +324,12 @@ fn operators_that_are_unknown_empty_or_of_the_wrong_type_are_refused() {
     ] {
         assert_eq!(problems(&with(full(), "/filter", filter)), [expected]);
     }
-    for operator in ["glob", "Prefix", "numeric", ""] {
+    for operator in ["globe", "Prefix", "nummeric", ""] {
         let found = problems(&with(full(), "/filter", json!({"a": [{operator: "x"}]})));
-        assert!(found[0].contains("is no operator (expected prefix, suffix,"), "{found:?}");
+        assert!(
+            found[0].contains("is no operator (expected one of anything-but, cidr, contains,"),
+            "{found:?}"
+        );
     }
     // The second would silently take the place of the first.
     let twice = serde_json::to_string(&least()).unwrap().replacen(

@@ -1,240 +1,258 @@
 //! What one leaf of an event must be.
 
-use serde_json::{Number, Value, json};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use semver::{Version, VersionReq};
+use serde_json::{Value, json};
+
+use super::regex::Regex;
+use super::version::VersionRequirement;
+use super::wildcard::{Glob, Wildcard};
+use crate::document::Decimal;
+use crate::event::node::Leaf;
 
 /// What a leaf must be.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Condition {
+pub(crate) enum Condition {
     /// Equal: a string, number, boolean or null.
-    Equals(Value),
+    Equals(Literal),
     /// A string, equal in any case.
-    EqualsIgnoreCase(Text),
+    EqualsIgnoreCase(Folded),
     /// A string that begins so.
     Prefix(Text),
     /// A string that ends so.
     Suffix(Text),
     /// A string that fits a pattern.
     Wildcard(Wildcard),
-    /// There, and satisfying none of these.
-    AnythingBut(Vec<Condition>),
+    /// A string that fits a pattern for paths.
+    Glob(Glob),
+    /// A string that has this in it.
+    Contains(Box<str>),
+    /// A string in which this is found.
+    Regex(Regex),
+    /// A number within a range.
+    Numeric(Range),
+    /// A string that is an address of a network.
+    Cidr(IpNet),
+    /// A string that is a semantic version which meets a requirement.
+    Semver(Box<VersionReq>),
+    /// A string that is a version of an ecosystem which meets a requirement.
+    Version(Box<VersionRequirement>),
+    /// There, and satisfying none of these: all values, or all of one operator.
+    AnythingBut(Box<[Condition]>),
     /// There at all (`true`), or not there (`false`).
     Exists(bool),
 }
 
-/// A text to compare with, and whether case counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text {
-    text: String,
-    folded: Option<String>,
+/// A value to be equal to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Literal {
+    Null,
+    Bool(bool),
+    Number(Decimal),
+    Text(Box<str>),
 }
 
-impl Text {
-    /// A text whose case counts.
-    pub fn exact(text: impl Into<String>) -> Self {
-        Self { text: text.into(), folded: None }
-    }
-
-    /// A text in any case.
-    pub fn any_case(text: impl Into<String>) -> Self {
-        let text = text.into();
-        Self { folded: Some(text.to_lowercase()), text }
-    }
-
-    /// The text as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    fn compare(&self, found: &str, test: impl Fn(&str, &str) -> bool) -> bool {
-        match &self.folded {
-            Some(folded) => test(&found.to_lowercase(), folded),
-            None => test(found, &self.text),
-        }
-    }
-
-    fn to_value(&self) -> Value {
-        match &self.folded {
-            Some(_) => json!({"equals-ignore-case": self.text}),
-            None => json!(self.text),
-        }
-    }
+/// A text to compare with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Text {
+    Exact(Box<str>),
+    IgnoreCase(Folded),
 }
 
-/// A pattern in which `*` stands for any text, `\*` for an asterisk and `\\` for a backslash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wildcard {
-    pattern: String,
-    /// The texts between the asterisks: one more than there are asterisks.
-    literals: Vec<String>,
+/// A text in lower case, to compare with texts in any.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Folded(Box<str>);
+
+/// Numbers between two bounds, of which one may be open.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Range {
+    pub(super) from: Option<Bound>,
+    pub(super) to: Option<Bound>,
 }
 
-impl Wildcard {
-    /// Parses a pattern.
-    ///
-    /// # Errors
-    /// What is wrong: two asterisks side by side, or a backslash before anything but `*` and `\`.
-    pub fn parse(pattern: &str) -> Result<Self, String> {
-        let mut literals = vec![String::new()];
-        let mut after_star = false;
-        let mut chars = pattern.chars();
-        while let Some(char) = chars.next() {
-            let literal = match char {
-                '*' if after_star => return Err("has two * side by side; one is enough".to_owned()),
-                '*' => {
-                    literals.push(String::new());
-                    after_star = true;
-                    continue;
-                }
-                '\\' => match chars.next() {
-                    Some(escaped @ ('*' | '\\')) => escaped,
-                    _ => return Err(r"has a \ before something else than * or \".to_owned()),
-                },
-                other => other,
-            };
-            after_star = false;
-            literals.last_mut().expect("there is always a literal to add to").push(literal);
-        }
-        Ok(Self { pattern: pattern.to_owned(), literals })
-    }
-
-    /// The pattern as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.pattern
-    }
-
-    /// How many asterisks it has.
-    pub fn stars(&self) -> usize {
-        self.literals.len() - 1
-    }
-
-    /// Whether a text fits. Takes the first place for each literal, which is right since what comes
-    /// between may be anything.
-    pub fn matches(&self, text: &str) -> bool {
-        let [first, middle @ .., last] = self.literals.as_slice() else {
-            return self.literals[0] == text;
-        };
-        let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
-        for literal in middle {
-            let Some(at) = rest.find(literal.as_str()) else { return false };
-            rest = &rest[at + literal.len()..];
-        }
-        rest.ends_with(last.as_str())
-    }
+/// An end of a range, and whether it belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bound {
+    pub(super) at: Decimal,
+    pub(super) inclusive: bool,
 }
 
 impl Condition {
-    /// Equal to a string, number or boolean.
-    pub fn equals(value: impl Into<Value>) -> Self {
-        Self::Equals(value.into())
-    }
-
-    /// A string that begins so.
-    pub fn prefix(text: impl Into<String>) -> Self {
-        Self::Prefix(Text::exact(text))
-    }
-
-    /// A string that ends so.
-    pub fn suffix(text: impl Into<String>) -> Self {
-        Self::Suffix(Text::exact(text))
-    }
-
-    /// A string that fits a pattern.
-    ///
-    /// # Errors
-    /// What [`Wildcard::parse`] finds wrong.
-    pub fn wildcard(pattern: &str) -> Result<Self, String> {
-        Wildcard::parse(pattern).map(Self::Wildcard)
-    }
-
-    /// There, and equal to none of these.
-    pub fn anything_but<V: Into<Value>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self::AnythingBut(values.into_iter().map(|value| Self::Equals(value.into())).collect())
-    }
-
-    /// There at all.
-    pub fn exists() -> Self {
-        Self::Exists(true)
-    }
-
-    /// Not there.
-    pub fn absent() -> Self {
-        Self::Exists(false)
-    }
-
-    pub(super) fn holds_for_nothing(&self) -> bool {
+    /// Whether what is absent satisfies it.
+    pub(crate) fn holds_for_nothing(&self) -> bool {
         matches!(self, Self::Exists(false))
     }
 
-    /// Whether a leaf that is there satisfies the condition.
-    pub(super) fn holds(&self, leaf: &Value) -> bool {
-        let text = |test: &dyn Fn(&str) -> bool| leaf.as_str().is_some_and(test);
+    /// Whether a leaf that is there satisfies it.
+    pub(crate) fn holds(&self, leaf: Leaf<'_>) -> bool {
+        let text = |test: &dyn Fn(&str) -> bool| leaf.with_text(test).unwrap_or(false);
         match self {
-            Self::Equals(value) => equal(value, leaf),
-            Self::EqualsIgnoreCase(wanted) => text(&|found| wanted.compare(found, |a, b| a == b)),
-            Self::Prefix(wanted) => text(&|found| wanted.compare(found, |a, b| a.starts_with(b))),
-            Self::Suffix(wanted) => text(&|found| wanted.compare(found, |a, b| a.ends_with(b))),
+            Self::Equals(literal) => literal.equals(leaf),
+            Self::EqualsIgnoreCase(wanted) => text(&|found| wanted.equals(found)),
+            Self::Prefix(Text::Exact(wanted)) => text(&|found| found.starts_with(&**wanted)),
+            Self::Prefix(Text::IgnoreCase(wanted)) => text(&|found| wanted.begins(found)),
+            Self::Suffix(Text::Exact(wanted)) => text(&|found| found.ends_with(&**wanted)),
+            Self::Suffix(Text::IgnoreCase(wanted)) => text(&|found| wanted.ends(found)),
             Self::Wildcard(pattern) => text(&|found| pattern.matches(found)),
+            Self::Glob(pattern) => text(&|found| pattern.matches(found)),
+            Self::Contains(wanted) => text(&|found| found.contains(&**wanted)),
+            Self::Regex(regex) => text(&|found| regex.is_match(found)),
+            Self::Numeric(range) => matches!(leaf, Leaf::Number(number) if range.contains(number)),
+            Self::Cidr(network) => text(&|found| {
+                found.parse::<IpAddr>().is_ok_and(|address| network.contains(&address))
+            }),
+            Self::Semver(requirement) => text(&|found| {
+                Version::parse(found).is_ok_and(|version| requirement.matches(&version))
+            }),
+            Self::Version(requirement) => text(&|found| requirement.matches(found)),
             Self::AnythingBut(none) => !none.iter().any(|condition| condition.holds(leaf)),
             Self::Exists(wanted) => *wanted,
         }
     }
 
-    pub(super) fn to_value(&self) -> Value {
+    /// The condition as JSON.
+    pub(crate) fn to_value(&self) -> Value {
         match self {
-            Self::Equals(value) => value.clone(),
-            Self::EqualsIgnoreCase(text) => json!({"equals-ignore-case": text.as_str()}),
-            Self::Prefix(text) => json!({"prefix": text.to_value()}),
-            Self::Suffix(text) => json!({"suffix": text.to_value()}),
-            Self::Wildcard(pattern) => json!({"wildcard": pattern.as_str()}),
+            Self::Equals(literal) => literal.to_value(),
             Self::AnythingBut(none) => json!({"anything-but": anything_but(none)}),
-            Self::Exists(wanted) => json!({"exists": wanted}),
+            _ => {
+                let (operator, value) = self.operator();
+                json!({ operator: value })
+            }
+        }
+    }
+
+    /// The operator's name, and what it is given.
+    fn operator(&self) -> (&'static str, Value) {
+        match self {
+            Self::Equals(literal) => ("exactly", literal.to_value()),
+            Self::EqualsIgnoreCase(text) => ("equals-ignore-case", json!(text.0)),
+            Self::Prefix(text) => ("prefix", text.to_value()),
+            Self::Suffix(text) => ("suffix", text.to_value()),
+            Self::Wildcard(pattern) => ("wildcard", json!(pattern.to_text())),
+            Self::Glob(pattern) => ("glob", json!(pattern.to_text())),
+            Self::Contains(text) => ("contains", json!(text)),
+            Self::Regex(regex) => ("regex", json!(regex.as_str())),
+            Self::Numeric(range) => ("numeric", range.to_value()),
+            Self::Cidr(network) => ("cidr", json!(network.to_string())),
+            Self::Semver(requirement) => ("semver", json!(requirement.to_string())),
+            Self::Version(requirement) => {
+                ("version", json!({requirement.ecosystem(): requirement.as_str()}))
+            }
+            Self::AnythingBut(none) => ("anything-but", anything_but(none)),
+            Self::Exists(wanted) => ("exists", json!(wanted)),
         }
     }
 }
 
 /// What `anything-but` takes: one value or a list, bare or below the operator that all share.
 fn anything_but(none: &[Condition]) -> Value {
-    let mut operator = None;
-    let mut values: Vec<Value> = none
-        .iter()
-        .map(|condition| match condition.to_value() {
-            Value::Object(member) => {
-                let (name, value) = member.into_iter().next().expect("a condition has one member");
-                operator = Some(name);
-                value
-            }
-            value => value,
-        })
-        .collect();
+    let mut values: Vec<Value> = none.iter().map(|condition| condition.operator().1).collect();
     let values = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-    match operator {
-        Some(name) => json!({ name: values }),
-        None => values,
+    match none.first() {
+        Some(Condition::Equals(_)) | None => values,
+        Some(condition) => json!({ condition.operator().0: values }),
     }
 }
 
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => equal_numbers(a, b),
-        _ => a == b,
+impl Literal {
+    pub(crate) fn as_leaf(&self) -> Leaf<'_> {
+        match self {
+            Self::Null => Leaf::Null,
+            Self::Bool(value) => Leaf::Bool(*value),
+            Self::Number(number) => Leaf::Number(*number),
+            Self::Text(text) => Leaf::Text(text),
+        }
+    }
+
+    fn equals(&self, leaf: Leaf<'_>) -> bool {
+        match (self, leaf) {
+            (Self::Null, Leaf::Null) => true,
+            (Self::Bool(wanted), Leaf::Bool(found)) => *wanted == found,
+            (Self::Number(wanted), Leaf::Number(found)) => *wanted == found,
+            (Self::Text(wanted), leaf) => leaf.with_text(|found| **wanted == *found) == Some(true),
+            _ => false,
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.as_leaf().to_value()
     }
 }
 
-fn equal_numbers(a: &Number, b: &Number) -> bool {
-    match (integer(a), integer(b)) {
-        (Some(a), Some(b)) => a == b,
-        (None, None) => a.as_f64() == b.as_f64(),
-        _ => false,
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Exact(text) => text,
+            Self::IgnoreCase(folded) => &folded.0,
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Exact(text) => json!(text),
+            Self::IgnoreCase(folded) => json!({"equals-ignore-case": folded.0}),
+        }
     }
 }
 
-/// The whole number that a JSON number is, however it was written.
-fn integer(number: &Number) -> Option<i128> {
-    if let Some(integer) = number.as_i128() {
-        return Some(integer);
+impl Folded {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_lowercase().into())
     }
-    let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e30)?;
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 2^127")]
-    Some(float as i128)
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether case does not matter to it: the same in lower and in upper case.
+    pub(super) fn is_caseless(&self) -> bool {
+        self.0.chars().all(|char| {
+            char.to_lowercase().eq(std::iter::once(char))
+                && char.to_uppercase().eq(std::iter::once(char))
+        }) && self.0.is_ascii()
+    }
+
+    fn equals(&self, found: &str) -> bool {
+        if found.is_ascii() {
+            found.eq_ignore_ascii_case(&self.0)
+        } else {
+            found.to_lowercase() == *self.0
+        }
+    }
+
+    fn begins(&self, found: &str) -> bool {
+        if !found.is_ascii() {
+            return found.to_lowercase().starts_with(&*self.0);
+        }
+        found.get(..self.0.len()).is_some_and(|head| head.eq_ignore_ascii_case(&self.0))
+    }
+
+    fn ends(&self, found: &str) -> bool {
+        if !found.is_ascii() {
+            return found.to_lowercase().ends_with(&*self.0);
+        }
+        let tail = found.len().checked_sub(self.0.len()).and_then(|start| found.get(start..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(&self.0))
+    }
+}
+
+impl Range {
+    fn contains(&self, number: Decimal) -> bool {
+        let above = |bound: &Bound| number > bound.at || (bound.inclusive && number == bound.at);
+        let below = |bound: &Bound| number < bound.at || (bound.inclusive && number == bound.at);
+        self.from.as_ref().is_none_or(above) && self.to.as_ref().is_none_or(below)
+    }
+
+    fn to_value(&self) -> Value {
+        let part = |bound: &Option<Bound>, open: &str, closed: &str| {
+            bound.map(|bound| {
+                [json!(if bound.inclusive { closed } else { open }), bound.at.to_value()]
+            })
+        };
+        let parts = [part(&self.from, ">", ">="), part(&self.to, "<", "<=")];
+        parts.into_iter().flatten().flatten().collect()
+    }
 }

@@ -1,31 +1,84 @@
-//! From JSON to a filter, with every problem named.
+//! From JSON to a pattern, with every problem named.
 
-use serde_json::{Map, Value};
+mod operator;
 
-use super::{
-    Clause, Condition, Filter, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
-    MAX_PATTERN_BYTES, MAX_WILDCARDS, Pattern, Text, Wildcard,
-};
+use serde_json::Value;
+
+use super::condition::{Condition, Literal};
+use super::{Clause, FilterLimits, Pattern};
 use crate::document::{Problems, describe, join};
 
-pub(super) fn filter(value: &Value, path: &str, problems: &mut Problems) -> Option<Filter> {
-    let mut parser = Parser { problems, conditions: 0 };
+/// The operators of conditions.
+const OPERATORS: &[&str] = &[
+    "anything-but",
+    "cidr",
+    "contains",
+    "equals-ignore-case",
+    "exactly",
+    "exists",
+    "glob",
+    "numeric",
+    "prefix",
+    "regex",
+    "semver",
+    "suffix",
+    "version",
+    "wildcard",
+];
+
+/// What no member inside `$or` may be named, as EventBridge has it: an operator that was not put
+/// into a list would pass for a member. The operators that only we have are not among them, so that
+/// what EventBridge takes is taken.
+const RESERVED_IN_OR: &[&str] = &[
+    "anything-but",
+    "cidr",
+    "equals-ignore-case",
+    "exactly",
+    "exists",
+    "numeric",
+    "prefix",
+    "suffix",
+    "wildcard",
+];
+
+pub(super) fn filter(
+    value: &Value,
+    path: &str,
+    limits: &FilterLimits,
+    problems: &mut Problems,
+) -> Option<Pattern> {
+    let mut parser = Parser { limits, problems, conditions: 0, in_or: false };
     let root = parser.pattern(value, path, 0)?;
-    if parser.conditions > MAX_CONDITIONS {
-        let found = parser.conditions;
-        problems.add(path, format!("expected at most {MAX_CONDITIONS} conditions, found {found}"));
-    }
-    let filter = Filter { root };
-    let found = filter.to_value().to_string().len();
-    if found > MAX_FILTER_BYTES {
-        problems.add(path, format!("expected at most {MAX_FILTER_BYTES} bytes, found {found}"));
-    }
-    Some(filter)
+    let found = parser.conditions;
+    let mut limit = |most: usize, found: usize, what: &str| {
+        if found > most {
+            problems.add(path, format!("expected at most {most} {what}, found {found}"));
+        }
+    };
+    limit(limits.conditions, found, "conditions");
+    limit(limits.bytes, value.to_string().len(), "bytes");
+    limit(limits.combinations, combinations(&root.clauses), "combinations of $or");
+    Some(root)
+}
+
+/// How many rules the clauses stand for when each `$or` is resolved into one of its patterns.
+fn combinations(clauses: &[Clause]) -> usize {
+    let of = |pattern: &Pattern| combinations(&pattern.clauses);
+    let factors = clauses.iter().map(|clause| match clause {
+        Clause::Leaf { .. } => 1,
+        Clause::Nested { pattern, .. } => of(pattern),
+        Clause::Or(branches) => branches.iter().map(of).fold(0, usize::saturating_add),
+        Clause::And(patterns) => patterns.iter().map(of).fold(1, usize::max),
+        Clause::Not(pattern) => of(pattern),
+    });
+    factors.fold(1, usize::saturating_mul)
 }
 
 struct Parser<'p> {
+    limits: &'p FilterLimits,
     problems: &'p mut Problems,
     conditions: usize,
+    in_or: bool,
 }
 
 impl Parser<'_> {
@@ -39,8 +92,9 @@ impl Parser<'_> {
     }
 
     fn pattern(&mut self, value: &Value, path: &str, depth: usize) -> Option<Pattern> {
-        if depth > MAX_FILTER_DEPTH {
-            return self.refuse(path, format!("expected at most {MAX_FILTER_DEPTH} levels"));
+        let levels = self.limits.depth;
+        if depth > levels {
+            return self.refuse(path, format!("expected at most {levels} levels"));
         }
         let Value::Object(members) = value else {
             return self.expected(path, "an object", value);
@@ -50,46 +104,70 @@ impl Parser<'_> {
         }
         let clauses: Vec<Option<Clause>> =
             members.iter().map(|(name, value)| self.clause(name, value, path, depth)).collect();
-        Some(Pattern { clauses: clauses.into_iter().collect::<Option<_>>()? })
+        Some(Pattern::new(clauses.into_iter().collect::<Option<_>>()?))
     }
 
     fn clause(&mut self, name: &str, value: &Value, path: &str, depth: usize) -> Option<Clause> {
         let path = join(path, name);
         match (name, value) {
-            ("$or", _) => self.patterns(value, &path, depth).map(Clause::Or),
-            ("$and", _) => self.patterns(value, &path, depth).map(Clause::And),
-            ("$not", _) => self.pattern(value, &path, depth + 1).map(Clause::Not),
+            ("$or", _) => self.or(value, &path, depth),
+            ("$and", _) => self.patterns(value, 1, &path, depth).map(Clause::And),
+            ("$not", _) => {
+                let pattern = self.pattern(value, &path, depth + 1)?;
+                Some(Clause::Not(Box::new(pattern)))
+            }
             _ if name.starts_with('$') => {
                 self.refuse(&path, "is no operator (expected $or, $and, $not or a field)")
             }
+            _ if self.in_or && RESERVED_IN_OR.contains(&name) => self.refuse(
+                &path,
+                "is an operator, and no field inside $or (expected a list around it, in a field)",
+            ),
             (_, Value::Array(items)) => {
-                let any = self.list(items, &path, Self::condition)?;
-                Some(Clause::Leaf { name: name.to_owned(), any })
+                let any = self.list(items, 1, &path, Self::condition)?;
+                Some(Clause::Leaf { name: name.into(), any })
             }
             (_, Value::Object(_)) => {
                 let pattern = self.pattern(value, &path, depth + 1)?;
-                Some(Clause::Nested { name: name.to_owned(), pattern })
+                Some(Clause::Nested { name: name.into(), pattern })
             }
             _ => self.expected(&path, "a list of conditions or an object of fields", value),
         }
     }
 
-    fn patterns(&mut self, value: &Value, path: &str, depth: usize) -> Option<Vec<Pattern>> {
+    fn or(&mut self, value: &Value, path: &str, depth: usize) -> Option<Clause> {
+        let outer = std::mem::replace(&mut self.in_or, true);
+        let branches = self.patterns(value, 2, path, depth);
+        self.in_or = outer;
+        branches.map(Clause::Or)
+    }
+
+    fn patterns(
+        &mut self,
+        value: &Value,
+        least: usize,
+        path: &str,
+        depth: usize,
+    ) -> Option<Vec<Pattern>> {
         let Value::Array(items) = value else {
             return self.expected(path, "a list of patterns", value);
         };
-        self.list(items, path, |parser, item, path| parser.pattern(item, path, depth + 1))
+        self.list(items, least, path, |parser, item, path| parser.pattern(item, path, depth + 1))
     }
 
-    /// Every item of a list that must not be empty.
+    /// Every item of a list that must have so many.
     fn list<T>(
         &mut self,
         items: &[Value],
+        least: usize,
         path: &str,
         mut read: impl FnMut(&mut Self, &Value, &str) -> Option<T>,
     ) -> Option<Vec<T>> {
         if items.is_empty() {
             return self.refuse(path, "expected at least one item, found an empty list");
+        }
+        if items.len() < least {
+            return self.refuse(path, format!("expected at least {least} items, found one"));
         }
         let read: Vec<Option<T>> = items
             .iter()
@@ -104,115 +182,28 @@ impl Parser<'_> {
         match value {
             Value::Object(members) => self.operator(members, path),
             Value::Array(_) => self.expected(path, "a condition", value),
-            _ => self.scalar(value, path),
+            _ => self.literal(value, path).map(Condition::Equals),
         }
     }
 
-    fn scalar(&mut self, value: &Value, path: &str) -> Option<Condition> {
-        if let Value::String(text) = value {
-            self.check_length(text, path)?;
-        }
-        Some(Condition::Equals(value.clone()))
-    }
-
-    fn operator(&mut self, members: &Map<String, Value>, path: &str) -> Option<Condition> {
-        let mut members = members.iter();
-        let (Some((name, value)), None) = (members.next(), members.next()) else {
-            return self.refuse(path, "expected an object with exactly one operator");
-        };
-        let path = join(path, name);
-        match name.as_str() {
-            "exists" => match value {
-                Value::Bool(wanted) => Some(Condition::Exists(*wanted)),
-                _ => self.expected(&path, "true or false", value),
-            },
-            "anything-but" => self.anything_but(value, &path).map(Condition::AnythingBut),
-            "prefix" => self.affix(value, &path).map(Condition::Prefix),
-            "suffix" => self.affix(value, &path).map(Condition::Suffix),
-            _ => self.text_operator(name, value, &path),
-        }
-    }
-
-    /// The operators that take one text, alone and within `anything-but`.
-    fn text_operator(&mut self, name: &str, value: &Value, path: &str) -> Option<Condition> {
-        match name {
-            "prefix" => self.text(value, path).map(|text| Condition::Prefix(Text::exact(text))),
-            "suffix" => self.text(value, path).map(|text| Condition::Suffix(Text::exact(text))),
-            "equals-ignore-case" => {
-                self.text(value, path).map(|text| Condition::EqualsIgnoreCase(Text::any_case(text)))
+    fn literal(&mut self, value: &Value, path: &str) -> Option<Literal> {
+        Some(match value {
+            Value::Null => Literal::Null,
+            Value::Bool(value) => Literal::Bool(*value),
+            Value::Number(number) => Literal::Number(number.into()),
+            Value::String(text) => {
+                self.check_length(text, path)?;
+                Literal::Text(text.as_str().into())
             }
-            "wildcard" => self.wildcard(value, path).map(Condition::Wildcard),
-            _ => self.refuse(
-                path,
-                "is no operator (expected prefix, suffix, equals-ignore-case, wildcard, \
-                 anything-but or exists)",
-            ),
-        }
-    }
-
-    fn affix(&mut self, value: &Value, path: &str) -> Option<Text> {
-        let Value::Object(members) = value else {
-            return self.text(value, path).map(Text::exact);
-        };
-        let mut members = members.iter();
-        match (members.next(), members.next()) {
-            (Some((name, value)), None) if name == "equals-ignore-case" => {
-                self.text(value, &join(path, name)).map(Text::any_case)
-            }
-            _ => self.refuse(path, "expected a text or {\"equals-ignore-case\": a text}"),
-        }
-    }
-
-    fn anything_but(&mut self, value: &Value, path: &str) -> Option<Vec<Condition>> {
-        match value {
-            Value::Array(items) => self.list(items, path, |parser, item, path| match item {
-                Value::String(_) | Value::Number(_) => parser.scalar(item, path),
-                _ => parser.expected(path, "a text or a number", item),
-            }),
-            Value::String(_) | Value::Number(_) => Some(vec![self.scalar(value, path)?]),
-            Value::Object(members) => {
-                let mut members = members.iter();
-                let (Some((name, value)), None) = (members.next(), members.next()) else {
-                    return self.refuse(path, "expected an object with exactly one operator");
-                };
-                let path = join(path, name);
-                match value {
-                    Value::Array(items) => self.list(items, &path, |parser, item, path| {
-                        parser.text_operator(name, item, path)
-                    }),
-                    _ => Some(vec![self.text_operator(name, value, &path)?]),
-                }
-            }
-            _ => self.expected(path, "a text, a number, a list of those or an operator", value),
-        }
-    }
-
-    fn wildcard(&mut self, value: &Value, path: &str) -> Option<Wildcard> {
-        let text = self.text(value, path)?;
-        match Wildcard::parse(&text) {
-            Ok(pattern) if pattern.stars() > MAX_WILDCARDS => {
-                let found = pattern.stars();
-                self.refuse(path, format!("expected at most {MAX_WILDCARDS} *, found {found}"))
-            }
-            Ok(pattern) => Some(pattern),
-            Err(message) => self.refuse(path, message),
-        }
-    }
-
-    fn text(&mut self, value: &Value, path: &str) -> Option<String> {
-        let Value::String(text) = value else { return self.expected(path, "a text", value) };
-        if text.is_empty() {
-            return self.refuse(path, "expected a text, found an empty one");
-        }
-        self.check_length(text, path)?;
-        Some(text.clone())
+            _ => return self.expected(path, "a value", value),
+        })
     }
 
     fn check_length(&mut self, text: &str, path: &str) -> Option<()> {
-        if text.len() <= MAX_PATTERN_BYTES {
+        let (most, found) = (self.limits.pattern_bytes, text.len());
+        if found <= most {
             return Some(());
         }
-        let found = text.len();
-        self.refuse(path, format!("expected at most {MAX_PATTERN_BYTES} bytes, found {found}"))
+        self.refuse(path, format!("expected at most {most} bytes, found {found}"))
     }
 }

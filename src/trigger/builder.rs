@@ -1,0 +1,176 @@
+//! Makes a trigger's spec in Rust; only `build` checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::filter::{Draft, Filter};
+use super::target::{self, ActionTarget, Endpoint, Target};
+use super::{KindPattern, TriggerSpec};
+use crate::delivery::DeliveryPolicy;
+use crate::document::Problems;
+use crate::event::{EventKind, Scope};
+use crate::signature::standard_webhooks::SigningSecret;
+
+/// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
+#[derive(Clone)]
+pub struct TriggerBuilder {
+    name: String,
+    scope: Scope,
+    kinds: Vec<KindPattern>,
+    filter: Draft,
+    url: Option<String>,
+    endpoint: Endpoint,
+    action: Option<ActionTarget>,
+    policy: DeliveryPolicy,
+    enabled: bool,
+    labels: BTreeMap<String, String>,
+}
+
+/// Leaves the URL out: it may hold a token.
+impl fmt::Debug for TriggerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriggerBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl TriggerBuilder {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            scope: Scope::root(),
+            kinds: Vec::new(),
+            filter: Filter::everything().into(),
+            url: None,
+            // The address is replaced by `url` when the trigger is built.
+            endpoint: Endpoint::new(target::no_url()),
+            action: None,
+            policy: DeliveryPolicy::default(),
+            enabled: true,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the scope; the root if it is not set.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Wants events of a kind, besides those of the kinds named before.
+    pub fn on(mut self, kind: EventKind) -> Self {
+        self.kinds.push(KindPattern::from(kind));
+        self
+    }
+
+    /// Wants events of the kinds of a pattern, besides those of the kinds named before.
+    pub fn on_any(mut self, pattern: KindPattern) -> Self {
+        self.kinds.push(pattern);
+        self
+    }
+
+    /// Sets which events of those kinds it wants: a [`Filter`], or a [`Draft`] of one that is
+    /// checked when the trigger is built. All if it is not set.
+    pub fn filter(mut self, filter: impl Into<Draft>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// Sends to an HTTP endpoint, signed with a secret.
+    pub fn webhook(mut self, url: impl Into<String>, secret: SigningSecret) -> Self {
+        self.url = Some(url.into());
+        self.endpoint.secrets.push(secret);
+        self
+    }
+
+    /// Sends to an HTTP endpoint, not signed.
+    pub fn unsigned_webhook(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// Signs with a further secret, while receivers change over.
+    pub fn secret(mut self, secret: SigningSecret) -> Self {
+        self.endpoint.secrets.push(secret);
+        self
+    }
+
+    /// Sets the form in which events are sent.
+    pub fn format(mut self, format: crate::payload::PayloadFormat) -> Self {
+        self.endpoint.format = format;
+        self
+    }
+
+    /// Sends a header field of your own. Its value is treated as a secret.
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<str>) -> Self {
+        self.endpoint.headers.push(name.into(), value.as_ref());
+        self
+    }
+
+    /// Runs an action that is registered with the engine, instead of sending to an endpoint.
+    pub fn action(mut self, name: impl Into<String>) -> Self {
+        self.action = Some(ActionTarget::new(name));
+        self
+    }
+
+    /// Runs a registered action with a configuration that it understands.
+    pub fn action_with(mut self, name: impl Into<String>, config: Value) -> Self {
+        self.action = Some(ActionTarget::new(name).with_config(config));
+        self
+    }
+
+    /// Sets how deliveries are tried.
+    pub fn policy(mut self, policy: DeliveryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Begins disabled.
+    pub fn disabled(mut self) -> Self {
+        self.enabled = false;
+        self
+    }
+
+    /// Adds a short text for people and their tools.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Makes the spec.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path.
+    pub fn build(mut self) -> Result<TriggerSpec, Problems> {
+        Problems::gather(|problems| {
+            let target = match (self.url, self.action) {
+                (Some(url), None) => {
+                    let url = target::parse_url(&url, "target.webhook.url", problems);
+                    self.endpoint.url = url.unwrap_or(self.endpoint.url);
+                    self.endpoint.sort_headers();
+                    Target::Webhook(self.endpoint)
+                }
+                (None, Some(action)) => Target::Action(action),
+                (url, _) => {
+                    let found = if url.is_some() { "both" } else { "nothing" };
+                    let message = format!("expected a webhook or an action, found {found}");
+                    problems.add("target", message);
+                    Target::nowhere()
+                }
+            };
+            let spec = TriggerSpec {
+                name: self.name,
+                scope: self.scope,
+                kinds: self.kinds,
+                filter: self.filter.read("filter", problems).unwrap_or_default(),
+                target,
+                policy: self.policy,
+                enabled: self.enabled,
+                labels: self.labels,
+            };
+            spec.check(problems);
+            Some(spec)
+        })
+    }
+}
