@@ -1,23 +1,86 @@
-//! Finds the triggers that an event concerns.
+//! Finds the triggers that an event concerns, among any number of them.
 //!
-//! In: an event. Out: every trigger whose kinds, scope and filter fit, and none else. Triggers lie
-//! under their scope and each of their kinds; an event is looked up under its scope and all above
-//! it, with its kind and every pattern above that. Only what is found so has its filter evaluated.
+//! In: an event. Out: every enabled trigger whose kinds, scope and filter fit, and none else.
+//!
+//! Triggers lie in a place for their scope (`place`), and there under what their filter holds on to
+//! (`access`): the texts of one or two fields, and with these or alone the beginning, the end or a part
+//! of another text. An event is looked up in the places of its scope and all above it, by what stands
+//! in it (`probe`). Of what is found so, a word tells whether the kind may fit (`kind_set`), and then
+//! the filter is judged: by its screen first, which reads one run of bytes, and where that says perhaps
+//! by the filter itself.
+//!
+//! # Cost
+//! A place has at most one shelf for each pair of eighteen fields, and a shelf has for a pair of texts
+//! at most 64 tails, and one or two that know a value at any path. A tail takes one look-up for each
+//! value at its path, or one for each byte of them if a text may stand anywhere in it. Beside that,
+//! matching costs as much as judging those triggers that hold on to what the event has: each at most
+//! once for each of its ways, of which it has at most 32. A filter that says nothing to hold on to is
+//! judged for every event of its scope and kinds.
 
-use std::collections::HashMap;
+mod access;
+mod beginnings;
+mod hash;
+mod kind_set;
+mod place;
+mod probe;
+mod table;
+
+use std::fmt;
 use std::sync::Arc;
 
-use super::filter::event_value;
-use super::{KindPattern, Trigger};
-use crate::event::{Event, Scope};
+use super::Trigger;
+use super::filter::slot::Slots;
+use crate::document::{self, Borrowed, Problems};
+use crate::event::node::Node;
+use crate::event::{Event, EventKind, MAX_EVENT_BYTES, Scope};
 use crate::id::TriggerId;
+use hash::Hasher;
+use kind_set::KnownKinds;
+use place::{Held, Near, Place, Spot};
+use probe::Probe;
+use table::Table;
 
 /// All triggers, found by what they want.
-#[derive(Debug, Default)]
+///
+/// A clone is a snapshot: it costs next to nothing, shares all that does not change, and stays as it
+/// is while the index goes on. Readers need no lock.
+#[derive(Clone)]
 pub struct TriggerIndex {
-    triggers: HashMap<TriggerId, Arc<Trigger>>,
-    /// By scope, then by the text of a kind pattern.
-    places: HashMap<Scope, HashMap<String, Vec<Arc<Trigger>>>>,
+    hasher: Hasher,
+    by_id: Table<Known>,
+    kinds: KnownKinds,
+    places: Table<Place>,
+}
+
+/// A trigger under its id, and where it lies in the place of its scope.
+#[derive(Clone)]
+struct Known {
+    trigger: Arc<Trigger>,
+    spots: Spots,
+}
+
+/// Mostly one.
+#[derive(Clone)]
+enum Spots {
+    One(Spot),
+    Many(Arc<[Spot]>),
+}
+
+impl Default for TriggerIndex {
+    fn default() -> Self {
+        Self {
+            hasher: Hasher::random(),
+            by_id: Table::default(),
+            kinds: KnownKinds::default(),
+            places: Table::default(),
+        }
+    }
+}
+
+impl fmt::Debug for TriggerIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriggerIndex").field("triggers", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl TriggerIndex {
@@ -28,186 +91,258 @@ impl TriggerIndex {
 
     /// Puts a trigger in, in the place of an older revision of it; keeps a newer one.
     pub fn insert(&mut self, trigger: Arc<Trigger>) {
-        if self.triggers.get(&trigger.id).is_some_and(|known| known.revision >= trigger.revision) {
-            return;
+        if let Some(known) = self.get(trigger.id).cloned() {
+            if known.revision >= trigger.revision {
+                return;
+            }
+            self.remove(known.id);
         }
-        self.remove(trigger.id);
-        let place = self.places.entry(trigger.spec.scope.clone()).or_default();
-        for key in keys(&trigger) {
-            place.entry(key.as_str().to_owned()).or_default().push(trigger.clone());
-        }
-        self.triggers.insert(trigger.id, trigger);
+        let spots = if trigger.spec.enabled { self.hold(&trigger) } else { Spots::none() };
+        self.by_id.insert(self.id_key(trigger.id), Known { trigger, spots });
     }
 
     /// Takes a trigger out.
     pub fn remove(&mut self, id: TriggerId) {
-        let Some(trigger) = self.triggers.remove(&id) else { return };
-        let Some(place) = self.places.get_mut(&trigger.spec.scope) else { return };
-        for key in keys(&trigger) {
-            if let Some(there) = place.get_mut(key.as_str()) {
-                there.retain(|other| other.id != id);
-                if there.is_empty() {
-                    place.remove(key.as_str());
-                }
-            }
-        }
-        if place.is_empty() {
-            self.places.remove(&trigger.spec.scope);
-        }
+        let Some(known) = self.known(id).cloned() else { return };
+        self.release(&known);
+        self.by_id.remove(self.id_key(id), &known);
     }
 
     /// The trigger of an id.
     pub fn get(&self, id: TriggerId) -> Option<&Arc<Trigger>> {
-        self.triggers.get(&id)
+        self.known(id).map(|known| &known.trigger)
+    }
+
+    fn known(&self, id: TriggerId) -> Option<&Known> {
+        let mut found = None;
+        self.by_id.each(self.id_key(id), |known| {
+            if known.trigger.id == id {
+                found = Some(known);
+            }
+        });
+        found
     }
 
     /// All triggers, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Trigger>> {
-        self.triggers.values()
+        self.by_id.iter().map(|known| &known.trigger)
     }
 
     /// How many triggers there are.
     pub fn len(&self) -> usize {
-        self.triggers.len()
+        self.by_id.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.triggers.is_empty()
+        self.len() == 0
     }
 
     /// The enabled triggers that an event concerns, each once, in the order of their ids.
     pub fn matching(&self, event: &Event) -> Vec<Arc<Trigger>> {
-        let mut found: Vec<Arc<Trigger>> = Vec::new();
-        for scope in event.scope.ancestors() {
-            let Some(place) = self.places.get(scope) else { continue };
-            for key in KindPattern::fitting(&event.kind) {
-                found.extend(place.get(&key).into_iter().flatten().cloned());
-            }
-        }
+        let mut found = Vec::new();
+        self.find(event, &mut found);
         found.sort_unstable_by_key(|trigger| trigger.id);
-        found.dedup_by_key(|trigger| trigger.id);
-        found.retain(|trigger| trigger.spec.enabled);
-        // The event is made into JSON once, and only if some filter looks at it.
-        if found.iter().any(|trigger| !trigger.spec.filter.wants_everything()) {
-            let value = event_value(event);
-            found.retain(|trigger| trigger.spec.filter.matches_value(&value));
+        found.into_iter().cloned().collect()
+    }
+
+    /// Adds the enabled triggers that an event concerns, each once, in no order.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use artifact_triggers::clock::Timestamp;
+    /// use artifact_triggers::entropy::OsEntropy;
+    /// use artifact_triggers::event::{Artifact, Event, EventKind};
+    /// use artifact_triggers::id::TriggerId;
+    /// use artifact_triggers::trigger::{Trigger, filter::field, index::TriggerIndex};
+    ///
+    /// let spec = Trigger::builder("releases")
+    ///     .on(EventKind::ARTIFACT_INGESTED)
+    ///     .filter(field::version().satisfies_semver(">=1"))
+    ///     .action("announce")
+    ///     .build()?;
+    /// let now = Timestamp::UNIX_EPOCH;
+    /// let mut index = TriggerIndex::new();
+    /// index.insert(Arc::new(Trigger::new(TriggerId::new(now, &OsEntropy), spec, now)));
+    ///
+    /// let mut found = Vec::new();
+    /// let serde = Artifact::new("cargo", "serde").with_version("1.0.219");
+    /// index.find(&Event::builder(EventKind::ARTIFACT_INGESTED).artifact(serde).build()?, &mut found);
+    /// assert_eq!(found[0].spec.name, "releases");
+    /// # Ok::<(), artifact_triggers::document::Problems>(())
+    /// ```
+    pub fn find<'i>(&'i self, event: &Event, found: &mut Vec<&'i Arc<Trigger>>) {
+        let slots = Slots::of(event);
+        let probe = Probe::new(&self.hasher, &slots, Node::Event(event));
+        self.search(&event.scope, &event.kind, probe, found);
+    }
+
+    /// Adds what [`find`](Self::find) finds, from an event's JSON as [`Event::to_json`] writes it,
+    /// without making an event of it.
+    ///
+    /// # Errors
+    /// The JSON is none, or has something else in a field than an event has. It is not checked any
+    /// further: what others wrote must be read by [`Event::from_json`].
+    pub fn find_json<'i>(
+        &'i self,
+        json: &[u8],
+        found: &mut Vec<&'i Arc<Trigger>>,
+    ) -> Result<(), Problems> {
+        let event = document::parse_borrowed(json, MAX_EVENT_BYTES)?;
+        let slots = Slots::of_json(&event)?;
+        let (scope, kind) = Problems::gather(|problems| {
+            let scope = parsed::<Scope>(event.get("scope"), "scope", problems);
+            let kind = parsed::<EventKind>(event.get("kind"), "kind", problems);
+            Some((scope?, kind?))
+        })?;
+        self.search(&scope, &kind, Probe::new(&self.hasher, &slots, Node::Borrowed(&event)), found);
+        Ok(())
+    }
+
+    fn search<'i>(
+        &'i self,
+        scope: &Scope,
+        kind: &EventKind,
+        mut probe: Probe<'_>,
+        found: &mut Vec<&'i Arc<Trigger>>,
+    ) {
+        let start = found.len();
+        let kinds = self.kinds.of_event(kind);
+        let mut near = Near::new(kind, kinds, probe.view(), found);
+        for above in scope.ancestors() {
+            self.places.each(self.place_key(above), |place| {
+                if place.is_of(above) {
+                    place.search(&mut probe, &mut near);
+                }
+            });
         }
-        found
+        near.judge();
+        // A trigger may have been found by more than one of its ways.
+        if found.len() > start + 1 {
+            found[start..].sort_unstable_by_key(|trigger| Arc::as_ptr(trigger));
+            let mut last = start;
+            for at in start + 1..found.len() {
+                if !Arc::ptr_eq(found[at], found[last]) {
+                    last += 1;
+                    found[last] = found[at];
+                }
+            }
+            found.truncate(last + 1);
+        }
+    }
+
+    /// The enabled triggers that see what happens in a scope, whatever they want of it: at most so
+    /// many, each once.
+    pub fn seeing(&self, scope: &Scope, most: usize) -> Vec<&Arc<Trigger>> {
+        let mut seeing = Vec::new();
+        for above in scope.ancestors() {
+            self.places.each(self.place_key(above), |place| {
+                if place.is_of(above) {
+                    seeing.extend(place.triggers().take(most));
+                }
+            });
+        }
+        seeing.sort_unstable_by_key(|trigger| trigger.id);
+        seeing.dedup_by_key(|trigger| trigger.id);
+        seeing.truncate(most);
+        seeing
+    }
+
+    /// Lays a trigger under all that it holds on to.
+    fn hold(&mut self, trigger: &Arc<Trigger>) -> Spots {
+        let held = Held::new(trigger, self.kinds.of_trigger(&trigger.spec.kinds));
+        let (key, mut place) = self.place(&trigger.spec.scope);
+        let ways = access::ways(trigger.spec.filter.root(), &self.hasher);
+        let spots = ways.iter().map(|way| place.insert(way, held.clone(), &self.hasher)).collect();
+        self.places.insert(key, place);
+        spots
+    }
+
+    /// Takes a trigger away from all that it holds on to.
+    fn release(&mut self, known: &Known) {
+        let trigger = &known.trigger;
+        let held = Held::new(trigger, self.kinds.of_trigger(&trigger.spec.kinds));
+        let (key, mut place) = self.place(&trigger.spec.scope);
+        for spot in known.spots.as_slice() {
+            place.remove(*spot, &held);
+        }
+        if place.is_empty() {
+            self.places.remove(key, &place);
+        } else {
+            self.places.insert(key, place);
+        }
+    }
+
+    /// The place of a scope, and its key; a new one, if there is none.
+    fn place(&self, scope: &Scope) -> (u64, Place) {
+        let key = self.place_key(scope.as_str());
+        let mut found = None;
+        self.places.each(key, |place| {
+            if place.is_of(scope.as_str()) {
+                found = Some(place.clone());
+            }
+        });
+        (key, found.unwrap_or_else(|| Place::new(scope.clone())))
+    }
+
+    fn place_key(&self, scope: &str) -> u64 {
+        self.hasher.bytes(scope.as_bytes())
+    }
+
+    fn id_key(&self, id: TriggerId) -> u64 {
+        self.hasher.bytes(id.as_bytes())
     }
 }
 
-/// The kinds that a trigger lies under, each once.
-fn keys(trigger: &Trigger) -> Vec<&KindPattern> {
-    let mut keys: Vec<&KindPattern> = trigger.spec.kinds.iter().collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+impl Spots {
+    fn none() -> Self {
+        Self::Many(Arc::from([]))
+    }
+
+    fn as_slice(&self) -> &[Spot] {
+        match self {
+            Self::One(spot) => std::slice::from_ref(spot),
+            Self::Many(spots) => spots,
+        }
+    }
+}
+
+impl FromIterator<Spot> for Spots {
+    fn from_iter<I: IntoIterator<Item = Spot>>(spots: I) -> Self {
+        let spots: Vec<Spot> = spots.into_iter().collect();
+        match spots.as_slice() {
+            [spot] => Self::One(*spot),
+            _ => Self::Many(spots.into()),
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
+    value: Option<&Borrowed<'_>>,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let Some(Borrowed::Text(text)) = value else {
+        problems.add(path, "expected a string");
+        return None;
+    };
+    text.parse().map_err(|error| problems.add(path, format!("{error}"))).ok()
+}
+
+impl table::Entry for Known {
+    fn identity(&self) -> u64 {
+        // Ids that are hashed alike are not expected: they need not be told apart quickly.
+        0
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.trigger.id == other.trigger.id
+    }
+
+    fn touch(&self) -> usize {
+        Arc::strong_count(&self.trigger)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::clock::Timestamp;
-    use crate::event::{Artifact, EventKind};
-    use crate::trigger::TriggerSpec;
-    use crate::trigger::filter::{Condition, Filter};
-
-    fn trigger(n: u32, scope: &str, kinds: &[&str], name: Option<&str>, enabled: bool) -> Trigger {
-        let mut builder =
-            Trigger::builder(format!("t{n}")).scope(scope.parse().unwrap()).action("a");
-        for kind in kinds {
-            builder = builder.on_any(kind.parse().unwrap());
-        }
-        if let Some(name) = name {
-            builder = builder
-                .filter(Filter::everything().and(["artifact", "name"], [Condition::equals(name)]));
-        }
-        let mut spec: TriggerSpec = builder.build().unwrap();
-        spec.enabled = enabled;
-        let now = Timestamp::from_unix_seconds(i64::from(n));
-        Trigger::new(TriggerId::derived(now, &[&n.to_be_bytes()]), spec, now)
-    }
-
-    fn event(scope: &str, kind: &str, name: &str) -> Event {
-        let kind: EventKind = kind.parse().unwrap();
-        let artifact = Artifact::new("generic", name).with_tag("t");
-        Event::builder(kind).scope(scope.parse().unwrap()).artifact(artifact).build().unwrap()
-    }
-
-    /// The rule as the documentation says it.
-    fn concerns(trigger: &Trigger, event: &Event) -> bool {
-        trigger.spec.enabled
-            && trigger.spec.scope.contains(&event.scope)
-            && trigger.spec.kinds.iter().any(|pattern| pattern.matches(&event.kind))
-            && trigger.spec.filter.matches(event)
-    }
-
-    #[test]
-    fn a_newer_revision_takes_the_place_of_the_older_one_and_not_the_other_way_round() {
-        let old = trigger(1, "a", &["artifact.*"], None, true);
-        let mut spec = old.spec.clone();
-        spec.scope = "b".parse().unwrap();
-        let new = old.changed(spec, None, Timestamp::UNIX_EPOCH);
-        let mut index = TriggerIndex::new();
-        index.insert(Arc::new(old.clone()));
-        index.insert(Arc::new(new));
-        index.insert(Arc::new(old));
-        assert_eq!(index.matching(&event("a", "artifact.ingested", "x")).len(), 0);
-        assert_eq!(index.matching(&event("b", "artifact.ingested", "x")).len(), 1);
-        assert_eq!(index.len(), 1);
-    }
-
-    fn scope() -> impl Strategy<Value = String> {
-        prop::collection::vec("[ab]", 0..4).prop_map(|segments| segments.join("/"))
-    }
-
-    fn pattern() -> impl Strategy<Value = &'static str> {
-        prop::sample::select(vec![
-            "*",
-            "artifact.*",
-            "artifact.ingested",
-            "tag.*",
-            "ping",
-            "tag.moved",
-        ])
-    }
-
-    type Row = (String, Vec<&'static str>, Option<String>, bool);
-
-    fn row() -> impl Strategy<Value = Row> {
-        (scope(), prop::collection::vec(pattern(), 1..4), prop::option::of("[xy]"), any::<bool>())
-    }
-
-    proptest! {
-        #[test]
-        fn the_index_finds_what_a_scan_finds(
-            rows in prop::collection::vec(row(), 0..20),
-            removed in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
-            scope in scope(),
-            kind in prop::sample::select(vec!["artifact.ingested", "tag.moved", "ping", "tag.moved.far"]),
-            name in "[xy]",
-        ) {
-            let mut index = TriggerIndex::new();
-            let mut all = Vec::new();
-            for (n, (scope, kinds, name, enabled)) in rows.iter().enumerate() {
-                let n = u32::try_from(n).unwrap();
-                let trigger = Arc::new(trigger(n, scope, kinds, name.as_deref(), *enabled));
-                index.insert(trigger.clone());
-                all.push(trigger);
-            }
-            for choice in removed {
-                if !all.is_empty() {
-                    index.remove(all.remove(choice.index(all.len())).id);
-                }
-            }
-            let event = event(&scope, kind, &name);
-            let expected: Vec<_> = all.iter().filter(|t| concerns(t, &event)).map(|t| t.id).collect();
-            let found: Vec<_> = index.matching(&event).iter().map(|t| t.id).collect();
-            prop_assert_eq!(found, expected);
-            prop_assert_eq!(index.len(), all.len());
-        }
-    }
-}
+mod tests;

@@ -29,13 +29,6 @@ impl KindPattern {
             None => self.0 == kind.as_str(),
         }
     }
-
-    /// All patterns that a kind fits, as text: the keys under which an index finds them.
-    pub(super) fn fitting(kind: &EventKind) -> impl Iterator<Item = String> {
-        let text = kind.as_str();
-        let below = text.match_indices('.').map(move |(dot, _)| format!("{}*", &text[..=dot]));
-        ["*".to_owned(), text.to_owned()].into_iter().chain(below)
-    }
 }
 
 impl From<EventKind> for KindPattern {
@@ -94,11 +87,9 @@ mod tests {
         let kind: EventKind = "artifact.scan.done".parse().unwrap();
         for text in ["*", "artifact.*", "artifact.scan.*", "artifact.scan.done"] {
             assert!(pattern(text).matches(&kind), "{text}");
-            assert!(KindPattern::fitting(&kind).any(|key| key == text), "{text}");
         }
         for text in ["artifact", "artifact.scan", "artif.*", "artifact.scan.done.*", "scan.*"] {
             assert!(!pattern(text).matches(&kind), "{text}");
-            assert!(!KindPattern::fitting(&kind).any(|key| key == text), "{text}");
         }
     }
 

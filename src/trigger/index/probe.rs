@@ -1,0 +1,160 @@
+//! The keys that an event has: what the ways to its triggers are looked up by.
+
+use super::access::{At, Part, SlotPair, Tail};
+use super::beginnings::Beginnings;
+use super::hash::Hasher;
+use crate::event::node::{Leaf, Node, Shape as Form};
+use crate::trigger::filter::slot::Slots;
+
+/// An event that is being looked up.
+pub(super) struct Probe<'e> {
+    hasher: &'e Hasher,
+    event: View<'e>,
+    /// Every leaf with the hash of its path; walked once, if some tail asks for them.
+    leaves: Option<Vec<(u64, Leaf<'e>)>>,
+}
+
+/// An event as filters judge it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'e> {
+    pub(super) slots: &'e Slots<'e>,
+    pub(super) root: Node<'e>,
+}
+
+impl<'e> Probe<'e> {
+    pub(super) fn new(hasher: &'e Hasher, slots: &'e Slots<'e>, root: Node<'e>) -> Self {
+        Self { hasher, event: View { slots, root }, leaves: None }
+    }
+
+    pub(super) fn view(&self) -> View<'e> {
+        self.event
+    }
+
+    /// The hash of the texts in the slots, if there is a text in each.
+    pub(super) fn key(&self, slots: SlotPair) -> Option<u64> {
+        slots.iter().flatten().try_fold(self.hasher.start(), |key, slot| {
+            let text = self.event.slots.get(*slot)?;
+            Some(self.hasher.pair(key, self.hasher.bytes(text.as_bytes())))
+        })
+    }
+
+    /// Shows the key of every part that a tail of this hash may know. The same one may be shown more
+    /// than once.
+    pub(super) fn each_part(
+        &mut self,
+        tail: &Tail,
+        hash: u64,
+        known: &Beginnings,
+        mut show: impl FnMut(u64),
+    ) {
+        let hasher = self.hasher;
+        let mut show = |value| show(hasher.pair(hash, value));
+        match &tail.at {
+            At::Slot(slot) => {
+                if let Some(text) = self.event.slots.get(*slot) {
+                    each_part(hasher, tail, known, Leaf::Text(text), show);
+                }
+            }
+            At::Tags => self.event.slots.each_tag(|tag| {
+                each_part(hasher, tail, known, Leaf::Text(tag), &mut show);
+            }),
+            At::Path(path) => each_leaf_at(self.event.root, path, &mut |leaf| {
+                each_part(hasher, tail, known, leaf, &mut show);
+            }),
+            At::Anywhere => {
+                for (path, leaf) in self.leaves() {
+                    each_part(hasher, tail, known, *leaf, |value| show(hasher.pair(*path, value)));
+                }
+            }
+        }
+    }
+
+    fn leaves(&mut self) -> &[(u64, Leaf<'e>)] {
+        self.leaves.get_or_insert_with(|| {
+            let mut leaves = Vec::new();
+            collect_leaves(self.event.root, self.hasher.start(), self.hasher, &mut leaves);
+            leaves
+        })
+    }
+}
+
+fn collect_leaves<'e>(
+    node: Node<'e>,
+    path: u64,
+    hasher: &Hasher,
+    leaves: &mut Vec<(u64, Leaf<'e>)>,
+) {
+    match node.shape() {
+        Form::Leaf(leaf) => leaves.push((path, leaf)),
+        Form::Array(len) => {
+            for element in (0..len).filter_map(|at| node.element(at)) {
+                collect_leaves(element, path, hasher, leaves);
+            }
+        }
+        Form::Object => node.each_member(&mut |name, member| {
+            let path = hasher.pair(path, hasher.bytes(name.as_bytes()));
+            collect_leaves(member, path, hasher, leaves);
+        }),
+    }
+}
+
+/// Shows the leaves at a path, in every element of the arrays on the way.
+fn each_leaf_at<'e>(node: Node<'e>, path: &[Box<str>], show: &mut dyn FnMut(Leaf<'e>)) {
+    match (node.shape(), path) {
+        (Form::Array(len), _) => {
+            for element in (0..len).filter_map(|at| node.element(at)) {
+                each_leaf_at(element, path, show);
+            }
+        }
+        (Form::Leaf(leaf), []) => show(leaf),
+        (Form::Object, [name, rest @ ..]) => {
+            if let Some(member) = node.member(name) {
+                each_leaf_at(member, rest, show);
+            }
+        }
+        (Form::Leaf(_), _) | (Form::Object, []) => {}
+    }
+}
+
+/// Shows the hash of every part of a leaf that a tail may know.
+fn each_part(
+    hasher: &Hasher,
+    tail: &Tail,
+    known: &Beginnings,
+    leaf: Leaf<'_>,
+    show: impl FnMut(u64),
+) {
+    if !tail.folded {
+        each_part_of(hasher, tail.part, known, leaf, show);
+    } else if let Some(lower) = leaf.with_text(str::to_lowercase) {
+        each_part_of(hasher, tail.part, known, Leaf::Text(&lower), show);
+    }
+}
+
+fn each_part_of(
+    hasher: &Hasher,
+    part: Part,
+    known: &Beginnings,
+    leaf: Leaf<'_>,
+    mut show: impl FnMut(u64),
+) {
+    let width = match part {
+        Part::Whole => return show(hasher.leaf(leaf)),
+        Part::Presence => return show(hasher.presence()),
+        Part::Head(width) | Part::End(width) | Part::Window(width) => usize::from(width),
+    };
+    leaf.with_text(|text| {
+        let bytes = text.as_bytes();
+        let Some(last) = bytes.len().checked_sub(width) else { return };
+        let mut show = |part: &[u8]| {
+            if known.may_have(Beginnings::of(part)) {
+                show(hasher.bytes(part));
+            }
+        };
+        match part {
+            Part::Head(_) => show(&bytes[..width]),
+            Part::End(_) => show(&bytes[last..]),
+            _ => bytes.windows(width).for_each(show),
+        }
+    });
+}
