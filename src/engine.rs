@@ -6,6 +6,7 @@
 
 mod attempt;
 mod claim;
+mod explain;
 mod history;
 mod load;
 mod publish;
@@ -15,10 +16,11 @@ mod settle;
 mod triggers;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
 
 pub use publish::{PublishError, Published};
@@ -32,6 +34,7 @@ use crate::deliverer::DeliverError;
 use crate::deliverer::Deliverer;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::storage::{Storage, StorageError};
+use crate::trigger::filter::FilterLimits;
 use crate::trigger::index::TriggerIndex;
 use load::Load;
 
@@ -53,7 +56,8 @@ struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
-    index: RwLock<TriggerIndex>,
+    /// Replaced as a whole at each change, so that who matches an event waits for nobody.
+    index: ArcSwap<TriggerIndex>,
     /// The last change to a trigger that the index has; locked while changes are applied.
     applied: Mutex<u64>,
     load: Load,
@@ -80,16 +84,20 @@ pub struct EngineOptions {
     pub lease: Duration,
     /// How often the engine looks for triggers that other nodes changed.
     pub refresh: Duration,
+    /// How large the filters of triggers may be that this engine stores.
+    pub filter_limits: FilterLimits,
 }
 
 impl Default for EngineOptions {
-    /// 256 at once, 64 to one endpoint, leases of 60 s, a look for changed triggers every 5 s.
+    /// 256 at once, 64 to one endpoint, leases of 60 s, a look for changed triggers every 5 s, and
+    /// filters as large as they can be.
     fn default() -> Self {
         Self {
             concurrency: 256,
             per_endpoint: 64,
             lease: Duration::from_secs(60),
             refresh: Duration::from_secs(5),
+            filter_limits: FilterLimits::default(),
         }
     }
 }
@@ -116,6 +124,12 @@ impl EngineOptions {
     /// Sets how often the engine looks for triggers that other nodes changed.
     pub fn with_refresh(mut self, interval: Duration) -> Self {
         self.refresh = interval;
+        self
+    }
+
+    /// Sets how large the filters of new and changed triggers may be.
+    pub fn with_filter_limits(mut self, limits: FilterLimits) -> Self {
+        self.filter_limits = limits;
         self
     }
 
@@ -222,7 +236,7 @@ impl EngineBuilder {
             clock: self.clock.map_or_else(default_clock, Ok)?,
             entropy: self.entropy,
             options: self.options,
-            index: RwLock::default(),
+            index: ArcSwap::default(),
             applied: Mutex::new(0),
             load: Load::default(),
             claiming: Mutex::new(()),
@@ -330,12 +344,17 @@ impl Engine {
 }
 
 impl Core {
-    fn index(&self) -> RwLockReadGuard<'_, TriggerIndex> {
-        self.index.read().expect("no code panics while it changes the index")
+    /// The triggers as they are now.
+    fn index(&self) -> Guard<Arc<TriggerIndex>> {
+        self.index.load()
     }
 
-    fn index_mut(&self) -> RwLockWriteGuard<'_, TriggerIndex> {
-        self.index.write().expect("no code panics while it changes the index")
+    /// Changes the index, for those who ask from now on. To be called while `applied` is locked, or
+    /// another change in between would be lost.
+    fn change_index(&self, change: impl FnOnce(&mut TriggerIndex)) {
+        let mut index = TriggerIndex::clone(&self.index.load());
+        change(&mut index);
+        self.index.store(Arc::new(index));
     }
 
     fn wake(&self) {

@@ -109,7 +109,10 @@ impl Core {
     /// Finds an event's triggers and makes its deliveries.
     pub(super) fn prepare(&self, event: Event) -> Record {
         let event_json: Arc<[u8]> = event.to_json().into();
-        let triggers = self.index().matching(&event);
+        let index = self.index();
+        let mut triggers = Vec::new();
+        index.find(&event, &mut triggers);
+        triggers.sort_unstable_by_key(|trigger| trigger.id);
         let deliveries =
             triggers.iter().map(|trigger| self.delivery(&event, &event_json, trigger)).collect();
         Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }

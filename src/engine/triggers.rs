@@ -7,7 +7,8 @@ use super::{Core, Engine};
 use crate::document::Problems;
 use crate::event::Scope;
 use crate::id::TriggerId;
-use crate::storage::{StorageError, TriggerWrite};
+use crate::storage::{StorageError, TriggerChange, TriggerWrite};
+use crate::trigger::index::TriggerIndex;
 use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
 
 /// How many changes are read at once.
@@ -156,6 +157,7 @@ impl Core {
             Problems::gather(|problems| {
                 self.check_timeout(spec.policy.timeout, problems);
                 self.check_target(&spec.target, problems);
+                spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
             })
         });
@@ -251,11 +253,10 @@ impl Core {
         // Held throughout: the index takes changes in the order in which they were written.
         let _in_order = self.applied.lock().await;
         self.storage.write_trigger(write.clone()).await?;
-        let mut index = self.index_mut();
-        match write {
+        self.change_index(|index| match write {
             TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => index.insert(trigger),
             TriggerWrite::Delete(id) => index.remove(id),
-        }
+        });
         Ok(())
     }
 
@@ -265,16 +266,22 @@ impl Core {
         loop {
             let changes = self.storage.trigger_changes(*applied, PAGE).await?;
             let count = changes.len();
-            for change in changes {
-                match change.trigger {
-                    Some(trigger) => self.index_mut().insert(trigger),
-                    None => self.index_mut().remove(change.id),
-                }
-                *applied = change.sequence;
+            if let Some(last) = changes.last() {
+                *applied = last.sequence;
+                self.change_index(|index| apply(changes, index));
             }
             if count < PAGE {
                 return Ok(());
             }
+        }
+    }
+}
+
+fn apply(changes: Vec<TriggerChange>, index: &mut TriggerIndex) {
+    for change in changes {
+        match change.trigger {
+            Some(trigger) => index.insert(trigger),
+            None => index.remove(change.id),
         }
     }
 }
