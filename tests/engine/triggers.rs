@@ -157,3 +157,41 @@ async fn nobody_reads_across_scopes() {
     assert_eq!(bench.engine.replay(query).await.unwrap(), []);
     assert_eq!(bench.engine.events(EventQuery::of_scope(stranger)).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn why_an_event_missed_its_triggers_is_told_nearest_first_to_who_may_see_them() {
+    let bench = bench(Script::statuses([200])).await;
+    let name = |name: &str| artifact_triggers::trigger::filter::field::name().is(name);
+    let scoped = |trigger: &str| webhook(trigger).scope("acme".parse().unwrap());
+    let near = bench.trigger(scoped("near").filter(name("b"))).await;
+    let far = artifact_triggers::trigger::filter::field::namespace().is("x").and(name("b"));
+    let far = bench.trigger(scoped("far").filter(far)).await;
+    bench.trigger(scoped("match").filter(name("a"))).await;
+    bench.trigger(webhook("beside").scope("other".parse().unwrap()).filter(name("b"))).await;
+    let mut event = event("a");
+    event.scope = "acme/x".parse().unwrap();
+
+    let misses = bench.engine.nearest_misses(&event, 10);
+    assert_eq!(misses.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [near.id, far.id]);
+    assert!(misses[0].1.to_string().contains(r#"artifact.name is "b": found "a""#));
+    assert_eq!(bench.engine.nearest_misses(&event, 1).len(), 1);
+
+    let acme: Scope = "acme".parse().unwrap();
+    assert!(!bench.engine.explain(&acme, near.id, &event).unwrap().held);
+    assert_eq!(bench.engine.explain(&"other".parse().unwrap(), near.id, &event), None);
+}
+
+#[tokio::test]
+async fn an_engine_takes_no_larger_filters_than_it_was_told_to() {
+    use artifact_triggers::trigger::filter::{FilterLimits, field};
+
+    let limits = FilterLimits::default().with_conditions(1);
+    let options = EngineOptions::default().with_filter_limits(limits);
+    let storage = artifact_triggers::storage::MemoryStorage::new();
+    let engine = bench_on(storage, Script::statuses([200]), options).await.engine;
+    let one = webhook("one").filter(field::name().is("a")).build().unwrap();
+    engine.create_trigger(one).await.unwrap();
+    let two = webhook("two").filter(field::name().is_any_of(["a", "b"])).build().unwrap();
+    let refused = engine.create_trigger(two).await.unwrap_err().to_string();
+    assert_eq!(refused, r#"trigger "two": filter: expected at most 1 conditions, found 2"#);
+}
