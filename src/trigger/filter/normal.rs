@@ -13,9 +13,9 @@ use super::{Clause, MAX_FILTER_DEPTH, Pattern};
 /// The normal form of a whole filter. What becomes plainer may let what is around it become plainer
 /// too, so the filter is gone through until nothing changes: at most once for each of its levels.
 pub(super) fn root(pattern: Pattern) -> Pattern {
-    let mut normal = self::pattern(pattern, true);
+    let mut normal = self::pattern(pattern, Place::OWN);
     for _ in 0..=MAX_FILTER_DEPTH {
-        let again = self::pattern(normal.clone(), true);
+        let again = self::pattern(normal.clone(), Place::OWN);
         if again == normal {
             break;
         }
@@ -24,37 +24,61 @@ pub(super) fn root(pattern: Pattern) -> Pattern {
     normal
 }
 
-/// `whole`: whether the pattern is judged once for the whole event, and not for each element of an
-/// array. What chooses an element may be turned into something that does not only there.
-fn pattern(pattern: Pattern, whole: bool) -> Pattern {
+/// Where a pattern stands. A part of `$and` chooses its own elements of arrays; it may be merged with
+/// what is around it only where nothing else does.
+#[derive(Clone, Copy)]
+struct Place {
+    /// It is judged once for the whole event, and not for each element of an array.
+    whole: bool,
+    /// It is judged on its own, and not together with what is beside the `$or` that it is a branch of.
+    alone: bool,
+}
+
+impl Place {
+    const OWN: Self = Self { whole: true, alone: true };
+
+    fn element(self) -> Self {
+        Self { whole: false, alone: self.alone }
+    }
+
+    fn branch(self) -> Self {
+        Self { alone: false, ..self }
+    }
+
+    fn part(self) -> Self {
+        Self { alone: true, ..self }
+    }
+}
+
+fn pattern(pattern: Pattern, place: Place) -> Pattern {
     let mut clauses = Vec::with_capacity(pattern.clauses.len());
     let mut parts = Vec::new();
     // Each `$or` last: what is left of it may have to stand apart from what the others speak of.
     let (ors, others): (Vec<_>, Vec<_>) =
         pattern.clauses.into_iter().partition(|clause| matches!(clause, Clause::Or(_)));
     for clause in others.into_iter().chain(ors) {
-        normalise(clause, whole, &mut clauses, &mut parts);
+        normalise(clause, place, &mut clauses, &mut parts);
     }
-    merge_parts(parts, whole, &mut clauses);
+    merge_parts(parts, place, &mut clauses);
     clauses.sort_by_cached_key(Clause::to_member_text);
     Pattern::new(clauses)
 }
 
 /// Puts the normal form of a clause where it belongs: beside the others, or as a part of `$and`.
-fn normalise(clause: Clause, whole: bool, clauses: &mut Vec<Clause>, parts: &mut Vec<Pattern>) {
+fn normalise(clause: Clause, place: Place, clauses: &mut Vec<Clause>, parts: &mut Vec<Pattern>) {
     match clause {
         Clause::Leaf { name, any } => clauses.push(Clause::Leaf { name, any: any_of(any) }),
         Clause::Nested { name, pattern } => {
-            clauses.push(Clause::Nested { name, pattern: self::pattern(pattern, false) });
+            clauses.push(Clause::Nested { name, pattern: self::pattern(pattern, place.element()) });
         }
-        Clause::Or(branches) => or(branches, whole, clauses, parts),
+        Clause::Or(branches) => or(branches, place, clauses),
         Clause::And(patterns) => {
             for part in patterns {
-                flatten_and(pattern(part, whole), parts);
+                flatten_and(pattern(part, place.part()), parts);
             }
         }
         Clause::Not(inner) => {
-            let mut inner = pattern(*inner, whole);
+            let mut inner = pattern(*inner, place.part());
             match inner.clauses.as_mut_slice() {
                 [Clause::Not(_)] => {
                     let Some(Clause::Not(twice)) = inner.clauses.pop() else { unreachable!() };
@@ -75,9 +99,9 @@ fn flatten_and(mut part: Pattern, parts: &mut Vec<Pattern>) {
 }
 
 /// Merges the parts of `$and` into the pattern where none of them speaks of what another does.
-fn merge_parts(parts: Vec<Pattern>, whole: bool, clauses: &mut Vec<Clause>) {
+fn merge_parts(parts: Vec<Pattern>, place: Place, clauses: &mut Vec<Clause>) {
     let mut parts = sorted(parts);
-    if whole {
+    if place.whole && place.alone {
         let mut speakers: HashMap<String, usize> = HashMap::new();
         for names in
             parts.iter().map(names).chain([clauses.iter().flat_map(Clause::names).collect()])
@@ -126,10 +150,10 @@ impl Clause {
 
 /// The normal form of an `$or`: without branches of its own kind, without the same twice, and with
 /// what is said of one leaf in a single list. If one branch is left, it needs no `$or`.
-fn or(branches: Vec<Pattern>, whole: bool, clauses: &mut Vec<Clause>, parts: &mut Vec<Pattern>) {
+fn or(branches: Vec<Pattern>, place: Place, clauses: &mut Vec<Clause>) {
     let mut flat = Vec::with_capacity(branches.len());
     for branch in branches {
-        let mut branch = pattern(branch, whole);
+        let mut branch = pattern(branch, place.branch());
         match branch.clauses.as_mut_slice() {
             [Clause::Or(inner)] => flat.append(inner),
             _ => flat.push(branch),
@@ -142,9 +166,7 @@ fn or(branches: Vec<Pattern>, whole: bool, clauses: &mut Vec<Clause>, parts: &mu
     }
     let Some(only) = branches.pop() else { return };
     let taken: Vec<String> = clauses.iter().flat_map(Clause::names).collect();
-    if whole {
-        parts.push(only);
-    } else if names(&only).iter().any(|name| taken.contains(name)) {
+    if names(&only).iter().any(|name| taken.contains(name)) {
         clauses.push(Clause::Or(vec![only.clone(), only]));
     } else {
         clauses.extend(only.clauses);

@@ -1,7 +1,5 @@
 //! From an operator's JSON to its condition.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use semver::VersionReq;
 use serde_json::{Map, Value};
@@ -159,8 +157,7 @@ impl Parser<'_> {
 
     fn cidr(&mut self, value: &Value, path: &str) -> Option<IpNet> {
         let text = self.text(value, path)?;
-        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        match network {
+        match text.parse::<IpNet>() {
             Ok(network) => Some(network.trunc()),
             Err(_) => self.expected(path, "a network such as 10.0.0.0/8 or 2001:db8::/32", value),
         }
