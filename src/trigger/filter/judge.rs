@@ -29,23 +29,76 @@ impl Pattern {
 fn judge(patterns: &[&Pattern], node: Option<Node<'_>>) -> Verdict {
     match node.map(|node| (node, node.shape())) {
         Some((array, Shape::Array(len))) if len > 0 => {
-            let elements = (0..len).map(|at| judge(patterns, array.element(at)));
-            of_elements(elements)
+            let verdict = of_elements(patterns, array, len);
+            if verdict == Verdict::ByAbsence && patterns.iter().any(|pattern| pattern.has_or()) {
+                return by_the_same_absence(patterns, array, len);
+            }
+            verdict
         }
         Some((object, Shape::Object)) => judge_object(patterns, Some(object)),
         _ => judge_object(patterns, None),
     }
 }
 
-fn of_elements(elements: impl Iterator<Item = Verdict>) -> Verdict {
+fn of_elements(patterns: &[&Pattern], array: Node<'_>, len: usize) -> Verdict {
     let mut all = Verdict::ByAbsence;
-    for verdict in elements {
+    for verdict in (0..len).map(|at| judge(patterns, array.element(at))) {
         if verdict == Verdict::Yes {
             return Verdict::Yes;
         }
         all = all.min(verdict);
     }
     all
+}
+
+/// What holds for all elements by absence must do so by the same patterns of the `$or`s.
+fn by_the_same_absence(patterns: &[&Pattern], array: Node<'_>, len: usize) -> Verdict {
+    let mut ways: Vec<Vec<Clause>> = vec![Vec::new()];
+    for pattern in patterns {
+        ways = product(&ways, &pattern.resolved());
+    }
+    let holds = |clauses: Vec<Clause>| {
+        let way = Pattern { clauses, entangled: true };
+        of_elements(&[&way], array, len) == Verdict::ByAbsence
+    };
+    if ways.into_iter().any(holds) { Verdict::ByAbsence } else { Verdict::No }
+}
+
+fn product(ways: &[Vec<Clause>], further: &[Vec<Clause>]) -> Vec<Vec<Clause>> {
+    let with =
+        |way: &Vec<Clause>| further.iter().map(|more| [&way[..], &more[..]].concat()).collect();
+    ways.iter().flat_map(|way| -> Vec<Vec<Clause>> { with(way) }).collect()
+}
+
+impl Pattern {
+    /// Whether it, or a pattern of a member, has an `$or`.
+    fn has_or(&self) -> bool {
+        self.clauses.iter().any(|clause| match clause {
+            Clause::Or(_) => true,
+            Clause::Nested { pattern, .. } => pattern.has_or(),
+            _ => false,
+        })
+    }
+
+    /// The clauses for each way to choose one pattern of each `$or`.
+    fn resolved(&self) -> Vec<Vec<Clause>> {
+        let mut ways = vec![Vec::new()];
+        for clause in &self.clauses {
+            let own = match clause {
+                Clause::Or(branches) => branches.iter().flat_map(Self::resolved).collect(),
+                Clause::Nested { name, pattern } => {
+                    let nested = |clauses| {
+                        let pattern = Self { clauses, entangled: true };
+                        vec![Clause::Nested { name: name.clone(), pattern }]
+                    };
+                    pattern.resolved().into_iter().map(nested).collect()
+                }
+                other => vec![vec![other.clone()]],
+            };
+            ways = product(&ways, &own);
+        }
+        ways
+    }
 }
 
 fn judge_object(patterns: &[&Pattern], object: Option<Node<'_>>) -> Verdict {
