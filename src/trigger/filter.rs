@@ -153,8 +153,11 @@ impl Filter {
     }
 
     pub(crate) fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let root = parse::filter(value, path, &FilterLimits::default(), problems)?;
-        Some(Self::of(normal::root(root)))
+        let limits = FilterLimits::default();
+        let filter = Self::of(normal::root(parse::filter(value, path, &limits, problems)?));
+        // What is stored is the normal form, and it may be longer: a letter in lower case is.
+        parse::filter(&filter.to_value(), path, &limits, problems)?;
+        Some(filter)
     }
 
     fn of(root: Pattern) -> Self {

@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 use regex::RegexBuilder;
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::MAX_REGEX_BYTES;
+
 /// A regular expression of the crate `regex`: linear time, found anywhere unless anchored.
 #[derive(Clone)]
 pub(crate) struct Regex(Arc<Shared>);
@@ -33,17 +35,24 @@ impl Regex {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn parse(text: &str, limit: usize) -> Result<Self, String> {
-        let compiled = compile(text, limit)?;
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = known.get(text).and_then(Weak::upgrade) {
+        let shared = || {
+            let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(text).and_then(Weak::upgrade)
+        };
+        // What is known was compiled within the widest limit.
+        if let Some(shared) = shared().filter(|_| limit >= MAX_REGEX_BYTES) {
             return Ok(Self(shared));
         }
+        drop(compile(text, limit)?);
+        if let Some(shared) = shared() {
+            return Ok(Self(shared));
+        }
+        let required = regex_syntax::parse(text).map(|hir| longest_literal(&hir));
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         // A map that is about to grow is rid of the dead first: it stays in step with the living.
         if known.len() >= SWEEP_FROM && known.len() == known.capacity() {
             known.retain(|_, shared| shared.strong_count() > 0);
         }
-        drop(compiled);
-        let required = regex_syntax::parse(text).map(|hir| longest_literal(&hir));
         let shared = Arc::new(Shared {
             text: text.into(),
             required: required.unwrap_or_default().into(),

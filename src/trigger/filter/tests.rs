@@ -252,6 +252,11 @@ fn limits_are_kept() {
     assert!(
         problems(&json!({"a": [{"regex": "(a{100}){100}"}]}))[0].contains("at most 65536 bytes")
     );
+    // What is stored is the normal form, which must be readable again.
+    let longer = json!({"a": [{"equals-ignore-case": "\u{130}".repeat(400)}]});
+    assert!(problems(&longer)[0].contains("at most 1024 bytes, found 1200"));
+    let semver = json!({"a": [{"semver": format!("1.0.0-{}", "a".repeat(1_018))}]});
+    assert!(problems(&semver)[0].contains("at most 1024 bytes, found 1025"));
     let large = Filter::from_json(&vec![b' '; MAX_FILTER_BYTES + 1]).unwrap_err();
     assert!(large.to_string().contains("at most 65536 bytes"));
 }
