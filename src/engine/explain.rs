@@ -21,10 +21,23 @@ impl Engine {
     pub fn nearest_misses(&self, event: &Event, limit: usize) -> Vec<(TriggerId, Explanation)> {
         let index = self.core.index();
         let seeing = index.seeing(&event.scope, MAX_LOOKED_AT);
-        let explained = seeing.iter().map(|trigger| (trigger.id, trigger.explain(event)));
-        let mut misses: Vec<_> = explained.filter(|(_, explained)| !explained.held).collect();
-        misses.sort_by_key(|(id, explained)| (u8::MAX - explained.nearness, *id));
-        misses.truncate(limit);
+        let mut misses: Vec<(TriggerId, Explanation)> = Vec::new();
+        for trigger in seeing {
+            let explanation = trigger.explain(event);
+            if !explanation.held {
+                misses.push((trigger.id, explanation));
+            }
+            // No more are kept than are asked for, but for some that are sorted out together.
+            if misses.len() > limit.saturating_add(100) {
+                keep_nearest(&mut misses, limit);
+            }
+        }
+        keep_nearest(&mut misses, limit);
         misses
     }
+}
+
+fn keep_nearest(misses: &mut Vec<(TriggerId, Explanation)>, limit: usize) {
+    misses.sort_by_key(|(id, explanation)| (u8::MAX - explanation.nearness, *id));
+    misses.truncate(limit);
 }

@@ -198,7 +198,7 @@ impl Explainer {
     ) -> Explanation {
         let mut parts = Vec::new();
         for at in 0..len.min(MAX_ELEMENTS_SEEN) {
-            if self.left == 0 {
+            if !self.take() {
                 break;
             }
             let mut part = self.pattern(pattern, array.element(at), path);

@@ -90,6 +90,15 @@ fn an_explanation_is_of_bounded_size() {
     assert!(!text.contains('\u{202e}') && text.contains("more left out"));
 }
 
+#[test]
+fn an_explanation_of_arrays_within_arrays_is_bounded_too() {
+    let filter = Filter::from_value(&json!({"data": {"a": ["x".repeat(500)]}})).unwrap();
+    let mut event = event();
+    event.data = Some((0..9).fold(json!({}), |inner, _| json!([inner, inner, inner])));
+    let text = filter.explain(&event).to_string();
+    assert!(text.len() < 600_000, "{}", text.len());
+}
+
 fn pattern() -> impl Strategy<Value = Value> {
     let condition = prop_oneof![
         Just(json!("x")),
