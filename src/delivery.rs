@@ -6,6 +6,7 @@
 mod attempt;
 mod policy;
 mod retry;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use attempt::{Attempt, Outcome};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};
+pub use turn::{OnDead, Order, Turn};
 
 use crate::clock::Timestamp;
 use crate::document;
@@ -66,6 +68,9 @@ pub struct Delivery {
     pub attempts: u32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Its place in an order, if its trigger has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
 }
 
 impl Delivery {
@@ -88,12 +93,19 @@ impl Delivery {
             state: State::Waiting { due: now },
             attempts: 0,
             created_at: now,
+            turn: None,
         }
     }
 
     /// Sets where it stands.
     pub fn with_state(mut self, state: State) -> Self {
         self.state = state;
+        self
+    }
+
+    /// Sets its place in an order.
+    pub fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = Some(turn);
         self
     }
 
@@ -115,10 +127,12 @@ impl Delivery {
 /// ```text
 ///            claim              settle
 ///  Waiting ────────▶ Leased ─┬────────▶ Delivered
-///     ▲                 │    ├────────▶ Dead ──────┐
-///     │  Retry, Release │    ├────────▶ Cancelled  │ replay
-///     ├─────────────────┘    └────────▶ Parked ────┤
-///     └────────────────────────────────────────────┘
+///   ▲   ▲               │    ├────────▶ Cancelled ◀─┐ discard
+///   │   │ Retry, Release│    ├────────▶ Dead ───────┤
+///   │   ├───────────────┘    └────────▶ Parked ─────┤
+///   │   └───────────────────────────────────────────┘ replay
+///   │ its turn
+///  Queued
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
@@ -129,6 +143,8 @@ pub enum State {
         /// Not before this.
         due: Timestamp,
     },
+    /// It will be tried once it is its turn: one before it in its [order](Turn) is not done.
+    Queued,
     /// A worker has the right to try it.
     Leased {
         /// Until this; then another may.
@@ -154,6 +170,8 @@ pub enum State {
 pub enum StateName {
     /// [`State::Waiting`].
     Waiting,
+    /// [`State::Queued`].
+    Queued,
     /// [`State::Leased`].
     Leased,
     /// [`State::Delivered`].
@@ -171,6 +189,7 @@ impl State {
     pub fn name(&self) -> StateName {
         match self {
             Self::Waiting { .. } => StateName::Waiting,
+            Self::Queued => StateName::Queued,
             Self::Leased { .. } => StateName::Leased,
             Self::Delivered => StateName::Delivered,
             Self::Dead { .. } => StateName::Dead,
@@ -179,8 +198,8 @@ impl State {
         }
     }
 
-    /// From when on it can be claimed: once it is due, or its lease has run out. `None` if nothing
-    /// more happens by itself.
+    /// From when on it can be claimed: once it is due, or its lease has run out. `None` if it has to
+    /// wait for its turn, or nothing more happens by itself.
     pub fn claimable_at(&self) -> Option<Timestamp> {
         match self {
             Self::Waiting { due: at } | Self::Leased { until: at } => Some(*at),
@@ -190,7 +209,7 @@ impl State {
 
     /// Whether nothing more happens by itself.
     pub fn is_final(&self) -> bool {
-        self.claimable_at().is_none()
+        !matches!(self, Self::Waiting { .. } | Self::Queued | Self::Leased { .. })
     }
 }
 
@@ -290,6 +309,11 @@ pub enum Settlement {
         /// Not before this.
         at: Timestamp,
     },
+    /// Stays [`State::Leased`], for an attempt that takes long.
+    Extended {
+        /// Until this.
+        until: Timestamp,
+    },
 }
 
 impl Settlement {
@@ -301,6 +325,7 @@ impl Settlement {
             Self::Dead(reason) => State::Dead { reason: *reason },
             Self::Cancelled => State::Cancelled,
             Self::Parked => State::Parked,
+            Self::Extended { until } => State::Leased { until: *until },
         }
     }
 
@@ -310,7 +335,7 @@ impl Settlement {
     }
 
     /// The delivery as it stands after this settlement: the one transition out of
-    /// [`State::Leased`].
+    /// [`State::Leased`], and the one way to stay there.
     pub fn apply(&self, delivery: &mut Delivery) {
         delivery.state = self.state();
         if !self.counts_attempt() {

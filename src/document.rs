@@ -370,3 +370,4 @@ field_from_str!(crate::id::EventId, "an event id");
 field_from_str!(crate::id::TriggerId, "a trigger id");
 field_from_str!(crate::id::DeliveryId, "a delivery id");
 field_from_str!(crate::id::MessageId, "a message id");
+field_from_str!(crate::id::OrderingKey, "an ordering key");

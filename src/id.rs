@@ -97,12 +97,16 @@ id!(
     /// Names the message of a delivery, for the receiver (`webhook-id`): the same on every attempt.
     MessageId, "msg"
 );
+id!(
+    /// Names what goes one after the other: deliveries with one ordering key.
+    OrderingKey, "ord"
+);
 
 impl DeliveryId {
     /// The id of the delivery of an event to a trigger. There is at most one, so this is how a
     /// repeated fan-out finds that it was there before.
     pub fn of(event: EventId, trigger: TriggerId) -> Self {
-        Self::derived(event_time(event), &[event.as_bytes(), trigger.as_bytes()])
+        Self::derived(time(&event.0), &[event.as_bytes(), trigger.as_bytes()])
     }
 }
 
@@ -111,11 +115,17 @@ impl MessageId {
     pub fn of(delivery: DeliveryId) -> Self {
         Self(delivery.0)
     }
+
+    /// The message id of a replay that asks for a new one, always the same after the same one.
+    pub fn next(self) -> Self {
+        Self(derived(time(&self.0), "msg", &[self.as_bytes()]))
+    }
 }
 
-fn event_time(event: EventId) -> Timestamp {
+/// The time that an id begins with.
+fn time(id: &Uuid) -> Timestamp {
     let mut bytes = [0; 8];
-    bytes[2..].copy_from_slice(&event.as_bytes()[..6]);
+    bytes[2..].copy_from_slice(&id.as_bytes()[..6]);
     Timestamp::from_unix_micros(i64::from_be_bytes(bytes).saturating_mul(1_000))
 }
 

@@ -4,6 +4,7 @@
 //! it is atomic, durable to the degree that it states, and fenced.
 
 mod memory;
+mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -14,10 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use memory::MemoryStorage;
+pub use selection::{DeliveryQuery, EventQuery, Fate, Replay};
 
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement, StateName};
-use crate::event::{Event, Scope};
+use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement};
+use crate::event::Event;
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::payload::Payload;
 use crate::trigger::Trigger;
@@ -31,7 +33,7 @@ use crate::trigger::Trigger;
 /// 2. What a method has answered `Ok` for is durable, to the degree that the storage states.
 /// 3. A method that was dropped before it answered has taken effect or not, whole either way.
 /// 4. `record` stores an event of a known id not again: it answers [`Recorded::Duplicate`] and
-///    changes nothing, no delivery and no cursor.
+///    changes nothing, no delivery and no cursor. Without an event it stores what else there is.
 /// 5. `record` whose cursor moves do not find what they expect answers [`Recorded::CursorMoved`]
 ///    and changes nothing.
 /// 6. `record` stores a delivery of a known id not again.
@@ -55,6 +57,12 @@ use crate::trigger::Trigger;
 /// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
 ///     leases.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
+/// 15. Of deliveries with one [ordering key](crate::delivery::Turn) at most one is
+///     [`Waiting`](crate::delivery::State::Waiting) or leased. One that would be waiting, by `record`
+///     or `replay`, is [`Queued`](crate::delivery::State::Queued) instead while another one is, or
+///     while one recorded before it [holds its turn](crate::delivery::Delivery::holds_turn). When
+///     none does any more, after `settle`, `replay` or `prune`, the queued one that was recorded
+///     first becomes waiting and due at once, in the same write.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.
@@ -95,10 +103,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// The log of a delivery, oldest first.
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError>;
 
-    /// Makes deliveries of a selection wait again, due at a time, their attempts counted from zero.
-    /// Only what is dead or parked is taken, at most `limit`, in the order of ids. Answers with
+    /// Makes deliveries of a selection wait again, their attempts counted from zero, or discards
+    /// them. Only what is dead or parked is taken, at most `limit`, in the order of ids. Answers with
     /// those taken.
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError>;
+
+    /// What is waiting or leased, by endpoint, in the order of keys.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
 
     /// Deletes final deliveries, their log, and events without deliveries, that are older than a
     /// time; at most `limit` of each. Answers how many went.
@@ -185,17 +196,50 @@ pub struct TriggerChange {
     pub trigger: Option<Arc<Trigger>>,
 }
 
-/// An event to store, with what follows from it.
-#[derive(Debug, Clone)]
+/// What is to be stored together: mostly an event with what follows from it.
+#[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// The event.
-    pub event: Arc<Event>,
-    /// Its JSON, so that it is made once.
-    pub event_json: Arc<[u8]>,
-    /// Its deliveries with what they send.
+    /// The event; `None` if only deliveries or cursors are to be stored, such as those of an event
+    /// that is there already.
+    pub event: Option<NewEvent>,
+    /// Deliveries with what they send.
     pub deliveries: Vec<(Delivery, Payload)>,
     /// What moves on together with it.
     pub cursors: Vec<CursorMove>,
+}
+
+/// An event to store.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Its JSON, so that it is made once.
+    pub json: Arc<[u8]>,
+}
+
+impl NewEvent {
+    /// An event with its JSON.
+    pub fn of(event: Event) -> Self {
+        let json = event.to_json().into();
+        Self { event: Arc::new(event), json }
+    }
+}
+
+impl Record {
+    /// An event with its deliveries.
+    pub fn of_event(event: NewEvent, deliveries: Vec<(Delivery, Payload)>) -> Self {
+        Self { event: Some(event), deliveries, cursors: Vec::new() }
+    }
+
+    /// Nothing but moves of cursors.
+    pub fn of_cursors(cursors: Vec<CursorMove>) -> Self {
+        Self { cursors, ..Self::default() }
+    }
+
+    /// The event's id, if there is one to store.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.event.as_ref().map(|new| new.event.id)
+    }
 }
 
 /// What became of a [`Record`].
@@ -243,6 +287,8 @@ pub struct Claim {
     pub per_endpoint: usize,
     /// Endpoints with a quota of their own, which takes the place of `per_endpoint`; 0 to skip one.
     pub quotas: Vec<(EndpointKey, usize)>,
+    /// Only this delivery, if it is due.
+    pub only: Option<DeliveryId>,
 }
 
 /// Due deliveries.
@@ -289,136 +335,15 @@ pub struct LoggedAttempt {
     pub attempt: Attempt,
 }
 
-/// Which events to tell.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct EventQuery {
-    /// At or below this scope.
-    pub scope: Scope,
-    /// With this id.
-    pub id: Option<EventId>,
-    /// Behind this id.
-    pub after: Option<EventId>,
-    /// The most to tell.
-    pub limit: usize,
-}
-
-impl EventQuery {
-    /// The most that a page holds unless more is asked for.
-    pub const DEFAULT_LIMIT: usize = 100;
-
-    /// The events of a scope.
-    pub fn of_scope(scope: Scope) -> Self {
-        Self { scope, id: None, after: None, limit: Self::DEFAULT_LIMIT }
-    }
-
-    /// Only the one of an id.
-    pub fn with_id(mut self, id: EventId) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Only those behind an id: the last one of the page before.
-    pub fn with_after(mut self, id: EventId) -> Self {
-        self.after = Some(id);
-        self
-    }
-
-    /// Sets the most to tell.
-    pub fn with_limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Whether an event is one of those, leaving `after` and `limit` aside.
-    pub fn selects(&self, event: &Event) -> bool {
-        self.scope.contains(&event.scope) && self.id.is_none_or(|id| id == event.id)
-    }
-}
-
-/// Which deliveries to tell or replay.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct DeliveryQuery {
-    /// At or below this scope.
-    pub scope: Scope,
-    /// With this id.
-    pub id: Option<DeliveryId>,
-    /// Of this event.
-    pub event: Option<EventId>,
-    /// To this trigger.
-    pub trigger: Option<TriggerId>,
-    /// In this state.
-    pub state: Option<StateName>,
-    /// Behind this id.
-    pub after: Option<DeliveryId>,
-    /// The most to tell.
-    pub limit: usize,
-}
-
-impl DeliveryQuery {
-    /// The most that a page holds unless more is asked for.
-    pub const DEFAULT_LIMIT: usize = 100;
-
-    /// The deliveries of a scope's triggers.
-    pub fn of_scope(scope: Scope) -> Self {
-        let limit = Self::DEFAULT_LIMIT;
-        Self { scope, id: None, event: None, trigger: None, state: None, after: None, limit }
-    }
-
-    /// Only the one of an id.
-    pub fn with_id(mut self, id: DeliveryId) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Only those of an event.
-    pub fn with_event(mut self, event: EventId) -> Self {
-        self.event = Some(event);
-        self
-    }
-
-    /// Only those to a trigger.
-    pub fn with_trigger(mut self, trigger: TriggerId) -> Self {
-        self.trigger = Some(trigger);
-        self
-    }
-
-    /// Only those in a state.
-    pub fn with_state(mut self, state: StateName) -> Self {
-        self.state = Some(state);
-        self
-    }
-
-    /// Only those behind an id: the last one of the page before.
-    pub fn with_after(mut self, id: DeliveryId) -> Self {
-        self.after = Some(id);
-        self
-    }
-
-    /// Sets the most to tell.
-    pub fn with_limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Whether a delivery is one of those, leaving `after` and `limit` aside.
-    pub fn selects(&self, delivery: &Delivery) -> bool {
-        self.scope.contains(&delivery.scope)
-            && self.id.is_none_or(|id| id == delivery.id)
-            && self.event.is_none_or(|event| event == delivery.event)
-            && self.trigger.is_none_or(|trigger| trigger == delivery.trigger)
-            && self.state.is_none_or(|state| state == delivery.state.name())
-    }
-}
-
-/// Which deliveries to try again, and when.
-#[derive(Debug, Clone)]
-pub struct Replay {
-    /// Which ones.
-    pub query: DeliveryQuery,
-    /// When they are due.
-    pub due: Timestamp,
+/// What is waiting or leased for an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Backlog {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// How many deliveries there are.
+    pub deliveries: u64,
+    /// When the first of them is, or was, due, or its lease runs out.
+    pub oldest_due: Timestamp,
 }
 
 /// How much [`Storage::prune`] deleted.

@@ -22,7 +22,8 @@ use artifact_triggers::event::{Event, EventKind, Scope};
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, CursorMove, DeliveryQuery, EventQuery, Record, Settle, Settled, Storage, TriggerWrite,
+    Claim, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled, Storage,
+    TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 use example::storage::LogStorage;
@@ -40,19 +41,20 @@ fn record() -> Record {
     let event =
         Event::builder(EventKind::PING).data(serde_json::json!({"size": 2.75, "text": "é\n"}));
     let event = event.build_at(NOW, &artifact_triggers::entropy::OsEntropy).unwrap();
-    let event_json: Arc<[u8]> = event.to_json().into();
+    let new = NewEvent::of(event);
+    let event = &new.event;
     let trigger = TriggerName { id: stored_trigger().id, name: "t" };
-    let payload = PayloadFormat::Native.render(&event, &event_json, trigger);
+    let payload = PayloadFormat::Native.render(event, &new.json, trigger);
     let endpoint = EndpointKey::new("https://a.example");
     let delivery = Delivery::new(event.id, trigger.id, Scope::root(), endpoint, NOW);
     let cursor = CursorMove::Set { key: "k".into(), expected: None, value: Some("v".into()) };
     let deliveries = vec![(delivery, payload)];
-    Record { event: Arc::new(event), event_json, deliveries, cursors: vec![cursor] }
+    Record { cursors: vec![cursor], ..Record::of_event(new, deliveries) }
 }
 
 fn claim() -> Claim {
     let lease = Duration::from_secs(60);
-    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new() }
+    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), only: None }
 }
 
 fn everything() -> DeliveryQuery {

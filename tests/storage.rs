@@ -17,19 +17,22 @@ mod model;
 #[cfg(feature = "sqlite")]
 #[path = "storage/only_sqlite.rs"]
 mod only_sqlite;
+#[path = "storage/order.rs"]
+mod order;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{
-    Attempt, Claimed, Delivery, EndpointKey, Lease, Outcome, Settlement, StateName,
+    Attempt, Claimed, Delivery, EndpointKey, Lease, OnDead, Outcome, Settlement, StateName, Turn,
 };
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
-use artifact_triggers::id::TriggerId;
+use artifact_triggers::id::{EventId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, CursorMove, DeliveryQuery, MemoryStorage, Record, Settle, Settled, Storage,
+    Claim, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record, Replay, Settle,
+    Settled, Storage,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -57,18 +60,32 @@ fn event(n: u32) -> Event {
 
 /// An event with a delivery to each of some triggers, each with an endpoint of its own.
 fn record(n: u32, triggers: &[u8]) -> Record {
-    let event = event(n);
-    let event_json: Arc<[u8]> = event.to_json().into();
+    let new = NewEvent::of(event(n));
+    let event = &new.event;
     let deliveries = triggers.iter().map(|trigger| {
         let id = trigger_id(*trigger);
         let endpoint = EndpointKey::new(format!("https://{trigger}.example"));
         let scope = "acme".parse().unwrap();
         let delivery = Delivery::new(event.id, id, scope, endpoint, at(n.into()));
         let name = TriggerName { id, name: "t" };
-        (delivery, PayloadFormat::Native.render(&event, &event_json, name))
+        (delivery, PayloadFormat::Native.render(event, &new.json, name))
     });
     let deliveries = deliveries.collect();
-    Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }
+    Record::of_event(new, deliveries)
+}
+
+/// An event with one delivery to a trigger that has an order.
+fn in_order(n: u32, key: u8, on_dead: OnDead) -> Record {
+    let mut record = record(n, &[1]);
+    let key = OrderingKey::derived(at(0), &[&[key]]);
+    record.deliveries[0].0.turn = Some(Turn { key, on_dead });
+    record
+}
+
+/// What makes deliveries of a selection wait again at a time, as they were.
+fn again(query: DeliveryQuery, due: Timestamp) -> Replay {
+    let fate = Fate::Again { due, spacing: Duration::ZERO, new_message_ids: false };
+    Replay { query, now: due, fate }
 }
 
 fn everything() -> DeliveryQuery {
@@ -76,7 +93,7 @@ fn everything() -> DeliveryQuery {
 }
 
 fn claim(now: Timestamp, limit: usize) -> Claim {
-    Claim { now, lease: MINUTE, limit, per_endpoint: usize::MAX, quotas: Vec::new() }
+    Claim { now, lease: MINUTE, limit, per_endpoint: usize::MAX, quotas: Vec::new(), only: None }
 }
 
 async fn take(storage: &dyn Storage, now: Timestamp, limit: usize) -> Vec<Claimed> {

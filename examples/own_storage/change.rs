@@ -53,6 +53,8 @@ pub(crate) struct Row {
     pub(crate) delivery: Delivery,
     /// Of the latest lease; 0 before the first.
     pub(crate) token: u64,
+    /// Its place in the order of recording.
+    pub(crate) place: u64,
     pub(crate) settled_at: Timestamp,
 }
 
@@ -113,7 +115,7 @@ mod payload {
 /// Reads a delivery from the JSON that it prints itself as.
 mod delivery {
     use super::{Delivery, DeliveryId, Deserialize, EventId, Timestamp, TriggerId};
-    use artifact_triggers::delivery::{DeadReason, EndpointKey, State};
+    use artifact_triggers::delivery::{DeadReason, EndpointKey, State, Turn};
     use artifact_triggers::event::Scope;
     use artifact_triggers::id::MessageId;
     use serde::{Deserializer, de};
@@ -129,12 +131,14 @@ mod delivery {
         state: StateForm,
         attempts: u32,
         created_at: Timestamp,
+        turn: Option<Turn>,
     }
 
     #[derive(Deserialize)]
     #[serde(tag = "name", rename_all = "lowercase")]
     enum StateForm {
         Waiting { due: Timestamp },
+        Queued,
         Leased { until: Timestamp },
         Delivered,
         Dead { reason: DeadReason },
@@ -148,6 +152,7 @@ mod delivery {
         let form = Form::deserialize(deserializer)?;
         let state = match form.state {
             StateForm::Waiting { due } => State::Waiting { due },
+            StateForm::Queued => State::Queued,
             StateForm::Leased { until } => State::Leased { until },
             StateForm::Delivered => State::Delivered,
             StateForm::Dead { reason } => State::Dead { reason },
@@ -160,7 +165,8 @@ mod delivery {
         if delivery.id != form.id {
             return Err(de::Error::custom(format!("{} is not of its event", form.id)));
         }
-        let delivery = delivery.with_message_id(form.message_id);
+        let mut delivery = delivery.with_message_id(form.message_id);
+        delivery.turn = form.turn;
         Ok(delivery.with_state(state).with_attempts(form.attempts))
     }
 }

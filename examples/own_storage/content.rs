@@ -8,13 +8,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
+use artifact_triggers::delivery::{Claimed, Delivery, EndpointKey, Lease, State, Turn};
 use artifact_triggers::event::Event;
 use artifact_triggers::id::{DeliveryId, EventId, TriggerId};
 use artifact_triggers::payload::Payload;
 use artifact_triggers::storage::{
-    Claim, Claims, CursorMove, DeliveryQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
-    Settle, Settled, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, CursorMove, DeliveryQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, StorageError, TriggerChange, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -31,6 +31,7 @@ pub(crate) struct Content {
     payloads: BTreeMap<DeliveryId, Payload>,
     pub(crate) logs: BTreeMap<DeliveryId, Vec<LoggedAttempt>>,
     last_token: u64,
+    last_place: u64,
     /// The endpoint that the last full claim ended with. Not in the log: it is a matter of turns.
     turn: Option<EndpointKey>,
     /// What was changed since it was last written down.
@@ -61,6 +62,7 @@ impl Content {
             Change::Payload { id, payload } => drop(self.payloads.insert(*id, payload.clone())),
             Change::Delivery(row) => {
                 self.last_token = self.last_token.max(row.token);
+                self.last_place = self.last_place.max(row.place);
                 self.deliveries.insert(row.delivery.id, row.clone());
             }
             Change::Attempt { id, attempt } => {
@@ -138,7 +140,7 @@ impl Content {
 impl Content {
     pub(crate) fn record(&mut self, record: Record) -> Recorded {
         // Rule 4: a known event changes nothing.
-        if self.events.contains_key(&record.event.id) {
+        if record.event_id().is_some_and(|id| self.events.contains_key(&id)) {
             return Recorded::Duplicate;
         }
         // Rule 5: all cursors are looked at before anything is changed.
@@ -148,16 +150,26 @@ impl Content {
         for (delivery, payload) in record.deliveries {
             // Rule 6: a known delivery stays as it is.
             if !self.deliveries.contains_key(&delivery.id) {
-                self.make(Change::Payload { id: delivery.id, payload });
-                let settled_at = delivery.created_at;
-                self.make(Change::Delivery(Row { delivery, token: 0, settled_at }));
+                self.insert(delivery, payload);
             }
         }
         for cursor in record.cursors {
             self.move_cursor(cursor);
         }
-        self.make(Change::Event(record.event));
+        if let Some(new) = record.event {
+            self.make(Change::Event(new.event));
+        }
         Recorded::Stored
+    }
+
+    fn insert(&mut self, mut delivery: Delivery, payload: Payload) {
+        let (turn, settled_at) = (delivery.turn, delivery.created_at);
+        let place = self.last_place + 1;
+        self.make(Change::Payload { id: delivery.id, payload });
+        // Rule 15: whose turn it is, is seen once it is in its place.
+        delivery.queue();
+        self.make(Change::Delivery(Row { delivery, token: 0, place, settled_at }));
+        self.next_of(turn, settled_at);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {
@@ -184,10 +196,37 @@ impl Content {
     }
 }
 
+/// Order: rule 15.
+impl Content {
+    /// Lets the next delivery of an order go, if nothing holds it up.
+    fn next_of(&mut self, turn: Option<Turn>, now: Timestamp) {
+        let Some(Turn { key, .. }) = turn else { return };
+        let of_key = |row: &&Row| row.delivery.turn.is_some_and(|turn| turn.key == key);
+        let rows = || self.deliveries.values().filter(of_key);
+        if rows().any(|row| row.delivery.state.claimable_at().is_some()) {
+            return;
+        }
+        let in_line = |row: &&Row| row.delivery.holds_turn() || row.delivery.state == State::Queued;
+        let next = rows().filter(in_line).min_by_key(|row| row.place);
+        if let Some(mut row) = next.filter(|row| row.delivery.state == State::Queued).cloned() {
+            row.delivery.state = State::Waiting { due: now };
+            self.make(Change::Delivery(row));
+        }
+    }
+}
+
 /// Claiming and settling: rules 7 to 10.
 impl Content {
     pub(crate) fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
+        if let Some(id) = claim.only {
+            let row = self.deliveries.get(&id);
+            let at = row.and_then(|row| row.delivery.state.claimable_at());
+            if at.is_some_and(|at| at <= claim.now) {
+                claims.deliveries.push(self.lease(id, claim));
+            }
+            return claims;
+        }
         for (endpoint, waiting) in self.in_turn() {
             let quota = quota(claim, &endpoint);
             if quota == 0 {
@@ -250,6 +289,7 @@ impl Content {
         // Rule 10: the crate says what follows; it, the log and the events go into one line.
         settle.settlement.apply(&mut row.delivery);
         row.settled_at = now;
+        let turn = row.delivery.turn;
         self.make(Change::Delivery(row));
         for attempt in settle.attempts {
             let position = self.logs.get(&id).map_or(0, Vec::len) as u64 + 1;
@@ -258,6 +298,7 @@ impl Content {
         for record in settle.records {
             self.record(record);
         }
+        self.next_of(turn, now);
         Settled::Done
     }
 }
@@ -281,13 +322,29 @@ impl Content {
             |delivery: &&Delivery| matches!(delivery.state, State::Dead { .. } | State::Parked);
         let taken = self.select(&replay.query).filter(replayable).take(replay.query.limit);
         let ids: Vec<DeliveryId> = taken.map(|delivery| delivery.id).collect();
-        for id in &ids {
+        for (n, id) in (0..).zip(&ids) {
             let mut row = self.deliveries[id].clone();
-            row.delivery.state = State::Waiting { due: replay.due };
-            row.delivery.attempts = 0;
+            replay.fate.apply(&mut row.delivery, n);
+            row.settled_at = replay.now;
             self.make(Change::Delivery(row));
         }
+        for id in &ids {
+            self.next_of(self.deliveries[id].delivery.turn, replay.now);
+        }
         ids
+    }
+
+    pub(crate) fn backlog(&self) -> Vec<Backlog> {
+        let mut backlog: BTreeMap<EndpointKey, Backlog> = BTreeMap::new();
+        for Row { delivery, .. } in self.deliveries.values() {
+            let Some(at) = delivery.state.claimable_at() else { continue };
+            let endpoint = delivery.endpoint.clone();
+            let none = Backlog { endpoint: endpoint.clone(), deliveries: 0, oldest_due: at };
+            let of_endpoint = backlog.entry(endpoint).or_insert(none);
+            of_endpoint.deliveries += 1;
+            of_endpoint.oldest_due = of_endpoint.oldest_due.min(at);
+        }
+        backlog.into_values().collect()
     }
 
     pub(crate) fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
@@ -295,7 +352,9 @@ impl Content {
         let old = self.deliveries.values().filter(is_old).take(limit);
         let deliveries: Vec<DeliveryId> = old.map(|row| row.delivery.id).collect();
         for id in &deliveries {
+            let turn = self.deliveries[id].delivery.turn;
             self.make(Change::ForgetDelivery(*id));
+            self.next_of(turn, before);
         }
         let needed: BTreeSet<EventId> =
             self.deliveries.values().map(|row| row.delivery.event).collect();

@@ -13,8 +13,8 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
-    Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
 
@@ -129,6 +129,10 @@ impl Storage for LogStorage {
 
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
         self.run(move |content| content.replay(&replay)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        self.run(|content| content.backlog()).await
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{DeadReason, Jitter, Outcome, RetrySchedule, Settlement};
+use super::{DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement};
 use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems, mismatch, span};
 
@@ -23,10 +23,15 @@ pub struct DeliveryPolicy {
     pub max_age: Option<Duration>,
     /// Status codes that are final: a delivery that gets one is dead at once.
     pub final_statuses: Vec<u16>,
+    /// Which deliveries go one after the other.
+    pub order: Order,
+    /// What a dead letter is to those behind it in the order.
+    pub on_dead: OnDead,
 }
 
 impl Default for DeliveryPolicy {
-    /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final.
+    /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final, no
+    /// order.
     fn default() -> Self {
         Self {
             retry: RetrySchedule::standard(),
@@ -34,6 +39,8 @@ impl Default for DeliveryPolicy {
             timeout: Duration::from_secs(20),
             max_age: None,
             final_statuses: Vec::new(),
+            order: Order::None,
+            on_dead: OnDead::Skip,
         }
     }
 }
@@ -78,6 +85,18 @@ impl DeliveryPolicy {
         self
     }
 
+    /// Sets which deliveries go one after the other.
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets what a dead letter is to those behind it in the order.
+    pub fn with_on_dead(mut self, on_dead: OnDead) -> Self {
+        self.on_dead = on_dead;
+        self
+    }
+
     /// Decides what follows an attempt.
     ///
     /// `fraction` is drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
@@ -114,6 +133,10 @@ impl DeliveryPolicy {
         }
         if !self.final_statuses.is_empty() {
             value["final_statuses"] = json!(self.final_statuses);
+        }
+        if self.order != Order::None || self.on_dead != OnDead::Skip {
+            value["order"] = json!(self.order.as_str());
+            value["on_dead"] = json!(self.on_dead);
         }
         value
     }
@@ -181,6 +204,8 @@ impl Field for DeliveryPolicy {
             timeout: object.optional("timeout", problems).unwrap_or(default.timeout),
             max_age: object.optional("max_age", problems),
             final_statuses: statuses.into_iter().flatten().map(|Status(code)| code).collect(),
+            order: object.optional("order", problems).unwrap_or_default(),
+            on_dead: object.optional("on_dead", problems).unwrap_or_default(),
         };
         object.finish(problems);
         Some(policy)

@@ -39,6 +39,7 @@ impl Core {
             limit,
             per_endpoint: share,
             quotas: self.load.quotas(run, most, share),
+            only: None,
         };
         let holds_back = claim.quotas.iter().any(|(_, quota)| *quota == 0);
         let claims = self.storage.claim(claim).await?;

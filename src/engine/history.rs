@@ -6,7 +6,9 @@ use super::Engine;
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
 use crate::id::DeliveryId;
-use crate::storage::{DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Replay, StorageError};
+use crate::storage::{
+    DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
+};
 
 /// How much is pruned in one write.
 const PRUNE_BATCH: usize = 1_000;
@@ -52,7 +54,9 @@ impl Engine {
     /// # Errors
     /// The storage's.
     pub async fn replay(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
-        let replay = Replay { query, due: self.core.clock.now() };
+        let now = self.core.clock.now();
+        let fate = Fate::Again { due: now, spacing: Duration::ZERO, new_message_ids: false };
+        let replay = Replay { query, now, fate };
         let taken = self.core.storage.replay(replay).await?;
         if !taken.is_empty() {
             self.core.wake();

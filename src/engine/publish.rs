@@ -1,14 +1,12 @@
 //! Publish: takes events, finds their triggers, and stores both in one atomic write.
 
-use std::sync::Arc;
-
 use super::{Core, Engine};
-use crate::delivery::{Delivery, State};
+use crate::delivery::{Delivery, State, Turn};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::id::{DeliveryId, EventId};
 use crate::payload::{Payload, TriggerName};
-use crate::storage::{Record, Recorded, StorageError};
+use crate::storage::{NewEvent, Record, Recorded, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// What became of a published event.
@@ -66,10 +64,13 @@ impl Engine {
     /// As [`publish`](Self::publish).
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
         let mut records = Vec::with_capacity(events.len());
+        let mut published = Vec::with_capacity(events.len());
         for event in events {
-            records.push(self.core.prepare_checked(event)?);
+            let id = event.id;
+            let record = self.core.prepare_checked(event)?;
+            published.push(Published::of(id, &record));
+            records.push(record);
         }
-        let published: Vec<Published> = records.iter().map(Published::of).collect();
         let recorded = self.core.record(records).await?;
         let answers = published.into_iter().zip(recorded);
         Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
@@ -77,9 +78,9 @@ impl Engine {
 }
 
 impl Published {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(super) fn of(id: EventId, record: &Record) -> Self {
         let deliveries = record.deliveries.iter().map(|(delivery, _)| delivery.id).collect();
-        Self { id: record.event.id, duplicate: false, deliveries }
+        Self { id, duplicate: false, deliveries }
     }
 
     pub(super) fn after(mut self, recorded: Recorded) -> Self {
@@ -96,32 +97,36 @@ impl Core {
     pub(super) fn prepare_checked(&self, event: Event) -> Result<Record, PublishError> {
         let id = event.id;
         event.validate().map_err(|problems| PublishError::Invalid { id, problems })?;
-        let record = self.prepare(event);
-        let found = record.event_json.len();
+        let new = NewEvent::of(event);
+        let found = new.json.len();
         if found > MAX_EVENT_BYTES {
             let message =
                 format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
             return Err(PublishError::Invalid { id, problems: Problems::of(message) });
         }
-        Ok(record)
+        Ok(self.prepare(new))
     }
 
     /// Finds an event's triggers and makes its deliveries.
-    pub(super) fn prepare(&self, event: Event) -> Record {
-        let event_json: Arc<[u8]> = event.to_json().into();
+    pub(super) fn prepare(&self, new: NewEvent) -> Record {
         let index = self.index();
         let mut triggers = Vec::new();
-        index.find(&event, &mut triggers);
+        index.find(&new.event, &mut triggers);
         triggers.sort_unstable_by_key(|trigger| trigger.id);
-        let deliveries =
-            triggers.iter().map(|trigger| self.delivery(&event, &event_json, trigger)).collect();
-        Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }
+        let deliveries = triggers.iter().map(|trigger| self.delivery(&new, trigger)).collect();
+        Record::of_event(new, deliveries)
     }
 
-    fn delivery(&self, event: &Event, event_json: &[u8], trigger: &Trigger) -> (Delivery, Payload) {
+    fn delivery(&self, new: &NewEvent, trigger: &Trigger) -> (Delivery, Payload) {
+        let NewEvent { event, json } = new;
         let target = &trigger.spec.target;
         let scope = trigger.spec.scope.clone();
         let delivery = Delivery::new(event.id, trigger.id, scope, target.key(), self.clock.now());
+        let policy = &trigger.spec.policy;
+        let delivery = match policy.order.key(trigger.id, event) {
+            Some(key) => delivery.with_turn(Turn { key, on_dead: policy.on_dead }),
+            None => delivery,
+        };
         let delivery = match trigger.suspended {
             Some(_) => delivery.with_state(State::Parked),
             None => delivery,
@@ -129,9 +134,9 @@ impl Core {
         let payload = match target {
             Target::Webhook(endpoint) => {
                 let name = TriggerName { id: trigger.id, name: &trigger.spec.name };
-                endpoint.format.render(event, event_json, name)
+                endpoint.format.render(event, json, name)
             }
-            Target::Action(_) => Payload::of_action(event_json),
+            Target::Action(_) => Payload::of_action(json),
         };
         (delivery, payload)
     }

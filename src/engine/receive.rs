@@ -100,9 +100,10 @@ impl Core {
                 }
                 Decision::Publish { event, cursors } => (*event, cursors),
             };
+            let id = event.id;
             let mut record = self.prepare_checked(event)?;
             record.cursors = cursors;
-            let published = Published::of(&record);
+            let published = Published::of(id, &record);
             match self.record(vec![record]).await?.first() {
                 Some(Recorded::CursorMoved) => {}
                 Some(recorded) => return Ok(Received::Published(published.after(*recorded))),

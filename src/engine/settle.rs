@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Settlement};
 use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
-use crate::storage::{DeliveryQuery, EventQuery, Record, StorageError};
+use crate::storage::{DeliveryQuery, EventQuery, NewEvent, Record, StorageError};
 use crate::trigger::{SuspendReason, Trigger};
 
 /// The most hops that an event of the engine's own is told to have gone through.
@@ -99,11 +99,12 @@ impl Core {
         let build = |event: EventBuilder| event.build_at(now, &*self.entropy);
         let bare = || own_event(kind.clone(), now, delivery, trigger, reason, cause);
         let whole = cause.artifact.clone().and_then(|artifact| {
-            let record = self.prepare(build(bare().artifact(artifact)).ok()?);
-            (record.event_json.len() <= MAX_EVENT_BYTES).then_some(record)
+            let new = NewEvent::of(build(bare().artifact(artifact)).ok()?);
+            (new.json.len() <= MAX_EVENT_BYTES).then(|| self.prepare(new))
         });
         whole.unwrap_or_else(|| {
-            self.prepare(build(bare()).expect("what is told of a trigger is short"))
+            let event = build(bare()).expect("what is told of a trigger is short");
+            self.prepare(NewEvent::of(event))
         })
     }
 }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, NewEvent, Pruned,
+    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
 use crate::event::Event;
-use crate::id::{DeliveryId, EventId, TriggerId};
+use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::payload::Payload;
 use crate::trigger::Trigger;
 
@@ -33,6 +33,9 @@ struct Content {
     changes: BTreeMap<u64, TriggerId>,
     events: BTreeMap<EventId, Arc<Event>>,
     deliveries: BTreeMap<DeliveryId, Row>,
+    recorded: u64,
+    /// What is not done of each ordering key, in the order in which it was recorded.
+    in_order: BTreeMap<OrderingKey, BTreeMap<u64, DeliveryId>>,
     by_event: BTreeSet<(EventId, DeliveryId)>,
     /// What can be claimed, from when on: waiting deliveries when due, leased ones when the lease
     /// runs out.
@@ -46,6 +49,8 @@ struct Content {
 struct Row {
     delivery: Delivery,
     payload: Payload,
+    /// Its place in the order of recording.
+    place: u64,
     token: u64,
     log: Vec<LoggedAttempt>,
     settled_at: Timestamp,
@@ -132,13 +137,26 @@ impl Storage for MemoryStorage {
             .map(|row| row.delivery.id)
             .take(replay.query.limit)
             .collect();
-        for id in &ids {
+        for (n, id) in (0..).zip(&ids) {
             content.change(*id, |row| {
-                row.delivery.state = State::Waiting { due: replay.due };
-                row.delivery.attempts = 0;
+                replay.fate.apply(&mut row.delivery, n);
+                row.settled_at = replay.now;
             });
         }
+        for id in &ids {
+            content.next_turn(*id, replay.now);
+        }
         Ok(ids)
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        let content = self.lock();
+        let backlog = content.claimable.iter().filter_map(|(endpoint, waiting)| {
+            let (oldest_due, _) = waiting.first()?;
+            let deliveries = waiting.len() as u64;
+            Some(Backlog { endpoint: endpoint.clone(), deliveries, oldest_due: *oldest_due })
+        });
+        Ok(backlog.collect())
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
@@ -196,7 +214,7 @@ impl Content {
     }
 
     fn record(&mut self, record: Record) -> Recorded {
-        if self.events.contains_key(&record.event.id) {
+        if record.event_id().is_some_and(|id| self.events.contains_key(&id)) {
             return Recorded::Duplicate;
         }
         if !record.cursors.iter().all(|cursor| self.is_where_expected(cursor)) {
@@ -208,20 +226,26 @@ impl Content {
         for cursor in record.cursors {
             self.move_cursor(cursor);
         }
-        self.events.insert(record.event.id, record.event);
+        if let Some(NewEvent { event, .. }) = record.event {
+            self.events.insert(event.id, event);
+        }
         Recorded::Stored
     }
 
-    fn insert(&mut self, delivery: Delivery, payload: Payload) {
+    fn insert(&mut self, mut delivery: Delivery, payload: Payload) {
+        delivery.queue();
         let id = delivery.id;
         if self.deliveries.contains_key(&id) {
             return;
         }
         self.by_event.insert((delivery.event, id));
         let settled_at = delivery.created_at;
-        let row = Row { delivery, payload, token: 0, log: Vec::new(), settled_at };
+        self.recorded += 1;
+        let (place, log) = (self.recorded, Vec::new());
+        let row = Row { delivery, payload, place, token: 0, log, settled_at };
         self.deliveries.insert(id, row);
         self.index(id);
+        self.next_turn(id, settled_at);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {
@@ -247,6 +271,13 @@ impl Content {
 
     fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
+        if let Some(id) = claim.only {
+            let at = self.deliveries.get(&id).and_then(|row| row.delivery.state.claimable_at());
+            if at.is_some_and(|at| at <= claim.now) {
+                claims.deliveries.push(self.lease(id, claim));
+            }
+            return claims;
+        }
         let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
         for endpoint in self.turns() {
             let quota = quotas.get(&endpoint).copied().unwrap_or(claim.per_endpoint);
@@ -322,7 +353,32 @@ impl Content {
         for record in settle.records {
             self.record(record);
         }
+        self.next_turn(settle.lease.delivery, now);
         Settled::Done
+    }
+
+    /// Lets the next one of a delivery's order go, if nothing holds it up.
+    fn next_turn(&mut self, id: DeliveryId, now: Timestamp) {
+        let turn = self.deliveries.get(&id).and_then(|row| row.delivery.turn);
+        if let Some(turn) = turn {
+            self.next_of(turn.key, now);
+        }
+    }
+
+    fn next_of(&mut self, key: OrderingKey, now: Timestamp) {
+        let Some(order) = self.in_order.get(&key) else { return };
+        let in_order = || order.values().map(|id| &self.deliveries[id].delivery);
+        if in_order().any(|delivery| delivery.state.claimable_at().is_some()) {
+            return;
+        }
+        let next =
+            in_order().find(|delivery| delivery.holds_turn() || delivery.state == State::Queued);
+        if let Some(next) = next
+            && next.state == State::Queued
+        {
+            let id = next.id;
+            self.change(id, |row| row.delivery.state = State::Waiting { due: now });
+        }
     }
 
     /// Changes a delivery and keeps the index of what can be claimed with it.
@@ -333,14 +389,27 @@ impl Content {
     }
 
     fn index(&mut self, id: DeliveryId) {
-        let delivery = &self.deliveries[&id].delivery;
+        let Row { delivery, place, .. } = &self.deliveries[&id];
+        if let Some(turn) = delivery.turn
+            && (delivery.holds_turn() || delivery.state == State::Queued)
+        {
+            self.in_order.entry(turn.key).or_default().insert(*place, id);
+        }
         if let Some(at) = delivery.state.claimable_at() {
             self.claimable.entry(delivery.endpoint.clone()).or_default().insert((at, id));
         }
     }
 
     fn unindex(&mut self, id: DeliveryId) {
-        let delivery = &self.deliveries[&id].delivery;
+        let Row { delivery, place, .. } = &self.deliveries[&id];
+        if let Some(turn) = delivery.turn
+            && let Some(order) = self.in_order.get_mut(&turn.key)
+        {
+            order.remove(place);
+            if order.is_empty() {
+                self.in_order.remove(&turn.key);
+            }
+        }
         let Some(at) = delivery.state.claimable_at() else { return };
         if let Some(waiting) = self.claimable.get_mut(&delivery.endpoint) {
             waiting.remove(&(at, id));
@@ -365,8 +434,12 @@ impl Content {
             .map(|row| (row.delivery.event, row.delivery.id))
             .collect();
         for key in &deliveries {
-            self.deliveries.remove(&key.1);
+            self.unindex(key.1);
+            let row = self.deliveries.remove(&key.1);
             self.by_event.remove(key);
+            if let Some(turn) = row.and_then(|row| row.delivery.turn) {
+                self.next_of(turn.key, before);
+            }
         }
         let has_delivery = |id: EventId| {
             self.by_event

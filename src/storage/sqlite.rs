@@ -14,6 +14,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod triggers;
+mod turn;
 
 use std::error::Error;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -25,8 +26,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
-    Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -252,6 +253,10 @@ impl Storage for SqliteStorage {
 
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
         self.shared.writer.call(move |session| settle::replay(session, &replay)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        self.shared.reader.call(|session| query::backlog(session)).await
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {

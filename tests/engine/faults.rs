@@ -10,8 +10,8 @@ use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
 use artifact_triggers::storage::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned, Record,
-    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
+    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -112,6 +112,9 @@ impl Storage for Unreliable {
         replay: Replay,
     ) -> Result<Vec<artifact_triggers::id::DeliveryId>, StorageError> {
         self.inner.replay(replay).await
+    }
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        self.inner.backlog().await
     }
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
         self.inner.prune(before, limit).await

@@ -1,7 +1,7 @@
 //! Random calls, which SQLite has to answer as the memory storage does.
 
 use artifact_triggers::delivery::DeadReason;
-use artifact_triggers::storage::{EventQuery, Replay, TriggerWrite};
+use artifact_triggers::storage::{EventQuery, TriggerWrite};
 use proptest::prelude::*;
 
 use super::only_sqlite::temporary;
@@ -11,11 +11,32 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Call {
     Record(u32, Vec<u8>, Option<bool>),
-    Claim { wait: u64, per_endpoint: usize },
-    Settle { which: prop::sample::Index, to: u8, stale: bool },
-    Replay(usize),
+    RecordInOrder {
+        n: u32,
+        key: u8,
+        blocks: bool,
+    },
+    Claim {
+        wait: u64,
+        per_endpoint: usize,
+    },
+    /// Of the deliveries there are, one.
+    ClaimOnly(prop::sample::Index),
+    Settle {
+        which: prop::sample::Index,
+        to: u8,
+        stale: bool,
+    },
+    Replay {
+        limit: usize,
+        how: u8,
+    },
     Prune(u64, usize),
-    Write { n: u8, name: u8, how: u8 },
+    Write {
+        n: u8,
+        name: u8,
+        how: u8,
+    },
     Cursor(u8, bool),
 }
 
@@ -25,9 +46,12 @@ fn any_call() -> impl Strategy<Value = Call> {
         4 => (0_u32..40, triggers, any::<Option<bool>>()).prop_map(|(n, t, c)| Call::Record(n, t, c)),
         3 => (0_u64..40, 1_usize..3)
             .prop_map(|(wait, per_endpoint)| Call::Claim { wait, per_endpoint }),
-        3 => (any::<prop::sample::Index>(), 0_u8..6, any::<bool>())
+        3 => (any::<prop::sample::Index>(), 0_u8..7, any::<bool>())
             .prop_map(|(which, to, stale)| Call::Settle { which, to, stale }),
-        1 => (0_usize..4).prop_map(Call::Replay),
+        1 => (0_usize..4, 0_u8..3).prop_map(|(limit, how)| Call::Replay { limit, how }),
+        3 => (0_u32..40, 0_u8..3, any::<bool>())
+            .prop_map(|(n, key, blocks)| Call::RecordInOrder { n, key, blocks }),
+        1 => any::<prop::sample::Index>().prop_map(Call::ClaimOnly),
         1 => (0_u64..2_000, 0_usize..4).prop_map(|(b, l)| Call::Prune(b, l)),
         1 => (1_u8..4, 0_u8..3, 0_u8..3).prop_map(|(n, name, how)| Call::Write { n, name, how }),
         1 => (0_u8..4, any::<bool>()).prop_map(|(k, below)| Call::Cursor(k, below)),
@@ -51,6 +75,20 @@ impl Run {
                 let one = Record { cursors: cursors.collect(), ..record(*n, triggers) };
                 format!("{:?}", storage.record(vec![one]).await)
             }
+            Call::RecordInOrder { n, key, blocks } => {
+                let on_dead = if *blocks { OnDead::Block } else { OnDead::Skip };
+                format!("{:?}", storage.record(vec![in_order(*n, *key, on_dead)]).await)
+            }
+            Call::ClaimOnly(which) => {
+                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+                if known.is_empty() {
+                    return String::new();
+                }
+                let only = Some(known[which.index(known.len())].id);
+                let claims = storage.claim(Claim { only, ..claim(self.now, 1) }).await.unwrap();
+                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
+                format!("{claims:?}")
+            }
             Call::Claim { wait, per_endpoint } => {
                 self.now = self.now + Duration::from_secs(*wait);
                 let asked = Claim { per_endpoint: *per_endpoint, ..claim(self.now, 1_000) };
@@ -72,14 +110,19 @@ impl Run {
                     2 => Settlement::Dead(DeadReason::Exhausted),
                     3 => Settlement::Cancelled,
                     4 => Settlement::Parked,
+                    5 => Settlement::Extended { until: self.now + 2 * MINUTE },
                     _ => Settlement::Released { at: self.now },
                 };
                 let one = settle(lease, settlement, 1);
                 format!("{:?}", storage.settle(vec![one], self.now).await)
             }
-            Call::Replay(limit) => {
+            Call::Replay { limit, how } => {
                 let query = everything().with_limit(*limit);
-                format!("{:?}", storage.replay(Replay { query, due: self.now }).await)
+                let fate = match how {
+                    0 => Fate::Discarded,
+                    n => Fate::Again { due: self.now, spacing: MINUTE, new_message_ids: *n == 1 },
+                };
+                format!("{:?}", storage.replay(Replay { query, now: self.now, fate }).await)
             }
             Call::Prune(before, limit) => {
                 // What is deleted first of several is not promised, so all or nothing here.
@@ -118,7 +161,8 @@ async fn everything_told(storage: &dyn Storage) -> String {
     let events = storage.events(EventQuery::of_scope(Scope::root()).with_limit(1_000)).await;
     let cursors = storage.cursors((0..4).map(|n| format!("c/{n}")).collect()).await;
     let changes = storage.trigger_changes(0, 1_000).await;
-    format!("{deliveries:?}{attempts:?}{events:?}{cursors:?}{changes:?}")
+    let backlog = storage.backlog().await;
+    format!("{backlog:?}{deliveries:?}{attempts:?}{events:?}{cursors:?}{changes:?}")
 }
 
 proptest! {

@@ -1,10 +1,11 @@
 //! The contract of [`Storage`], each rule by its number, and what its methods say of themselves.
 
 use artifact_triggers::delivery::{DeadReason, State};
-use artifact_triggers::storage::{EventQuery, Recorded, Replay, StorageError, TriggerWrite};
+use artifact_triggers::storage::{EventQuery, Recorded, StorageError, TriggerWrite};
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
+pub(crate) use super::order::*;
 use super::*;
 
 fn all_events() -> EventQuery {
@@ -340,7 +341,7 @@ pub(crate) async fn the_largest_and_the_smallest_of_everything_is_taken(storage:
         settle_one(storage, claimed.lease, Settlement::Parked).await;
     }
     let query = everything().with_limit(usize::MAX);
-    let replay = Replay { query: query.clone(), due: Timestamp::MIN };
+    let replay = again(query.clone(), Timestamp::MIN);
     assert_eq!(storage.replay(replay).await.unwrap().len(), 2);
     assert_eq!(storage.deliveries(query).await.unwrap().len(), 2);
     assert_eq!(storage.events(all_events().with_limit(usize::MAX)).await.unwrap().len(), 1);
@@ -387,7 +388,7 @@ pub(crate) async fn replay_takes_what_is_dead_or_parked_and_nothing_else(storage
     for (lease, settlement) in leases.iter().zip(settlements) {
         settle_one(storage, *lease, settlement).await;
     }
-    let replay = |limit| Replay { query: everything().with_limit(limit), due: at(50) };
+    let replay = |limit| again(everything().with_limit(limit), at(50));
     assert_eq!(storage.replay(replay(1)).await.unwrap(), [leases[0].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), [leases[1].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), []);
@@ -441,6 +442,16 @@ macro_rules! contract {
                 rule_12_the_feed_tells_the_last_change_of_each_trigger,
                 rule_13_time_is_the_callers,
                 rule_14_pages_are_in_the_order_of_ids,
+                rule_15_one_key_goes_in_the_order_of_recording,
+                rule_15_a_dead_letter_that_blocks_is_waited_for,
+                rule_15_a_dead_letter_that_does_not_block_is_passed,
+                rule_15_what_is_discarded_or_pruned_holds_nobody_up,
+                rule_15_a_parked_one_that_blocks_is_waited_for,
+                rule_04_a_record_without_an_event_stores_the_rest,
+                a_claim_of_one_gives_that_one_if_it_is_due,
+                rule_09_a_lease_that_is_extended_lasts_longer,
+                a_replay_spreads_renames_and_selects_by_time,
+                the_backlog_is_told_by_endpoint,
                 the_largest_and_the_smallest_of_everything_is_taken,
                 queries_select_by_scope_event_trigger_and_state,
                 replay_takes_what_is_dead_or_parked_and_nothing_else,

@@ -11,6 +11,7 @@ use super::commit::{Session, unavailable};
 use super::rows;
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, DeadReason, Lease, State};
+use crate::id::DeliveryId;
 use crate::storage::{Claim, Claims, StorageError};
 
 /// Gives up every lease: their deliveries are due at once. The attempts stay counted.
@@ -21,6 +22,10 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
     let quotas: HashMap<&str, usize> =
         claim.quotas.iter().map(|(key, quota)| (key.as_str(), *quota)).collect();
     let mut claims = Claims::default();
+    if let Some(id) = claim.only {
+        claims.deliveries.extend(take_one(session, id, claim)?);
+        return Ok(claims);
+    }
     // From the one behind the last that was served to the end, then from the beginning up to it.
     let turn = session.turn;
     for (after, last) in [(turn, i64::MAX), (i64::MIN, turn)] {
@@ -96,6 +101,33 @@ fn take(
     }
 }
 
+/// Takes one delivery, if it is due.
+fn take_one(
+    session: &Session,
+    id: DeliveryId,
+    claim: &Claim,
+) -> Result<Option<Claimed>, StorageError> {
+    let sql = format!(
+        "SELECT {}, d.token, d.seq, p.headers, p.body
+         FROM deliveries d
+         JOIN endpoints e ON e.id = d.endpoint LEFT JOIN payloads p ON p.delivery = d.seq
+         WHERE d.id = ?1 AND d.claim_at <= ?2",
+        rows::DELIVERY
+    );
+    let mut statement = session.prepare(&sql)?;
+    let values = params![id.as_bytes(), claim.now.unix_micros()];
+    let mut found = statement.query(values).map_err(unavailable)?;
+    let Some(row) = found.next().map_err(unavailable)? else { return Ok(None) };
+    let seq = row.get(SEQ).map_err(unavailable)?;
+    lease(session, seq, due_delivery(row)?, claim).map(Some)
+}
+
+/// Where [`due_delivery`] finds what is behind the columns of [`rows::DELIVERY`].
+const TOKEN: usize = 13;
+const SEQ: usize = 14;
+const HEADERS: usize = 15;
+const BODY: usize = 16;
+
 /// What a row holds, unless it cannot be read; with its place.
 type Found = (i64, Result<Claimed, StorageError>);
 
@@ -118,7 +150,7 @@ fn due(
     let mut found = statement.query(values).map_err(unavailable)?;
     let mut due = Vec::new();
     while let Some(row) = found.next().map_err(unavailable)? {
-        due.push((row.get(12).map_err(unavailable)?, due_delivery(row)));
+        due.push((row.get(SEQ).map_err(unavailable)?, due_delivery(row)));
     }
     Ok(due)
 }
@@ -133,9 +165,9 @@ fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError>
 
 fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
     let delivery = rows::delivery(row)?;
-    let token = rows::count(row, 11).map_err(unavailable)?;
-    let headers: String = row.get(13).map_err(unavailable)?;
-    let body = row.get_ref(14).map_err(unavailable)?;
+    let token = rows::count(row, TOKEN).map_err(unavailable)?;
+    let headers: String = row.get(HEADERS).map_err(unavailable)?;
+    let body = row.get_ref(BODY).map_err(unavailable)?;
     let body = body.as_blob().map_err(|error| unavailable(error.into()))?;
     let payload = rows::payload(delivery.id, &headers, body)?;
     let lease = Lease { delivery: delivery.id, token };

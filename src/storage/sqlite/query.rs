@@ -5,10 +5,11 @@ use rusqlite::{OptionalExtension as _, params_from_iter};
 
 use super::commit::{Session, unavailable};
 use super::rows;
-use crate::delivery::Delivery;
+use crate::clock::Timestamp;
+use crate::delivery::{Delivery, EndpointKey};
 use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId};
-use crate::storage::{DeliveryQuery, EventQuery, LoggedAttempt, StorageError};
+use crate::storage::{Backlog, DeliveryQuery, EventQuery, LoggedAttempt, StorageError};
 
 /// Conditions joined by `AND`, each with its value.
 #[derive(Default)]
@@ -43,7 +44,7 @@ fn blob(id: &[u8; 16]) -> Value {
 }
 
 /// The condition on `deliveries d` that a query makes, and its values.
-pub(super) fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
+fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
     let mut conditions = Conditions::default();
     conditions.within("d.scope", &query.scope);
     if let Some(id) = query.id {
@@ -58,6 +59,12 @@ pub(super) fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
     if let Some(state) = query.state {
         conditions.add("d.state = ?", rows::state_number(state));
     }
+    if let Some(from) = query.from {
+        conditions.add("d.created_at >= ?", from.unix_micros());
+    }
+    if let Some(until) = query.until {
+        conditions.add("d.created_at < ?", until.unix_micros());
+    }
     if let Some(after) = query.after {
         conditions.add("d.id > ?", blob(after.as_bytes()));
     }
@@ -68,10 +75,19 @@ pub(super) fn deliveries(
     session: &Session,
     query: &DeliveryQuery,
 ) -> Result<Vec<Delivery>, StorageError> {
+    select(session, query, "1")
+}
+
+/// A page of the deliveries of a query for which a condition on `deliveries d` holds besides.
+pub(super) fn select(
+    session: &Session,
+    query: &DeliveryQuery,
+    besides: &str,
+) -> Result<Vec<Delivery>, StorageError> {
     let (condition, values) = selection(query);
     let sql = format!(
         "SELECT {} FROM deliveries d JOIN endpoints e ON e.id = d.endpoint
-         WHERE {condition} ORDER BY d.id LIMIT {}",
+         WHERE {condition} AND {besides} ORDER BY d.id LIMIT {}",
         rows::DELIVERY,
         rows::integer(query.limit)
     );
@@ -89,6 +105,12 @@ pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Vec<Event>
     conditions.within("scope", &query.scope);
     if let Some(id) = query.id {
         conditions.add("id = ?", blob(id.as_bytes()));
+    }
+    if let Some(from) = query.from {
+        conditions.add("received_at >= ?", from.unix_micros());
+    }
+    if let Some(until) = query.until {
+        conditions.add("received_at < ?", until.unix_micros());
     }
     if let Some(after) = query.after {
         conditions.add("id > ?", blob(after.as_bytes()));
@@ -110,6 +132,21 @@ pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Vec<Event>
         events.push(event);
     }
     Ok(events)
+}
+
+pub(super) fn backlog(session: &Session) -> Result<Vec<Backlog>, StorageError> {
+    let sql = "SELECT e.key, count(*), min(d.claim_at)
+               FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint
+               WHERE d.claim_at IS NOT NULL GROUP BY d.endpoint ORDER BY e.key";
+    let mut statement = session.prepare(sql)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let endpoint: String = row.get(0)?;
+        let oldest_due = Timestamp::from_unix_micros(row.get(2)?);
+        let deliveries = rows::count(row, 1)?;
+        Ok(Backlog { endpoint: EndpointKey::new(endpoint), deliveries, oldest_due })
+    };
+    let backlog = statement.query_map([], read).and_then(Iterator::collect);
+    backlog.map_err(unavailable)
 }
 
 pub(super) fn attempts(

@@ -3,10 +3,11 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
-use super::rows;
-use crate::delivery::{Delivery, EndpointKey};
+use super::{rows, turn};
+use crate::delivery::{Delivery, EndpointKey, OnDead};
+use crate::id::EventId;
 use crate::payload::Payload;
-use crate::storage::{CursorMove, Record, Recorded, StorageError};
+use crate::storage::{CursorMove, NewEvent, Record, Recorded, StorageError};
 
 pub(super) fn record_all(
     session: &mut Session,
@@ -17,7 +18,9 @@ pub(super) fn record_all(
 
 pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded, StorageError> {
     if !record.cursors.is_empty() {
-        if is_known(session, record)? {
+        if let Some(id) = record.event_id()
+            && is_known(session, id)?
+        {
             return Ok(Recorded::Duplicate);
         }
         for cursor in &record.cursors {
@@ -26,7 +29,9 @@ pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded,
             }
         }
     }
-    if !insert_event(session, record)? {
+    if let Some(new) = &record.event
+        && !insert_event(session, new)?
+    {
         return Ok(Recorded::Duplicate);
     }
     for (delivery, payload) in &record.deliveries {
@@ -38,21 +43,21 @@ pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded,
     Ok(Recorded::Stored)
 }
 
-fn is_known(session: &Session, record: &Record) -> Result<bool, StorageError> {
+fn is_known(session: &Session, id: EventId) -> Result<bool, StorageError> {
     let mut statement = session.prepare("SELECT 1 FROM events WHERE id = ?1")?;
-    statement.exists([record.event.id.as_bytes()]).map_err(unavailable)
+    statement.exists([id.as_bytes()]).map_err(unavailable)
 }
 
 /// Stores the event, unless its id is known.
-fn insert_event(session: &Session, record: &Record) -> Result<bool, StorageError> {
+fn insert_event(session: &Session, new: &NewEvent) -> Result<bool, StorageError> {
     let sql = "INSERT OR IGNORE INTO events (id, scope, received_at, document)
                VALUES (?1, ?2, ?3, ?4)";
-    let event = &record.event;
+    let event = &new.event;
     let values = params![
         event.id.as_bytes(),
         event.scope.as_str(),
         event.received_at.unix_micros(),
-        &*record.event_json,
+        &*new.json,
     ];
     Ok(session.prepare(sql)?.execute(values).map_err(unavailable)? == 1)
 }
@@ -63,9 +68,11 @@ fn insert_delivery(
     payload: &Payload,
 ) -> Result<(), StorageError> {
     let endpoint = endpoint(session, &delivery.endpoint)?;
+    let mut delivery = delivery.clone();
+    delivery.queue();
     let sql = "INSERT OR IGNORE INTO deliveries (id, message, event, trigger_id, scope, endpoint,
-                   state, reason, claim_at, attempts, created_at, changed_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)";
+                   state, reason, claim_at, attempts, created_at, changed_at, ordering, blocks)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13)";
     let values = params![
         delivery.id.as_bytes(),
         delivery.message_id.as_bytes(),
@@ -78,6 +85,8 @@ fn insert_delivery(
         rows::claim_at(&delivery.state),
         delivery.attempts,
         delivery.created_at.unix_micros(),
+        delivery.turn.map(|turn| *turn.key.as_bytes()),
+        delivery.turn.map(|turn| turn.on_dead == OnDead::Block),
     ];
     if session.prepare(sql)?.execute(values).map_err(unavailable)? == 0 {
         return Ok(());
@@ -85,7 +94,11 @@ fn insert_delivery(
     let seq = session.connection.last_insert_rowid();
     let sql = "INSERT INTO payloads (delivery, headers, body) VALUES (?1, ?2, ?3)";
     let values = params![seq, rows::headers_json(payload), &*payload.body];
-    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+    session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    match delivery.turn {
+        Some(turn) => turn::next_of(session, turn.key, delivery.created_at),
+        None => Ok(()),
+    }
 }
 
 /// The number of an endpoint, given to it if it has none.

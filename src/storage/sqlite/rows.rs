@@ -7,15 +7,18 @@ use rusqlite::Row;
 
 use super::commit::unavailable;
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, DeadReason, Delivery, EndpointKey, Outcome, State, StateName};
+use crate::delivery::{
+    Attempt, DeadReason, Delivery, EndpointKey, OnDead, Outcome, State, StateName, Turn,
+};
 use crate::event::Scope;
-use crate::id::{DeliveryId, EventId, MessageId, TriggerId};
+use crate::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
 use crate::payload::Payload;
 use crate::storage::{LoggedAttempt, StorageError};
 
 /// The columns that [`delivery`] reads, of `deliveries d JOIN endpoints e`.
 pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, e.key, d.state, \
-                                   d.reason, d.claim_at, d.attempts, d.created_at";
+                                   d.reason, d.claim_at, d.attempts, d.created_at, d.ordering, \
+                                   d.blocks";
 
 pub(super) fn state_number(name: StateName) -> i64 {
     match name {
@@ -25,6 +28,7 @@ pub(super) fn state_number(name: StateName) -> i64 {
         StateName::Dead => 3,
         StateName::Cancelled => 4,
         StateName::Parked => 5,
+        StateName::Queued => 6,
     }
 }
 
@@ -83,7 +87,15 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery, StorageError> {
         state,
         attempts: row.get(9).map_err(unavailable)?,
         created_at: Timestamp::from_unix_micros(row.get(10).map_err(unavailable)?),
+        turn: turn(row).map_err(unavailable)?,
     })
+}
+
+fn turn(row: &Row<'_>) -> rusqlite::Result<Option<Turn>> {
+    let key: Option<[u8; 16]> = row.get(11)?;
+    let blocks: Option<bool> = row.get(12)?;
+    let on_dead = if blocks == Some(true) { OnDead::Block } else { OnDead::Skip };
+    Ok(key.map(|key| Turn { key: OrderingKey::from_bytes(key), on_dead }))
 }
 
 fn state_of(number: i64, reason: Option<&str>, claim_at: Option<i64>) -> Option<State> {
@@ -95,6 +107,7 @@ fn state_of(number: i64, reason: Option<&str>, claim_at: Option<i64>) -> Option<
         3 => Some(State::Dead { reason: reason?.parse::<DeadReason>().ok()? }),
         4 => Some(State::Cancelled),
         5 => Some(State::Parked),
+        6 => Some(State::Queued),
         _ => None,
     }
 }

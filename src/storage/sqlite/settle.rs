@@ -4,11 +4,11 @@ use rusqlite::params;
 
 use super::claim::held;
 use super::commit::{Session, unavailable};
-use super::query::selection;
+use super::query::select;
 use super::record::record;
-use super::rows;
+use super::{rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Settlement, State};
+use crate::delivery::{Attempt, Settlement};
 use crate::id::DeliveryId;
 use crate::storage::{Replay, Settle, Settled, StorageError};
 
@@ -29,6 +29,7 @@ fn settle(session: &mut Session, settle: &Settle, now: Timestamp) -> Result<Sett
     for follows in &settle.records {
         record(session, follows)?;
     }
+    turn::next_after(session, settle.lease.delivery, now)?;
     Ok(Settled::Done)
 }
 
@@ -72,23 +73,25 @@ fn log(session: &Session, seq: i64, attempt: &Attempt) -> Result<(), StorageErro
 }
 
 pub(super) fn replay(session: &Session, replay: &Replay) -> Result<Vec<DeliveryId>, StorageError> {
-    let (condition, values) = selection(&replay.query);
-    let sql = format!(
-        "SELECT d.id FROM deliveries d WHERE {condition} AND d.claim_at IS NULL AND d.state IN (3, 5)
-         ORDER BY d.id LIMIT {}",
-        rows::integer(replay.query.limit)
-    );
-    let mut statement = session.prepare(&sql)?;
-    let ids = statement
-        .query_map(rusqlite::params_from_iter(values), |row| row.get(0).map(DeliveryId::from_bytes))
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(unavailable)?;
-    let due = State::Waiting { due: replay.due };
-    let sql = "UPDATE deliveries SET state = 0, reason = NULL, claim_at = ?2, attempts = 0
-               WHERE id = ?1";
-    for id in &ids {
-        let values = params![id.as_bytes(), rows::claim_at(&due)];
+    let selected = select(session, &replay.query, "d.claim_at IS NULL AND d.state IN (3, 5)")?;
+    let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
+                   message = ?5, changed_at = ?6 WHERE id = ?1";
+    let mut ids = Vec::with_capacity(selected.len());
+    for (n, mut delivery) in (0..).zip(selected) {
+        replay.fate.apply(&mut delivery, n);
+        let values = params![
+            delivery.id.as_bytes(),
+            rows::state_number(delivery.state.name()),
+            rows::claim_at(&delivery.state),
+            delivery.attempts,
+            delivery.message_id.as_bytes(),
+            replay.now.unix_micros(),
+        ];
         session.prepare(sql)?.execute(values).map_err(unavailable)?;
+        ids.push(delivery.id);
+    }
+    for id in &ids {
+        turn::next_after(session, *id, replay.now)?;
     }
     Ok(ids)
 }

@@ -1,7 +1,5 @@
 //! Faults that cannot be caused from outside.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 
 use super::SqliteStorage;
@@ -9,20 +7,21 @@ use crate::delivery::{Delivery, EndpointKey};
 use crate::event::{Artifact, Event, EventKind, Scope};
 use crate::id::TriggerId;
 use crate::payload::Payload;
-use crate::storage::{DeliveryQuery, EventQuery, Record, Recorded, Storage as _, StorageError};
+use crate::storage::{
+    DeliveryQuery, EventQuery, NewEvent, Record, Recorded, Storage as _, StorageError,
+};
 
 /// An event with a delivery whose body has a size.
 fn record(bytes: usize) -> Record {
     let artifact = Artifact::new("generic", "a");
     let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build().unwrap();
-    let event_json = event.to_json().into();
     let trigger = TriggerId::derived(event.received_at, &[]);
     let endpoint = EndpointKey::new("https://a.example");
     let scope = event.scope.clone();
     let delivery = Delivery::new(event.id, trigger, scope, endpoint, event.received_at);
     let payload = Payload { headers: Vec::new(), body: vec![0; bytes].into() };
     let deliveries = vec![(delivery, payload)];
-    Record { event: Arc::new(event), event_json, deliveries, cursors: Vec::new() }
+    Record::of_event(NewEvent::of(event), deliveries)
 }
 
 async fn limit_pages(storage: &SqliteStorage, pages: u32) {
@@ -74,7 +73,7 @@ async fn a_full_disk_is_told_and_takes_nothing_that_was_answered() {
             match answer {
                 Ok(answer) => {
                     assert_eq!(answer, [Recorded::Stored]);
-                    stored.push(one.event.id);
+                    stored.extend(one.event_id());
                 }
                 Err(StorageError::Unavailable { reason }) => {
                     assert!(reason.contains("disk is full"), "{reason}");
