@@ -184,6 +184,7 @@ async fn why_an_event_missed_its_triggers_is_told_nearest_first_to_who_may_see_t
 #[tokio::test]
 async fn a_trigger_that_takes_too_long_to_judge_hides_no_other_miss() {
     use artifact_triggers::trigger::filter::{Filter, field};
+    use serde_json::json;
 
     let bench = bench(Script::statuses([200])).await;
     let any: Vec<_> = (0..900).map(|n| json!({format!("a{n}"): [n]})).collect();

@@ -52,13 +52,10 @@ impl<'f, 'e> Part<'f, 'e> {
     }
 
     fn of_object(pattern: &'f Pattern, object: Option<Node<'e>>, path: &Path<'f>) -> Self {
-        match pattern.clauses.as_slice() {
-            [only] => Self::of_clause(only, object, path),
-            _ => {
-                let wanted = Wanted::All { pattern, object };
-                Self { path: path.clone(), wanted, element: None }
-            }
+        if let [only] = pattern.clauses.as_slice() {
+            return Self::of_clause(only, object, path);
         }
+        Self { path: path.clone(), wanted: Wanted::All { pattern, object }, element: None }
     }
 
     fn of_clause(clause: &'f Clause, object: Option<Node<'e>>, path: &Path<'f>) -> Self {

@@ -126,15 +126,11 @@ impl Teller {
             decider = sought.flatten();
             reason = (!held && sought == Some(None)).then_some(ONE_ABSENCE);
         }
-        let known_of = |part: &Part<'_, '_>| {
-            let decided = decider.is_some() && part.element == decider;
-            if decided { Some(held) } else { known }
-        };
+        let is_decider = |part: &Part<'_, '_>| decider.is_some() && part.element == decider;
         let further = decider.map(|at| Part::element(pattern, array, at, &whole.path));
-        let of_first = |part: &Part<'_, '_>| decider.is_none() || part.element != decider;
-        let each = further.into_iter().chain(whole.parts().filter(of_first));
-        let (mut parts, _) = self.weigh(each.map(|part| {
-            let known = known_of(&part);
+        let first = whole.parts().filter(|part| !is_decider(part));
+        let (mut parts, _) = self.weigh(further.into_iter().chain(first).map(|part| {
+            let known = if is_decider(&part) { Some(held) } else { known };
             (part, known)
         }));
         let behind = usize::from(decider.is_some()).min(parts.len());
@@ -145,7 +141,6 @@ impl Teller {
 
     /// Weighs parts, each with its share of half of the steps that are left. Those that could not be
     /// judged come apart.
-    #[expect(clippy::type_complexity, reason = "it is a list of parts twice")]
     fn weigh<'f, 'e>(
         &mut self,
         each: impl Iterator<Item = (Part<'f, 'e>, Option<bool>)>,

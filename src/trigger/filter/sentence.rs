@@ -221,7 +221,9 @@ fn condition(line: &mut Line, condition: &Condition) -> fmt::Result {
 /// What an operator is given.
 fn operand(line: &mut Line, condition: &Condition) -> fmt::Result {
     match condition {
-        Condition::Equals(Literal::Text(text)) => write!(line, "{text:?}"),
+        Condition::Equals(Literal::Text(text)) | Condition::Contains(text) => {
+            write!(line, "{text:?}")
+        }
         Condition::Equals(other) => write!(line, "{}", other.as_leaf().to_value()),
         Condition::EqualsIgnoreCase(folded) => write!(line, "{:?} in any case", folded.as_str()),
         Condition::Prefix(text) | Condition::Suffix(text) => match text {
@@ -230,7 +232,6 @@ fn operand(line: &mut Line, condition: &Condition) -> fmt::Result {
         },
         Condition::Wildcard(pattern) => write!(line, "{:?}", pattern.to_text()),
         Condition::Glob(pattern) => write!(line, "{:?}", pattern.to_text()),
-        Condition::Contains(text) => write!(line, "{text:?}"),
         Condition::Regex(regex) => write!(line, "{:?}", regex.as_str()),
         Condition::Cidr(network) => write!(line, "{network}"),
         Condition::Semver(requirement) => write!(line, "{:?}", requirement.to_string()),
