@@ -9,6 +9,7 @@ pub mod index;
 
 mod builder;
 mod kinds;
+mod line;
 mod target;
 
 use std::collections::BTreeMap;

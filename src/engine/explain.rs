@@ -1,12 +1,20 @@
 //! Explain: why an event concerns a trigger or does not.
 
+use std::sync::Arc;
+
 use super::Engine;
 use crate::event::{Event, Scope};
 use crate::id::TriggerId;
-use crate::trigger::explain::Explanation;
+use crate::trigger::Trigger;
+use crate::trigger::explain::{Explanation, MAX_STEPS, Weighed};
+use crate::trigger::filter::meter::Steps;
 
 /// The most triggers that one call looks at.
 const MAX_LOOKED_AT: usize = 10_000;
+/// The most misses that one call explains.
+const MAX_EXPLAINED: usize = 100;
+/// The steps that one call takes to find the nearest, and again to explain them.
+const STEPS: usize = 4 * MAX_STEPS;
 
 impl Engine {
     /// Why an event matches a trigger or does not; `None` if there is no such trigger at or below
@@ -15,29 +23,44 @@ impl Engine {
         self.trigger(scope, id).map(|trigger| trigger.explain(event))
     }
 
-    /// The enabled triggers that see the event's scope and do not match it, at most so many, those
-    /// that came nearest first. At most 10,000 triggers are looked at, in no order; this takes some
-    /// microseconds for each.
+    /// The enabled triggers that see the event's scope and do not match it, at most so many and at
+    /// most 100, those that came nearest first.
+    ///
+    /// # Cost
+    /// At most 10,000 triggers are looked at, in no order, and only those that are given are explained.
+    /// Finding them takes at most four times [`MAX_STEPS`], explaining them as many, and looking at
+    /// what was found at most [`MAX_STEPS`] for each. A trigger that takes more than its share of these
+    /// to judge is passed over.
     pub fn nearest_misses(&self, event: &Event, limit: usize) -> Vec<(TriggerId, Explanation)> {
         let index = self.core.index();
         let seeing = index.seeing(&event.scope, MAX_LOOKED_AT);
-        let mut misses: Vec<(TriggerId, Explanation)> = Vec::new();
-        for trigger in seeing {
-            let explanation = trigger.explain(event);
-            if !explanation.held {
-                misses.push((trigger.id, explanation));
-            }
-            // No more are kept than are asked for, but for some that are sorted out together.
-            if misses.len() > limit.saturating_add(100) {
-                keep_nearest(&mut misses, limit);
-            }
-        }
-        keep_nearest(&mut misses, limit);
-        misses
+        let limit = limit.min(MAX_EXPLAINED);
+        let misses = nearest(&seeing, event, limit);
+        let share = STEPS / misses.len().max(1);
+        let explained = misses.into_iter().map(|(trigger, near)| {
+            let steps = share.min(MAX_STEPS);
+            (trigger.id, trigger.explain_within(event, near.filter_held, steps))
+        });
+        explained.collect()
     }
 }
 
-fn keep_nearest(misses: &mut Vec<(TriggerId, Explanation)>, limit: usize) {
-    misses.sort_by_key(|(id, explanation)| (u8::MAX - explanation.nearness, *id));
+/// Those that came nearest to match without doing so, in order.
+fn nearest<'i>(
+    seeing: &[&'i Arc<Trigger>],
+    event: &Event,
+    limit: usize,
+) -> Vec<(&'i Arc<Trigger>, Weighed)> {
+    let mut steps = Steps::new(STEPS);
+    let mut misses = Vec::new();
+    for (n, trigger) in seeing.iter().enumerate() {
+        let share = steps.left() / (seeing.len() - n);
+        match trigger.weigh(event, share, &mut steps) {
+            Some(near) if !near.whole.held => misses.push((*trigger, near)),
+            _ => {}
+        }
+    }
+    misses.sort_by_key(|(trigger, near)| (u8::MAX - near.whole.nearness, trigger.id));
     misses.truncate(limit);
+    misses
 }

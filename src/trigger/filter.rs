@@ -11,6 +11,7 @@ mod draft;
 pub mod field;
 mod judge;
 mod limits;
+pub(crate) mod meter;
 mod normal;
 mod parse;
 mod regex;
@@ -28,12 +29,13 @@ use serde_json::{Map, Value};
 pub(crate) use condition::{Condition, Literal, Text};
 pub use draft::Draft;
 pub use field::Field;
-pub(crate) use judge::{Verdict, judge_leaf};
+pub(crate) use judge::{Verdict, judge_leaf, leaf_holds};
 pub use limits::{
     FilterLimits, MAX_COMBINATIONS, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
     MAX_PATTERN_BYTES, MAX_REGEX_BYTES, MAX_WILDCARDS,
 };
 pub(crate) use screen::{Screen, Screened};
+pub use sentence::MAX_SENTENCE;
 
 use crate::document::{self, Problems};
 use crate::event::Event;

@@ -182,6 +182,27 @@ async fn why_an_event_missed_its_triggers_is_told_nearest_first_to_who_may_see_t
 }
 
 #[tokio::test]
+async fn a_trigger_that_takes_too_long_to_judge_hides_no_other_miss() {
+    use artifact_triggers::trigger::filter::{Filter, field};
+    use serde_json::json;
+
+    let bench = bench(Script::statuses([200])).await;
+    let any: Vec<_> = (0..900).map(|n| json!({format!("a{n}"): [n]})).collect();
+    let costly = Filter::from_value(&json!({"data": {"rows": {"$or": any}}})).unwrap();
+    bench.trigger(webhook("costly").filter(costly)).await;
+    let mut near = Vec::new();
+    for n in 0..101 {
+        let filter = field::name().is(format!("b{n}"));
+        near.push(bench.trigger(webhook(&format!("near {n}")).filter(filter)).await.id);
+    }
+    let mut event = event("a");
+    event.data = Some(json!({"rows": vec![json!({"a": 1}); 10_000]}));
+    let misses = bench.engine.nearest_misses(&event, usize::MAX);
+    near.sort_unstable();
+    assert_eq!(misses.iter().map(|(id, _)| *id).collect::<Vec<_>>(), near[..100]);
+}
+
+#[tokio::test]
 async fn an_engine_takes_no_larger_filters_than_it_was_told_to() {
     use artifact_triggers::trigger::filter::{FilterLimits, field};
 

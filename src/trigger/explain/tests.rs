@@ -1,8 +1,12 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::Timestamp;
+use crate::entropy::OsEntropy;
 use crate::event::{Artifact, EventKind, File};
+use crate::id::TriggerId;
+use crate::trigger::TriggerSpec;
 
 fn event() -> Event {
     let mut image = Artifact::new("oci", "hello")
@@ -73,6 +77,169 @@ fn what_each_part_satisfies_and_no_one_element_does_is_told() {
     let explanation = explain(&filter);
     assert!(!explanation.held);
     assert_eq!(explanation.parts[0].wants, "one and the same element satisfies all of it");
+}
+
+fn of_data(filter: &Value, data: Value) -> Explanation {
+    let mut event = event();
+    event.data = Some(data);
+    Filter::from_value(&json!({ "data": filter })).unwrap().explain(&event)
+}
+
+/// All texts of an explanation that say what is wanted.
+fn wants(explanation: &Explanation) -> Vec<&str> {
+    let inner = explanation.parts.iter().flat_map(wants);
+    std::iter::once(explanation.wants.as_str()).chain(inner).collect()
+}
+
+#[test]
+fn that_an_or_holds_only_jointly_with_what_is_beside_it_is_told() {
+    let filter = json!({
+        "rows": {"f": [{"exists": false}]},
+        "$or": [{"rows": {"n": ["x"]}}, {"rows": {"n": ["y"]}}],
+    });
+    let explanation = of_data(&filter, json!({"rows": [{"n": "x"}, {"f": 1}]}));
+    assert!(explanation.held);
+    let told: Vec<_> = explanation.parts.iter().map(|part| (&*part.wants, part.held)).collect();
+    let expected = [
+        ("data.rows.f is not there", false),
+        ("one and the same element satisfies all of it", true),
+        ("any of these", true),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_element_that_decides_is_shown_wherever_it_stands() {
+    let filter = json!({"rows": {"n": [77], "m": [1]}});
+    let rows =
+        |count: usize| -> Vec<Value> { (0..count).map(|n| json!({"n": n, "m": 1})).collect() };
+    let held = of_data(&filter, json!({"rows": rows(100)}));
+    let shown: Vec<_> =
+        held.parts.iter().filter(|part| part.held).map(|part| &*part.wants).collect();
+    assert_eq!((held.held, shown), (true, vec!["element 77: all of these, of the same data.rows"]));
+    assert_eq!((held.parts.len(), held.left_out), (MAX_ELEMENTS, 97));
+
+    let absent = json!({"rows": {"gone": [{"exists": false}]}});
+    let mut some = rows(100);
+    some[90]["gone"] = json!(true);
+    let missed = of_data(&absent, json!({ "rows": some }));
+    assert!(!missed.held);
+    assert_eq!(missed.parts[0].wants, "element 90: data.rows.gone is not there");
+    assert_eq!(missed.parts[0].found.as_deref().unwrap(), ["true"]);
+}
+
+#[test]
+fn that_all_elements_lack_something_else_is_told() {
+    let filter = json!({"rows": {"$or": [{"a": [{"exists": false}]}, {"b": [{"exists": false}]}]}});
+    let explanation = of_data(&filter, json!({"rows": [{"a": 1}, {"b": 1}]}));
+    assert!(!explanation.held);
+    assert_eq!(explanation.parts[0].wants, "all elements satisfy it in one and the same way");
+}
+
+#[test]
+fn the_leaf_that_fits_is_among_those_that_are_shown() {
+    let tags: Vec<String> = (0..20).map(|n| format!("v{n}")).collect();
+    let explanation = of_data(&json!({"tags": ["v15"]}), json!({ "tags": tags }));
+    let found = explanation.found.as_deref().unwrap();
+    assert_eq!((found.len(), found[7].as_str(), explanation.left_out), (8, r#""v15""#, 12));
+}
+
+#[test]
+fn an_object_or_an_empty_list_at_the_path_of_a_leaf_is_told() {
+    let filter = json!({"x": [{"exists": true}]});
+    for (data, found) in [
+        (json!({"x": {"y": 1}}), "an object, which is no leaf"),
+        (json!({"x": []}), "an empty list, which has no leaf"),
+    ] {
+        let explanation = of_data(&filter, data);
+        assert_eq!((explanation.held, explanation.nearness), (false, 0));
+        assert_eq!(explanation.to_string(), format!("[ ] data.x is there: found {found}\n"));
+    }
+    assert_eq!(of_data(&filter, json!({})).to_string(), "[ ] data.x is there: nothing there\n");
+}
+
+fn trigger(filter: Filter) -> Trigger {
+    let mut spec: TriggerSpec =
+        Trigger::builder("t").on(EventKind::ARTIFACT_INGESTED).action("a").build().unwrap();
+    spec.filter = filter;
+    Trigger::new(TriggerId::new(Timestamp::UNIX_EPOCH, &OsEntropy), spec, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn that_a_trigger_is_suspended_is_told() {
+    let mut trigger = trigger(Filter::everything());
+    let state = |trigger: &Trigger| {
+        let explanation = trigger.explain(&event());
+        assert!(explanation.held);
+        let is_state = |part: &&Explanation| part.wants == "the trigger is enabled";
+        explanation.parts.iter().find(is_state).unwrap().found.clone().unwrap()
+    };
+    assert_eq!(state(&trigger), ["enabled"]);
+    trigger.suspended = Some(SuspendReason::EndpointGone);
+    assert_eq!(state(&trigger), ["suspended: its endpoint is gone, what matches is parked"]);
+}
+
+#[test]
+fn the_parts_of_an_explanation_are_as_many_as_is_said_and_no_more() {
+    let any: Vec<Value> = (0..340).map(|n| json!({"a": [n], "b": [n], "c": [n]})).collect();
+    let filter = Filter::from_value(&json!({"data": {"rows": {"$or": any}}})).unwrap();
+    let mut event = event();
+    event.data = Some(json!({"rows": vec![json!({"a": 1}); 100]}));
+    assert_eq!(wants(&filter.explain(&event)).len(), MAX_PARTS);
+    assert_eq!(wants(&trigger(filter).explain(&event)).len(), MAX_PARTS);
+}
+
+#[test]
+fn what_has_no_room_is_the_least_telling() {
+    let fields = |count: usize| (0..count).map(|n| (format!("f{n:04}"), json!(n)));
+    let mut wanted: Value = fields(1_010).map(|(name, n)| (name, json!([n]))).collect();
+    wanted["z"] = json!(["missing"]);
+    let explanation = of_data(&wanted, fields(1_010).collect());
+    assert_eq!(explanation.parts[0].wants, r#"data.z is "missing""#);
+    assert!(!explanation.parts[0].held && explanation.left_out == 12);
+
+    let any: Vec<Value> = (0..340).map(|n| json!({"a": [1], "b": [n + 1], "c": [n]})).collect();
+    let explanation = of_data(&json!({ "$or": any }), json!({"a": 1, "b": 340, "c": 500}));
+    let nearest = &explanation.parts[0];
+    assert_eq!((nearest.nearness, nearest.parts.len()), (83, 3));
+    assert!(explanation.left_out > 0);
+}
+
+#[test]
+fn no_text_of_an_explanation_is_longer_than_is_said() {
+    fn check(explanation: &Explanation) {
+        assert!(explanation.wants.chars().count() <= MAX_WORDS, "{}", explanation.wants);
+        let found = explanation.found.iter().flatten();
+        assert!(found.clone().count() <= MAX_FOUND);
+        found.for_each(|found| assert!(found.chars().count() <= MAX_FOUND_CHARS, "{found}"));
+        explanation.parts.iter().for_each(check);
+    }
+    let long = "\u{202e}".repeat(300);
+    let texts: Vec<&str> = vec![&long; 20];
+    let filter = json!({"data": {&*long: {"x": {"y": [{"anything-but": [long, "é"]}], "z": [1]}}}});
+    let mut trigger = trigger(Filter::from_value(&filter).unwrap());
+    trigger.spec.kinds = vec![KindPattern::any(); 10_000];
+    trigger.spec.name = long.repeat(100);
+    let mut event = event();
+    event.data = Some(json!({&*long: {"x": [{"y": texts, "z": long.repeat(100)}]}}));
+    let explanation = trigger.explain(&event);
+    check(&explanation);
+    let cut = wants(&explanation).into_iter().filter(|wants| wants.ends_with('…')).count();
+    assert!(cut >= 4, "{explanation}");
+}
+
+#[test]
+fn what_takes_too_long_to_judge_is_left_out_and_the_verdict_is_told() {
+    let any: Vec<Value> = (0..300).map(|n| json!({"a": [{"exists": false}], "b": [n]})).collect();
+    let filter = json!({"m": [1], "x": {"y": {"z": {"$or": any}}}});
+    let row =
+        (0..3).fold(json!({"b": 1_000}), |inner, n| json!({["z", "y", "x"][n]: vec![inner; 25]}));
+    let mut data = row;
+    data["m"] = json!(2);
+    let explanation = of_data(&filter, data);
+    assert!(!explanation.held);
+    let told: Vec<_> = explanation.parts.iter().map(|part| (&*part.wants, part.held)).collect();
+    assert_eq!((told, explanation.left_out), (vec![("data.m is 1", false)], 1));
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Condition {
         matches!(self, Self::Exists(false))
     }
 
+    /// How many comparisons it takes at most.
+    pub(super) fn comparisons(&self) -> usize {
+        if let Self::AnythingBut(none) = self { none.len() } else { 1 }
+    }
+
     /// Whether a leaf that is there satisfies it.
     pub(crate) fn holds(&self, leaf: Leaf<'_>) -> bool {
         let text = |test: &dyn Fn(&str) -> bool| leaf.with_text(test).unwrap_or(false);
