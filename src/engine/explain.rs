@@ -19,8 +19,8 @@ impl Engine {
     /// that came nearest first. At most 10,000 triggers are looked at, in no order; this takes some
     /// microseconds for each.
     pub fn nearest_misses(&self, event: &Event, limit: usize) -> Vec<(TriggerId, Explanation)> {
-        let index = self.core.index();
-        let seeing = index.seeing(&event.scope, MAX_LOOKED_AT);
+        let known = self.core.known();
+        let seeing = known.index.seeing(&event.scope, MAX_LOOKED_AT);
         let mut misses: Vec<(TriggerId, Explanation)> = Vec::new();
         for trigger in seeing {
             let explanation = trigger.explain(event);

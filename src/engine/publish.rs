@@ -109,9 +109,9 @@ impl Core {
     /// Finds an event's triggers and makes its deliveries.
     pub(super) fn prepare(&self, event: Event) -> Record {
         let event_json: Arc<[u8]> = event.to_json().into();
-        let index = self.index();
+        let known = self.known();
         let mut triggers = Vec::new();
-        index.find(&event, &mut triggers);
+        known.index.find(&event, &mut triggers);
         triggers.sort_unstable_by_key(|trigger| trigger.id);
         let deliveries =
             triggers.iter().map(|trigger| self.delivery(&event, &event_json, trigger)).collect();
