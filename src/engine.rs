@@ -35,8 +35,8 @@ use crate::deliverer::Deliverer;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::storage::{Storage, StorageError};
 use crate::trigger::filter::FilterLimits;
-use crate::trigger::index::TriggerIndex;
 use load::Load;
+use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
 ///
@@ -57,7 +57,7 @@ struct Core {
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
     /// Replaced as a whole at each change, so that who matches an event waits for nobody.
-    index: ArcSwap<TriggerIndex>,
+    known: ArcSwap<Known>,
     /// The last change to a trigger that the index has; locked while changes are applied.
     applied: Mutex<u64>,
     load: Load,
@@ -236,7 +236,7 @@ impl EngineBuilder {
             clock: self.clock.map_or_else(default_clock, Ok)?,
             entropy: self.entropy,
             options: self.options,
-            index: ArcSwap::default(),
+            known: ArcSwap::default(),
             applied: Mutex::new(0),
             load: Load::default(),
             claiming: Mutex::new(()),
@@ -345,16 +345,16 @@ impl Engine {
 
 impl Core {
     /// The triggers as they are now.
-    fn index(&self) -> Guard<Arc<TriggerIndex>> {
-        self.index.load()
+    fn known(&self) -> Guard<Arc<Known>> {
+        self.known.load()
     }
 
-    /// Changes the index, for those who ask from now on. To be called while `applied` is locked, or
+    /// Changes what is known of triggers, for those who ask from now on. To be called while `applied` is locked, or
     /// another change in between would be lost.
-    fn change_index(&self, change: impl FnOnce(&mut TriggerIndex)) {
-        let mut index = TriggerIndex::clone(&self.index.load());
-        change(&mut index);
-        self.index.store(Arc::new(index));
+    fn change_known(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = Known::clone(&self.known.load());
+        change(&mut known);
+        self.known.store(Arc::new(known));
     }
 
     fn wake(&self) {

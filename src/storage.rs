@@ -53,7 +53,9 @@ use crate::trigger::Trigger;
 /// 11. `write_trigger` compares the revision and answers [`StorageError::Conflict`] if it is not the
 ///     expected one, or if another trigger of the scope has the name.
 /// 12. `trigger_changes` tells every change once in the order they were made, or, of several to one
-///     trigger, only the last. From 0 on it tells all triggers there are.
+///     trigger, only the last. From 0 on it tells all triggers there are. One that cannot be read is
+///     told as [`Unreadable`](TriggerState::Unreadable) and holds up no other; deleting it works as
+///     for any, and its name stays taken until then where the storage still knows it.
 /// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
 ///     leases.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
@@ -192,8 +194,42 @@ pub struct TriggerChange {
     pub sequence: u64,
     /// Which trigger it was.
     pub id: TriggerId,
-    /// The trigger since; `None` if it was deleted.
-    pub trigger: Option<Arc<Trigger>>,
+    /// What has become of it.
+    pub trigger: TriggerState,
+}
+
+/// What a trigger is since a change.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum TriggerState {
+    /// It is there.
+    Stored(Arc<Trigger>),
+    /// It was deleted.
+    Deleted,
+    /// It is there, and cannot be read. The engine matches no event with it, parks what waits for
+    /// it, and goes on with the rest.
+    Unreadable {
+        /// What is wrong, for an operator.
+        reason: String,
+    },
+}
+
+impl TriggerState {
+    /// What is stored under an id, from what [`Trigger::expose_json`] wrote.
+    pub fn read(id: TriggerId, json: &[u8]) -> Self {
+        match Trigger::from_exposed_json(json) {
+            Ok(trigger) if trigger.id == id => Self::Stored(Arc::new(trigger)),
+            Ok(other) => Self::Unreadable { reason: format!("it is trigger {}", other.id) },
+            Err(problems) => Self::Unreadable { reason: problems.to_string() },
+        }
+    }
+}
+
+/// There, or deleted: the two that a storage which keeps triggers in memory knows.
+impl From<Option<Arc<Trigger>>> for TriggerState {
+    fn from(trigger: Option<Arc<Trigger>>) -> Self {
+        trigger.map_or(Self::Deleted, Self::Stored)
+    }
 }
 
 /// What is to be stored together: mostly an event with what follows from it.

@@ -27,7 +27,7 @@ use crate::delivery::DeliveryPolicy;
 use crate::document::{self, Field, Object, Problems, join};
 use crate::event::Scope;
 use crate::id::TriggerId;
-use filter::Filter;
+use filter::{Filter, FilterLimits};
 use target::Secrets;
 
 /// The largest trigger, in bytes of its JSON: as it is given, and as it is written in full.
@@ -77,7 +77,8 @@ impl TriggerSpec {
     pub fn from_value(value: Value) -> Result<Self, Problems> {
         Problems::gather(|problems| {
             let mut object = Object::root(value, problems)?;
-            let spec = Self::take(&mut object, problems);
+            let spec = Self::take(&mut object, &FilterLimits::default(), problems);
+            spec.check(problems);
             object.finish(problems);
             Some(spec)
         })
@@ -85,14 +86,14 @@ impl TriggerSpec {
 
     /// Takes the members of a spec out of an object that may have others. What it gives counts only
     /// if no problem was found.
-    fn take(object: &mut Object, problems: &mut Problems) -> Self {
+    fn take(object: &mut Object, limits: &FilterLimits, problems: &mut Problems) -> Self {
         let name = object.required("name", problems);
         let scope = object.optional("scope", problems).unwrap_or_default();
         let kinds = object.required("kinds", problems);
         let filter = object.optional::<Value>("filter", problems);
         let filter_path = object.path("filter");
         let filter = match filter {
-            Some(value) => Filter::read(&value, &filter_path, problems),
+            Some(value) => Filter::read(&value, &filter_path, limits, problems),
             None => Some(Filter::everything()),
         };
         let target = object.required("target", problems);
@@ -100,7 +101,7 @@ impl TriggerSpec {
         let enabled = object.optional("enabled", problems).unwrap_or(true);
         let labels = object.optional("labels", problems).unwrap_or_default();
         // What is missing was reported; something in its place lets the rest be checked.
-        let spec = Self {
+        Self {
             name: name.unwrap_or_else(|| "?".to_owned()),
             scope,
             kinds: kinds.unwrap_or_else(|| vec![KindPattern::any()]),
@@ -109,9 +110,7 @@ impl TriggerSpec {
             policy,
             enabled,
             labels,
-        };
-        spec.check(problems);
-        spec
+        }
     }
 
     /// Reports what is wrong with the spec, whoever made it.
@@ -125,6 +124,7 @@ impl TriggerSpec {
         })
     }
 
+    /// Reports what is wrong with it when it is written.
     fn check(&self, problems: &mut Problems) {
         check_name("name", &self.name, problems);
         if self.kinds.is_empty() || self.kinds.len() > MAX_ENTRIES {
@@ -139,13 +139,18 @@ impl TriggerSpec {
             check_name("labels", name, problems);
             check_name(&join("labels", name), value, problems);
         }
-        self.target.check("target", problems);
-        self.policy.check("policy", problems);
+        self.check_use(problems);
         let found = self.expose_json().len();
         if found > MAX_TRIGGER_BYTES {
             let expected = format!("expected at most {MAX_TRIGGER_BYTES} bytes of JSON");
             problems.add("", format!("{expected}, found {found} when written in full"));
         }
+    }
+
+    /// Reports what no trigger may do, neither when it is written nor when it is read.
+    fn check_use(&self, problems: &mut Problems) {
+        self.target.check("target", problems);
+        self.policy.check("policy", problems);
     }
 
     /// What the trigger waits for, as a sentence for logs and pages.
@@ -299,13 +304,14 @@ impl Trigger {
         Zeroizing::new(serde_json::to_vec(&members).expect("the keys are strings"))
     }
 
-    /// Reads what [`expose_json`](Self::expose_json) wrote.
+    /// Reads what [`expose_json`](Self::expose_json) wrote. The limits of names, labels, kinds and
+    /// filters, and of the size of the whole, hold for who writes a trigger; one that a more generous
+    /// version stored stays readable.
     ///
     /// # Errors
     /// What is wrong with it; it was changed by somebody else then.
     pub fn from_exposed_json(json: &[u8]) -> Result<Self, Problems> {
-        // Beside the spec there are id, revision and times.
-        let value = document::parse(json, MAX_TRIGGER_BYTES + 1024)?;
+        let value = document::parse(json, usize::MAX)?;
         Problems::gather(|problems| {
             let mut object = Object::root(value, problems)?;
             let id = object.required("id", problems);
@@ -313,7 +319,8 @@ impl Trigger {
             let suspended = object.optional("suspended", problems);
             let created_at = object.required("created_at", problems);
             let updated_at = object.required("updated_at", problems);
-            let spec = TriggerSpec::take(&mut object, problems);
+            let spec = TriggerSpec::take(&mut object, &FilterLimits::of_stored(), problems);
+            spec.check_use(problems);
             Some(Self {
                 id: id?,
                 revision: revision?,

@@ -42,7 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("packageurl", &["event/purl.rs"]),
     ("pep440_rs", &["trigger/filter/version"]),
     ("regex", &["trigger/filter/regex.rs"]),
-    ("regex_syntax", &["trigger/filter/regex.rs"]),
+    ("regex_syntax", &["trigger/filter/regex.rs", "trigger/filter/regex/fold.rs"]),
     ("rusqlite", &["storage/sqlite"]),
     ("rustls", &["deliverer/http"]),
     ("rustls_platform_verifier", &["deliverer/http"]),

@@ -23,7 +23,7 @@ use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
     Claim, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled, Storage,
-    TriggerWrite,
+    TriggerState, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 use example::storage::LogStorage;
@@ -100,7 +100,8 @@ async fn what_was_answered_is_there_after_a_reopening() {
     let folder = log().await;
     let storage = LogStorage::open(path(&folder)).unwrap();
     let before = told(&storage).await;
-    assert_eq!(storage.trigger_changes(0, 9).await.unwrap()[0].trigger, Some(stored_trigger()));
+    let change = storage.trigger_changes(0, 9).await.unwrap().remove(0).trigger;
+    assert_eq!(change, TriggerState::Stored(stored_trigger()));
     let delivery = &storage.deliveries(everything()).await.unwrap()[0];
     assert_eq!(delivery.state, State::Waiting { due: NOW + Duration::from_secs(7) });
     let attempt = &storage.attempts(delivery.id).await.unwrap()[0].attempt;

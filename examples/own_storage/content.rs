@@ -130,7 +130,7 @@ impl Content {
     pub(crate) fn trigger_changes(&self, after: u64, limit: usize) -> Vec<TriggerChange> {
         let changes = self.triggers.range((Bound::Excluded(after), Bound::Unbounded));
         let change = |(sequence, (id, trigger)): (&u64, &(TriggerId, Option<Arc<Trigger>>))| {
-            TriggerChange { sequence: *sequence, id: *id, trigger: trigger.clone() }
+            TriggerChange { sequence: *sequence, id: *id, trigger: trigger.clone().into() }
         };
         changes.take(limit).map(change).collect()
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Decimal;
+use super::number::{is_kept, number_of};
 
 /// A JSON value whose texts stay where they are, unless they had to be unescaped.
 #[derive(Debug)]
@@ -82,8 +83,12 @@ impl<'de> Visitor<'de> for BorrowedVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Borrowed<'de>, A::Error> {
         let mut object = Vec::with_capacity(USUAL_MEMBERS);
-        while let Some((Name(name), value)) = members.next_entry()? {
-            object.push((name, value));
+        while let Some(Name(name)) = members.next_key()? {
+            if is_kept(&name) && object.is_empty() {
+                let number = number_of(&members.next_value::<String>()?)?;
+                return Ok(Borrowed::Number(Decimal::from(&number)));
+            }
+            object.push((name, members.next_value()?));
         }
         Ok(Borrowed::Object(object))
     }

@@ -1,7 +1,9 @@
 //! JSON numbers by their value, however they are written.
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
+use serde::de::Error;
 use serde_json::{Number, Value};
 
 /// A number that is compared exactly: `1` is `1.0`, and no integer of 64 bits is taken for its
@@ -19,8 +21,13 @@ const WHOLE: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
 impl Decimal {
     /// The number as JSON, whole numbers without a fraction.
     pub(crate) fn to_value(self) -> Value {
+        // As it is without the feature `arbitrary_precision` of serde_json, which keeps what is
+        // beyond 64 bits too.
         let whole = match self {
-            Self::Whole(whole) => Number::from_i128(whole),
+            Self::Whole(whole) => u64::try_from(whole)
+                .map(Number::from)
+                .or_else(|_| i64::try_from(whole).map(Number::from))
+                .ok(),
             Self::Float(_) => None,
         };
         whole.or_else(|| Number::from_f64(self.to_float())).map_or(Value::Null, Value::Number)
@@ -68,11 +75,37 @@ impl From<f64> for Decimal {
 
 impl From<&Number> for Decimal {
     fn from(number: &Number) -> Self {
-        match (number.as_i128(), number.as_f64()) {
-            (Some(whole), _) => Self::Whole(whole),
-            (None, float) => Self::from(float.unwrap_or(f64::NAN)),
+        if let Some(whole) = number.as_u64() {
+            Self::from(whole)
+        } else if let Some(whole) = number.as_i64() {
+            Self::from(whole)
+        } else {
+            Self::from(number.as_f64().unwrap_or(f64::NAN))
         }
     }
+}
+
+/// The name of the only member of the object as which `serde_json` shows a number if somebody in the
+/// build turned on its feature `arbitrary_precision`. Of an event that has it, it makes a number
+/// too, with the feature.
+const KEPT_NUMBER: &str = "$serde_json::private::Number";
+
+/// Whether a member's name says that its value is the text of a number.
+pub(super) fn is_kept(name: &str) -> bool {
+    name == KEPT_NUMBER && *KEEPS_NUMBERS
+}
+
+/// Whether `serde_json` keeps the texts of numbers.
+static KEEPS_NUMBERS: LazyLock<bool> =
+    LazyLock::new(|| serde_json::from_str::<Number>("1.00").is_ok_and(|n| n.to_string() == "1.00"));
+
+/// The number of a text that `serde_json` keeps, as it is without that.
+pub(super) fn number_of<E: Error>(text: &str) -> Result<Number, E> {
+    let whole = text.parse::<u64>().map(Number::from).ok();
+    let negative = || text.parse().ok().filter(|whole: &i64| *whole < 0).map(Number::from);
+    let float = || text.parse::<f64>().ok().and_then(Number::from_f64);
+    let number = whole.or_else(negative).or_else(float);
+    number.ok_or_else(|| E::custom("number out of range"))
 }
 
 impl PartialEq for Decimal {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::number::{is_kept, number_of};
 use super::{Borrowed, Problems, cut};
 
 /// Parses bytes as one JSON value of at most `limit` bytes, in which no object has two members of
@@ -94,7 +95,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((name, Unambiguous(value))) = members.next_entry::<String, _>()? {
+        while let Some(name) = members.next_key::<String>()? {
+            if is_kept(&name) && map.is_empty() {
+                return number_of(&members.next_value::<String>()?).map(Value::Number);
+            }
+            let Unambiguous(value) = members.next_value()?;
             if map.contains_key(&name) {
                 let message = format!("the member {:?} is there twice", cut(&name));
                 return Err(A::Error::custom(message));

@@ -46,8 +46,8 @@ impl Core {
     /// Tries a delivery.
     pub(super) async fn attempt(&self, claimed: Claimed) -> Finished {
         let trigger = match self.trigger_of(&claimed.delivery).await {
-            Ok(Some(trigger)) => trigger,
-            Ok(None) => return Finished::without_attempt(claimed.lease, Settlement::Cancelled),
+            Ok(Ok(trigger)) => trigger,
+            Ok(Err(without)) => return Finished::without_attempt(claimed.lease, without),
             Err(_) => {
                 let at = self.clock.now() + self.options.refresh;
                 return Finished::without_attempt(claimed.lease, Settlement::Released { at });
@@ -81,15 +81,23 @@ impl Core {
         Finished { settle, dead }
     }
 
-    /// The trigger of a delivery; `None` if it was deleted. One that the index does not have may be
+    /// The trigger of a delivery; without one, what follows. One that the index does not have may be
     /// new, of another node.
-    async fn trigger_of(&self, delivery: &Delivery) -> Result<Option<Arc<Trigger>>, StorageError> {
-        let known = || self.index().get(delivery.trigger).cloned();
-        if let Some(trigger) = known() {
-            return Ok(Some(trigger));
+    async fn trigger_of(
+        &self,
+        delivery: &Delivery,
+    ) -> Result<Result<Arc<Trigger>, Settlement>, StorageError> {
+        let id = delivery.trigger;
+        if let Some(trigger) = self.known().index.get(id) {
+            return Ok(Ok(trigger.clone()));
         }
         self.refresh().await?;
-        Ok(known())
+        let known = self.known();
+        Ok(match known.index.get(id) {
+            Some(trigger) => Ok(trigger.clone()),
+            None if known.unreadable.contains_key(&id) => Err(Settlement::Parked),
+            None => Err(Settlement::Cancelled),
+        })
     }
 
     /// Makes the attempt, within its time and whatever it does.

@@ -32,8 +32,8 @@ impl Engine {
     /// what was found at most [`MAX_STEPS`] for each. A trigger that takes more than its share of these
     /// to judge is passed over.
     pub fn nearest_misses(&self, event: &Event, limit: usize) -> Vec<(TriggerId, Explanation)> {
-        let index = self.core.index();
-        let seeing = index.seeing(&event.scope, MAX_LOOKED_AT);
+        let known = self.core.known();
+        let seeing = known.index.seeing(&event.scope, MAX_LOOKED_AT);
         let limit = limit.min(MAX_EXPLAINED);
         let misses = nearest(&seeing, event, limit);
         let share = STEPS / misses.len().max(1);

@@ -109,9 +109,9 @@ impl Core {
 
     /// Finds an event's triggers and makes its deliveries.
     pub(super) fn prepare(&self, new: NewEvent) -> Record {
-        let index = self.index();
+        let known = self.known();
         let mut triggers = Vec::new();
-        index.find(&new.event, &mut triggers);
+        known.index.find(&new.event, &mut triggers);
         triggers.sort_unstable_by_key(|trigger| trigger.id);
         let deliveries = triggers.iter().map(|trigger| self.delivery(&new, trigger)).collect();
         Record::of_event(new, deliveries)

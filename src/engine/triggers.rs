@@ -1,5 +1,6 @@
 //! Triggers: created, changed and deleted in the storage and in the index that matches them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::{Core, Engine};
 use crate::document::Problems;
 use crate::event::Scope;
 use crate::id::TriggerId;
-use crate::storage::{StorageError, TriggerChange, TriggerWrite};
+use crate::storage::{StorageError, TriggerChange, TriggerState, TriggerWrite};
 use crate::trigger::index::TriggerIndex;
 use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
 
@@ -15,6 +16,30 @@ use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
 const PAGE: usize = 1_000;
 /// How often a change is made anew when another one comes in between.
 const TRIES: usize = 8;
+
+/// What an engine knows of the triggers that are stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    pub(super) index: TriggerIndex,
+    /// Why each of those that cannot be read is not in the index.
+    pub(super) unreadable: BTreeMap<TriggerId, String>,
+}
+
+impl Known {
+    /// Takes in what has become of a trigger. Of one that cannot be read no older revision stays:
+    /// the newer one may have disabled it, or sent it elsewhere.
+    fn apply(&mut self, id: TriggerId, state: TriggerState) {
+        self.unreadable.remove(&id);
+        match state {
+            TriggerState::Stored(trigger) => self.index.insert(trigger),
+            TriggerState::Deleted => self.index.remove(id),
+            TriggerState::Unreadable { reason } => {
+                self.index.remove(id);
+                self.unreadable.insert(id, reason);
+            }
+        }
+    }
+}
 
 /// Why a trigger was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +142,8 @@ impl Engine {
         self.core.change(id, |_, spec, _| spec.enabled = false).await
     }
 
-    /// Deletes a trigger. What waits is cancelled when it comes due.
+    /// Deletes a trigger, also one that [cannot be read](Self::unreadable_triggers). What waits is
+    /// cancelled when it comes due.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] and others.
@@ -127,17 +153,28 @@ impl Engine {
 
     /// The trigger of an id, if it belongs to the scope given or one below it.
     pub fn trigger(&self, scope: &Scope, id: TriggerId) -> Option<Arc<Trigger>> {
-        let trigger = self.core.index().get(id).cloned();
+        let trigger = self.core.known().index.get(id).cloned();
         trigger.filter(|trigger| scope.contains(&trigger.spec.scope))
     }
 
     /// The triggers at and below a scope, in the order of their ids.
     pub fn triggers(&self, scope: &Scope) -> Vec<Arc<Trigger>> {
-        let index = self.core.index();
-        let inside = index.iter().filter(|trigger| scope.contains(&trigger.spec.scope));
+        let known = self.core.known();
+        let inside = known.index.iter().filter(|trigger| scope.contains(&trigger.spec.scope));
         let mut triggers: Vec<Arc<Trigger>> = inside.cloned().collect();
         triggers.sort_unstable_by_key(|trigger| trigger.id);
         triggers
+    }
+
+    /// The triggers that are stored and cannot be read, each with the reason, in the order of their
+    /// ids and whatever their scope: it is not known.
+    ///
+    /// Until one is deleted, or mended in the storage, nothing goes out by it, not even by an older
+    /// revision that was read before: no event matches it, and what waits is parked when it comes
+    /// due.
+    pub fn unreadable_triggers(&self) -> Vec<(TriggerId, String)> {
+        let known = self.core.known();
+        known.unreadable.iter().map(|(id, reason)| (*id, reason.clone())).collect()
     }
 
     /// Takes in what other nodes changed. [`run`](Self::run) does it every
@@ -191,10 +228,10 @@ impl Core {
     fn named(&self, scope: &Scope, name: &str) -> Option<Arc<Trigger>> {
         let is_it =
             |trigger: &&Arc<Trigger>| trigger.spec.scope == *scope && trigger.spec.name == name;
-        self.index().iter().find(is_it).cloned()
+        self.known().index.iter().find(is_it).cloned()
     }
 
-    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, or was changed since: who
+    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, cannot be read, or was changed since: who
     /// changed or enabled it knows better than an answer to what it was before. Tells whether it is
     /// suspended.
     pub(super) async fn suspend(
@@ -209,7 +246,7 @@ impl Core {
         };
         match self.change(attempted.id, suspend).await {
             Ok(trigger) => Ok(trigger.suspended.is_some()),
-            Err(StorageError::NotFound { .. }) => Ok(false),
+            Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -240,7 +277,11 @@ impl Core {
     /// The trigger as the storage has it now.
     async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
         self.refresh().await?;
-        self.index().get(id).cloned().ok_or_else(|| StorageError::no_trigger(id))
+        let known = self.known();
+        known.index.get(id).cloned().ok_or_else(|| match known.unreadable.get(&id) {
+            Some(reason) => StorageError::Corrupt { reason: format!("trigger {id}: {reason}") },
+            None => StorageError::no_trigger(id),
+        })
     }
 
     async fn replace(&self, trigger: Arc<Trigger>) -> Result<Arc<Trigger>, StorageError> {
@@ -253,9 +294,11 @@ impl Core {
         // Held throughout: the index takes changes in the order in which they were written.
         let _in_order = self.applied.lock().await;
         self.storage.write_trigger(write.clone()).await?;
-        self.change_index(|index| match write {
-            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => index.insert(trigger),
-            TriggerWrite::Delete(id) => index.remove(id),
+        self.change_known(|known| match write {
+            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
+                known.apply(trigger.id, TriggerState::Stored(trigger));
+            }
+            TriggerWrite::Delete(id) => known.apply(id, TriggerState::Deleted),
         });
         Ok(())
     }
@@ -268,20 +311,15 @@ impl Core {
             let count = changes.len();
             if let Some(last) = changes.last() {
                 *applied = last.sequence;
-                self.change_index(|index| apply(changes, index));
+                self.change_known(|known| {
+                    for TriggerChange { id, trigger, .. } in changes {
+                        known.apply(id, trigger);
+                    }
+                });
             }
             if count < PAGE {
                 return Ok(());
             }
-        }
-    }
-}
-
-fn apply(changes: Vec<TriggerChange>, index: &mut TriggerIndex) {
-    for change in changes {
-        match change.trigger {
-            Some(trigger) => index.insert(trigger),
-            None => index.remove(change.id),
         }
     }
 }

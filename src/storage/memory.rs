@@ -84,7 +84,7 @@ impl Storage for MemoryStorage {
             .map(|(sequence, id)| TriggerChange {
                 sequence: *sequence,
                 id: *id,
-                trigger: content.triggers[id].1.clone(),
+                trigger: content.triggers[id].1.clone().into(),
             })
             .collect())
     }

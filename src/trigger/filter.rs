@@ -32,7 +32,7 @@ pub use field::Field;
 pub(crate) use judge::{Verdict, judge_leaf, leaf_holds};
 pub use limits::{
     FilterLimits, MAX_COMBINATIONS, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
-    MAX_PATTERN_BYTES, MAX_REGEX_BYTES, MAX_WILDCARDS,
+    MAX_FOLDED_CLASSES, MAX_PATTERN_BYTES, MAX_REGEX_BYTES, MAX_REGEXES_BYTES, MAX_WILDCARDS,
 };
 pub(crate) use screen::{Screen, Screened};
 pub use sentence::MAX_SENTENCE;
@@ -107,7 +107,7 @@ impl Filter {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_value(value: &Value) -> Result<Self, Problems> {
-        Problems::gather(|problems| Self::read(value, "", problems))
+        Problems::gather(|problems| Self::read(value, "", &FilterLimits::default(), problems))
     }
 
     /// Whether the filter holds to limits that are narrower than those of this module.
@@ -154,11 +154,15 @@ impl Filter {
         self.root.to_value()
     }
 
-    pub(crate) fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let limits = FilterLimits::default();
-        let filter = Self::of(normal::root(parse::filter(value, path, &limits, problems)?));
+    pub(crate) fn read(
+        value: &Value,
+        path: &str,
+        limits: &FilterLimits,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let filter = Self::of(normal::root(parse::filter(value, path, limits, problems)?));
         // What is stored is the normal form, and it may be longer: a letter in lower case is.
-        parse::filter(&filter.to_value(), path, &limits, problems)?;
+        parse::filter(&filter.to_value(), path, limits, problems)?;
         Some(filter)
     }
 

@@ -1,17 +1,18 @@
 //! A storage that fails, before or after it has written.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use artifact_triggers::clock::Timestamp;
+use artifact_triggers::clock::{Clock as _, Timestamp};
 use artifact_triggers::delivery::{Delivery, DeliveryPolicy, RetrySchedule, StateName};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
 use artifact_triggers::storage::{
     Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
-    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerState,
+    TriggerWrite,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -27,12 +28,20 @@ pub(crate) struct Unreliable {
     updates: Arc<Semaphore>,
     /// Whether no event can be read.
     damaged: bool,
+    /// The name of triggers that cannot be read.
+    unreadable: Arc<Mutex<Option<String>>>,
 }
 
 impl Default for Unreliable {
     fn default() -> Self {
         let (inner, calls) = (MemoryStorage::new(), Arc::default());
-        Self { inner, calls, updates: Arc::new(Semaphore::new(1)), damaged: false }
+        Self {
+            inner,
+            calls,
+            updates: Arc::new(Semaphore::new(1)),
+            damaged: false,
+            unreadable: Arc::default(),
+        }
     }
 }
 
@@ -74,7 +83,16 @@ impl Storage for Unreliable {
         after: u64,
         limit: usize,
     ) -> Result<Vec<TriggerChange>, StorageError> {
-        self.inner.trigger_changes(after, limit).await
+        let mut changes = self.inner.trigger_changes(after, limit).await?;
+        let unreadable = self.unreadable.lock().unwrap().clone();
+        for change in &mut changes {
+            if let TriggerState::Stored(trigger) = &change.trigger
+                && Some(&trigger.spec.name) == unreadable.as_ref()
+            {
+                change.trigger = TriggerState::Unreadable { reason: "on purpose".to_owned() };
+            }
+        }
+        Ok(changes)
     }
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
         self.through(self.inner.record(records)).await
@@ -180,4 +198,53 @@ async fn turns() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_trigger_that_cannot_be_read_holds_up_no_other_and_can_be_deleted() {
+    let before = bench_on(Unreliable::default(), Script::statuses([200]), options()).await;
+    let whole = before.trigger(webhook("whole")).await;
+    let damaged = before.trigger(webhook("damaged")).await;
+    let event = event("a");
+    while before.engine.publish(event.clone()).await.is_err() {}
+    let storage = before.storage.clone();
+    *storage.unreadable.lock().unwrap() = Some(damaged.spec.name.clone());
+
+    let bench = bench_on(storage, Script::statuses([200]), options()).await;
+    let unreadable = [(damaged.id, "on purpose".to_owned())];
+    assert_eq!(bench.engine.unreadable_triggers(), unreadable);
+    assert_eq!(bench.engine.triggers(&Scope::root()), std::slice::from_ref(&whole));
+    let disabled = bench.engine.disable_trigger(damaged.id).await.unwrap_err();
+    assert!(matches!(disabled, StorageError::Corrupt { .. }), "{disabled:?}");
+    bench.work(Duration::from_secs(3_600)).await;
+    for delivery in bench.deliveries().await {
+        let expected =
+            if delivery.trigger == whole.id { StateName::Delivered } else { StateName::Parked };
+        assert_eq!(delivery.state.name(), expected);
+    }
+    bench.engine.delete_trigger(damaged.id).await.unwrap();
+    assert_eq!(bench.engine.unreadable_triggers(), []);
+}
+
+#[tokio::test]
+async fn of_a_trigger_that_can_no_longer_be_read_no_older_revision_stays() {
+    let bench = bench_on(Unreliable::default(), Script::statuses([200]), options()).await;
+    let trigger = bench.trigger(webhook("t")).await;
+    *bench.storage.unreadable.lock().unwrap() = Some("t".to_owned());
+    let changed = Arc::new(trigger.changed(trigger.spec.clone(), None, bench.clock.now()));
+    bench.storage.write_trigger(TriggerWrite::Update(changed.clone())).await.unwrap();
+    bench.engine.refresh_triggers().await.unwrap();
+    assert_eq!(bench.engine.triggers(&Scope::root()), []);
+    assert_eq!(bench.engine.unreadable_triggers().len(), 1);
+
+    *bench.storage.unreadable.lock().unwrap() = None;
+    let mended = Arc::new(changed.changed(changed.spec.clone(), None, bench.clock.now()));
+    bench.storage.write_trigger(TriggerWrite::Update(mended.clone())).await.unwrap();
+    bench.engine.refresh_triggers().await.unwrap();
+    assert_eq!(bench.engine.triggers(&Scope::root()), [mended]);
+    assert_eq!(bench.engine.unreadable_triggers(), []);
+}
+
+fn options() -> EngineOptions {
+    EngineOptions::default().with_refresh(Duration::from_secs(600))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
-use artifact_triggers::storage::{EventQuery, Recorded, TriggerWrite};
+use artifact_triggers::storage::{EventQuery, Recorded, TriggerChange, TriggerState, TriggerWrite};
 use tempfile::TempDir;
 
 use super::*;
@@ -30,7 +30,7 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
     assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap(), events);
     assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".into())]);
     let changes = storage.trigger_changes(0, 10).await.unwrap();
-    assert_eq!(changes[0].trigger, Some(trigger(1, "a")));
+    assert_eq!(changes[0].trigger, TriggerState::Stored(trigger(1, "a")));
     assert_eq!(states(&storage).await, [StateName::Waiting, StateName::Waiting]);
     let again = take(&storage, at(10), 9).await;
     let same = again.iter().find(|c| c.delivery.id == claimed.delivery.id).unwrap();
@@ -39,6 +39,38 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
         settle_one(&storage, claimed.lease, Settlement::Delivered).await,
         Settled::LeaseLost
     );
+}
+
+#[tokio::test]
+async fn rule_12_a_trigger_that_cannot_be_read_is_told_so_and_holds_up_no_other() {
+    let (storage, folder) = temporary();
+    for n in 1..=5 {
+        let create = TriggerWrite::Create(trigger(n, &format!("t{n}")));
+        storage.write_trigger(create).await.unwrap();
+    }
+    drop(storage);
+    tamper(
+        folder.path(),
+        "UPDATE triggers SET document = CAST('no JSON' AS BLOB) WHERE sequence = 1;
+         UPDATE triggers SET document = CAST('{' AS BLOB) WHERE sequence = 2;
+         UPDATE triggers SET document = (SELECT document FROM triggers WHERE sequence = 5)
+             WHERE sequence = 4;",
+    );
+    let storage = open(folder.path());
+    let told = |changes: Vec<TriggerChange>| changes.into_iter().map(|change| change.trigger);
+    let states: Vec<_> = told(storage.trigger_changes(0, 9).await.unwrap()).collect();
+    let unreadable = |reason: &str| TriggerState::Unreadable { reason: reason.to_owned() };
+    assert_eq!(states[0], unreadable("expected JSON: expected ident at line 1 column 2"));
+    assert_eq!(
+        states[1],
+        unreadable("expected JSON: EOF while parsing an object at line 1 column 1")
+    );
+    assert_eq!(states[2], TriggerState::Stored(trigger(3, "t3")));
+    assert_eq!(states[3], unreadable(&format!("it is trigger {}", trigger(5, "t5").id)));
+    assert_eq!(states[4], TriggerState::Stored(trigger(5, "t5")));
+    storage.write_trigger(TriggerWrite::Delete(trigger(1, "t1").id)).await.unwrap();
+    let last = told(storage.trigger_changes(5, 9).await.unwrap()).collect::<Vec<_>>();
+    assert_eq!(last, [TriggerState::Deleted]);
 }
 
 /// Changes the file behind the storage's back.

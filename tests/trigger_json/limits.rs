@@ -1,19 +1,21 @@
 //! Each stated limit, at it and above it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use artifact_triggers::delivery::{DeliveryPolicy, RetrySchedule};
 use artifact_triggers::document::Problems;
 use artifact_triggers::event::EventKind;
 use artifact_triggers::trigger::filter::{
-    MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_PATTERN_BYTES, MAX_WILDCARDS, field,
+    Filter, MAX_COMBINATIONS, MAX_CONDITIONS, MAX_FILTER_BYTES, MAX_FILTER_DEPTH,
+    MAX_FOLDED_CLASSES, MAX_PATTERN_BYTES, MAX_REGEXES_BYTES, MAX_WILDCARDS, field,
 };
 use artifact_triggers::trigger::{
     Endpoint, MAX_ENTRIES, MAX_NAME_BYTES, MAX_TRIGGER_BYTES, Trigger, TriggerSpec,
 };
 use serde_json::{Map, Value, json};
 
-use super::{SECRET, full, kept, least, parse, problems};
+use super::{SECRET, full, kept, least, parse, problems, stored};
 use crate::pointer::with;
 
 /// Accepts the one, and refuses the other with one problem at a path.
@@ -197,4 +199,88 @@ fn a_hostile_trigger_has_not_more_than_the_most_problems_and_short_paths() {
     let found = parse(&with(least(), "/filter", Value::Object(filter))).unwrap_err();
     assert_eq!(found.len(), Problems::MAX);
     assert!(found.iter().all(|problem| problem.path().len() < 120), "{found}");
+}
+
+/// A part of `$and` with so many combinations.
+fn part(numbers: Range<usize>) -> Value {
+    let branches = numbers.map(|n| json!({"a": [n], "b": [n]}));
+    json!({"$or": branches.collect::<Vec<_>>()})
+}
+
+#[test]
+fn the_combinations_of_the_parts_of_and_add_up() {
+    let parts =
+        |sizes: &[usize]| json!({"$and": sizes.iter().map(|n| part(0..*n)).collect::<Vec<_>>()});
+    let expected = "filter: expected at most 1000 combinations of $or, found ";
+    assert!(parse(&with(full(), "/filter", parts(&[200, 200]))).is_ok());
+    let product = |count: usize, from: usize| {
+        let member = |n: usize| (format!("m{n}"), part(from..from + 10));
+        Value::Object((0..count).map(member).collect())
+    };
+    assert!(parse(&with(full(), "/filter", product(3, 0))).is_ok());
+    let two = json!({"$and": [product(3, 0), product(3, 1)]});
+    let found = problems(&with(full(), "/filter", two));
+    assert_eq!(found, [format!("{expected}{}", 2 * MAX_COMBINATIONS)]);
+    let plain = json!({"$and": vec![json!({"a": [1]}); MAX_CONDITIONS]});
+    assert!(parse(&with(full(), "/filter", plain)).is_ok());
+}
+
+#[test]
+fn regular_expressions_of_a_filter_together() {
+    let regexes = |bytes: usize| {
+        let full = bytes / 1_000;
+        let texts = (0..full).map(|n| format!("{n:01000}")).chain([format!(
+            "{:0w$}",
+            1,
+            w = bytes % 1_000
+        )]);
+        json!({"a": texts.map(|text| json!({"regex": text})).collect::<Vec<_>>()})
+    };
+    let path = "filter.a[16].regex";
+    let expected = format!(
+        "{path}: expected at most 16384 bytes of regular expressions in a filter, found 16385"
+    );
+    edge("/filter", regexes(MAX_REGEXES_BYTES), regexes(MAX_REGEXES_BYTES + 1), &expected);
+    let classes = |count: usize| {
+        let regex = |n: usize| json!({"regex": format!("(?i)^{n}\\pL")});
+        json!({"a": (0..count).map(regex).collect::<Vec<_>>()})
+    };
+    let expected =
+        "filter.a[64].regex: expected at most 64 character classes with (?i) in a filter, found 65";
+    edge("/filter", classes(MAX_FOLDED_CLASSES), classes(MAX_FOLDED_CLASSES + 1), expected);
+    // Nothing of it is compiled: each of these classes would take milliseconds.
+    let hostile = json!({"a": [{"regex": format!("(?i){}", "\\pL".repeat(340))}]});
+    let found = problems(&with(full(), "/filter", hostile));
+    assert!(found[0].ends_with("with (?i) in a filter, found 340"), "{found:?}");
+}
+
+#[test]
+fn what_is_stored_is_read_whatever_the_limits_of_writing() {
+    let nested = (0..40).fold(json!({"a": [1]}), |inner, _| json!({"a": inner}));
+    let long = "x".repeat(MAX_PATTERN_BYTES + 1);
+    let many: Vec<_> = (0..=MAX_CONDITIONS).map(|n| json!(format!("{n:01000}"))).collect();
+    let regex = format!("(?i){}", "\\pL".repeat(MAX_FOLDED_CLASSES + 1));
+    let stars = "*a".repeat(MAX_WILDCARDS + 1);
+    for filter in [
+        json!({"deep": nested}),
+        json!({"long": [long]}),
+        json!({"many": many}),
+        json!({"regex": [{"regex": regex}]}),
+        json!({"stars": [{"wildcard": stars}]}),
+        json!({"$and": vec![part(0..500); 4]}),
+    ] {
+        let json = stored(parse(&full()).unwrap()).expose_json();
+        let document: Value = serde_json::from_slice(&json).unwrap();
+        let document = with(document, "/filter", filter);
+        let document = with(document, "/name", json!("n".repeat(MAX_NAME_BYTES + 1)));
+        let read = Trigger::from_exposed_json(&serde_json::to_vec(&document).unwrap()).unwrap();
+        assert_ne!(read.spec.filter, Filter::everything());
+        assert_eq!(Trigger::from_exposed_json(&read.expose_json()).unwrap(), read);
+        assert!(read.spec.validate().is_err());
+    }
+    let deepest = (0..70).fold(json!({"a": [1]}), |inner, _| json!({"a": inner}));
+    let json = stored(parse(&full()).unwrap()).expose_json();
+    let document = with(serde_json::from_slice(&json).unwrap(), "/filter", deepest);
+    let found = Trigger::from_exposed_json(&serde_json::to_vec(&document).unwrap()).unwrap_err();
+    assert!(found.to_string().ends_with("expected at most 64 levels"), "{found}");
 }

@@ -1,13 +1,11 @@
 //! Triggers: written with their revision compared, and told as a feed of changes.
 
-use std::sync::Arc;
-
 use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
 use super::rows::{count, integer};
 use crate::id::TriggerId;
-use crate::storage::{StorageError, TriggerChange, TriggerWrite};
+use crate::storage::{StorageError, TriggerChange, TriggerState, TriggerWrite};
 use crate::trigger::Trigger;
 
 pub(super) fn write(session: &Session, write: &TriggerWrite) -> Result<(), StorageError> {
@@ -76,12 +74,10 @@ pub(super) fn changes(
     while let Some(row) = rows.next().map_err(unavailable)? {
         let id = TriggerId::from_bytes(row.get(1).map_err(unavailable)?);
         let document: Option<Vec<u8>> = row.get(2).map_err(unavailable)?;
-        let trigger = document.map(|json| Trigger::from_exposed_json(&json)).transpose();
-        let trigger = trigger.map_err(|problems| StorageError::Corrupt {
-            reason: format!("trigger {id}: {problems}"),
-        })?;
+        let trigger =
+            document.map_or(TriggerState::Deleted, |document| TriggerState::read(id, &document));
         let sequence = count(row, 0).map_err(unavailable)?;
-        changes.push(TriggerChange { sequence, id, trigger: trigger.map(Arc::new) });
+        changes.push(TriggerChange { sequence, id, trigger });
     }
     Ok(changes)
 }

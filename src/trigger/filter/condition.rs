@@ -220,7 +220,18 @@ impl Folded {
         }) && self.0.is_ascii()
     }
 
+    /// How much of a text can become this, however long the text is: no byte in lower case comes
+    /// from more than three, as the `k` of the sign for Kelvin does, and what a sigma becomes hangs
+    /// on the letters around it.
+    fn reach(&self) -> usize {
+        const AROUND: usize = 64;
+        self.0.len().saturating_mul(3).saturating_add(AROUND)
+    }
+
     fn equals(&self, found: &str) -> bool {
+        if found.len() > self.reach() {
+            return false;
+        }
         if found.is_ascii() {
             found.eq_ignore_ascii_case(&self.0)
         } else {
@@ -229,6 +240,11 @@ impl Folded {
     }
 
     fn begins(&self, found: &str) -> bool {
+        let mut end = found.len().min(self.reach());
+        while !found.is_char_boundary(end) {
+            end -= 1;
+        }
+        let found = &found[..end];
         if !found.is_ascii() {
             return found.to_lowercase().starts_with(&*self.0);
         }
@@ -236,6 +252,11 @@ impl Folded {
     }
 
     fn ends(&self, found: &str) -> bool {
+        let mut start = found.len().saturating_sub(self.reach());
+        while !found.is_char_boundary(start) {
+            start += 1;
+        }
+        let found = &found[start..];
         if !found.is_ascii() {
             return found.to_lowercase().ends_with(&*self.0);
         }

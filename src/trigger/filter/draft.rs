@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Filter;
+use super::{Filter, FilterLimits};
 use crate::document::Problems;
 
 /// A filter as it is being written, made of [`Field`](super::Field)s and joined by `and`, `or` and
@@ -82,7 +82,7 @@ impl Draft {
     }
 
     pub(crate) fn read(&self, path: &str, problems: &mut Problems) -> Option<Filter> {
-        Filter::read(&self.0, path, problems)
+        Filter::read(&self.0, path, &FilterLimits::default(), problems)
     }
 }
 

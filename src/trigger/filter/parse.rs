@@ -47,18 +47,27 @@ pub(super) fn filter(
     limits: &FilterLimits,
     problems: &mut Problems,
 ) -> Option<Pattern> {
-    let mut parser = Parser { limits, problems, conditions: 0, in_or: false };
+    let mut parser = Parser {
+        limits,
+        problems,
+        conditions: 0,
+        regexes_bytes: 0,
+        folded_classes: 0,
+        in_or: false,
+    };
     let root = parser.pattern(value, path, 0)?;
     let found = parser.conditions;
+    let mut is_within = true;
     let mut limit = |most: usize, found: usize, what: &str| {
         if found > most {
+            is_within = false;
             problems.add(path, format!("expected at most {most} {what}, found {found}"));
         }
     };
     limit(limits.conditions, found, "conditions");
     limit(limits.bytes, value.to_string().len(), "bytes");
     limit(limits.combinations, combinations(&root.clauses), "combinations of $or");
-    Some(root)
+    is_within.then_some(root)
 }
 
 /// How many rules the clauses stand for when each `$or` is resolved into one of its patterns.
@@ -68,7 +77,11 @@ fn combinations(clauses: &[Clause]) -> usize {
         Clause::Leaf { .. } => 1,
         Clause::Nested { pattern, .. } => of(pattern),
         Clause::Or(branches) => branches.iter().map(of).fold(0, usize::saturating_add),
-        Clause::And(patterns) => patterns.iter().map(of).fold(1, usize::max),
+        // Each part is judged on its own. A plain one is no more than a leaf, of which none counts.
+        Clause::And(patterns) => {
+            let parts = patterns.iter().map(of).filter(|found| *found > 1);
+            parts.fold(0, usize::saturating_add).max(1)
+        }
         Clause::Not(pattern) => of(pattern),
     });
     factors.fold(1, usize::saturating_mul)
@@ -78,6 +91,8 @@ struct Parser<'p> {
     limits: &'p FilterLimits,
     problems: &'p mut Problems,
     conditions: usize,
+    regexes_bytes: usize,
+    folded_classes: usize,
     in_or: bool,
 }
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 use regex::RegexBuilder;
 use regex_syntax::hir::{Hir, HirKind};
 
-use super::MAX_REGEX_BYTES;
+mod fold;
+
+pub(super) use fold::folded_classes;
 
 /// A regular expression of the crate `regex`: linear time, found anywhere unless anchored.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ struct Shared {
     text: Box<str>,
     /// The longest text that is in every text that fits; empty if there is none.
     required: Box<str>,
+    /// It takes at most so many bytes when it is compiled.
+    limit: usize,
     /// Compiled, it takes some ten KiB: too much for those that no event comes to.
     compiled: OnceLock<Option<regex::Regex>>,
 }
@@ -39,8 +43,7 @@ impl Regex {
             let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(text).and_then(Weak::upgrade)
         };
-        // What is known was compiled within the widest limit.
-        if let Some(shared) = shared().filter(|_| limit >= MAX_REGEX_BYTES) {
+        if let Some(shared) = shared().filter(|shared| shared.limit <= limit) {
             return Ok(Self(shared));
         }
         drop(compile(text, limit)?);
@@ -56,6 +59,7 @@ impl Regex {
         let shared = Arc::new(Shared {
             text: text.into(),
             required: required.unwrap_or_default().into(),
+            limit,
             compiled: OnceLock::new(),
         });
         known.insert(text.into(), Arc::downgrade(&shared));

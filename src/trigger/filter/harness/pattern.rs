@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::key::Key;
 use super::{Filter, HarnessOperator, HarnessOptions, first_message, list};
-use crate::document::cut;
+use crate::document::{self, cut};
 
 const REGEX_BEGINS: &str = r"(?s)\A(?:";
 const REGEX_ENDS: &str = r")\z";
@@ -86,7 +86,9 @@ fn exact(key: &Key, text: &str) -> Vec<Value> {
         (scalar.is_boolean() || scalar.is_number()) && printed == text
     };
     let scalar = Some(text).filter(|_| matches!(key, Key::Payload(_)));
-    let scalar = scalar.and_then(|text| serde_json::from_str(text).ok()).filter(is_printed_so);
+    let scalar = scalar
+        .and_then(|text| document::parse(text.as_bytes(), text.len()).ok())
+        .filter(is_printed_so);
     std::iter::once(json!(text)).chain(scalar).collect()
 }
 

@@ -5,7 +5,7 @@ use semver::VersionReq;
 use serde_json::{Map, Value};
 
 use super::super::condition::{Bound, Condition, Folded, Literal, Range, Text};
-use super::super::regex::Regex;
+use super::super::regex::{Regex, folded_classes};
 use super::super::version::VersionRequirement;
 use super::super::wildcard::{Glob, Wildcard};
 use super::Parser;
@@ -216,8 +216,28 @@ impl Parser<'_> {
 
     fn regex(&mut self, value: &Value, path: &str) -> Option<Regex> {
         let text = self.text(value, path)?;
+        self.check_regex(&text, path)?;
         let limit = self.limits.regex_bytes;
         Regex::parse(&text, limit).or_else(|message| self.refuse(path, message).ok_or(())).ok()
+    }
+
+    /// Checks what a regular expression adds to those of the filter, before it is compiled: that
+    /// takes milliseconds for each class to bring into every case.
+    fn check_regex(&mut self, text: &str, path: &str) -> Option<()> {
+        self.regexes_bytes = self.regexes_bytes.saturating_add(text.len());
+        let (most, found) = (self.limits.regexes_bytes, self.regexes_bytes);
+        if found > most {
+            let expected = format!("expected at most {most} bytes of regular expressions");
+            return self.refuse(path, format!("{expected} in a filter, found {found}"));
+        }
+        let classes = folded_classes(text);
+        self.folded_classes = self.folded_classes.saturating_add(classes);
+        let (most, found) = (self.limits.folded_classes, self.folded_classes);
+        if found > most {
+            let expected = format!("expected at most {most} character classes with (?i)");
+            return self.refuse(path, format!("{expected} in a filter, found {found}"));
+        }
+        Some(())
     }
 
     /// A text that has something in it.
