@@ -81,9 +81,16 @@ impl<'de> Visitor<'de> for BorrowedVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Borrowed<'de>, A::Error> {
-        let mut object = Vec::with_capacity(USUAL_MEMBERS);
+        let mut object = Vec::new();
         while let Some((Name(name), value)) = members.next_entry()? {
+            if object.is_empty() {
+                object.reserve_exact(USUAL_MEMBERS);
+            }
             object.push((name, value));
+        }
+        // A document may consist of objects of one member each.
+        if object.len() <= USUAL_MEMBERS / 4 {
+            object.shrink_to_fit();
         }
         Ok(Borrowed::Object(object))
     }
@@ -112,5 +119,21 @@ impl<'de> Deserialize<'de> for Name<'de> {
         }
 
         deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_object_takes_no_more_memory_than_its_members() {
+        let json = br#"[{}, {"a": 1}, {"a": 1, "b": {}}]"#;
+        let Borrowed::Array(objects) = serde_json::from_slice(json).unwrap() else { panic!() };
+        let rooms = objects.iter().map(|object| match object {
+            Borrowed::Object(members) => members.capacity(),
+            _ => panic!("an object was written"),
+        });
+        assert_eq!(rooms.collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

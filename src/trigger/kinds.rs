@@ -22,9 +22,14 @@ impl KindPattern {
         &self.0
     }
 
+    /// What fitting kinds begin with, if that is all that is asked of them.
+    pub(crate) fn stem(&self) -> Option<&str> {
+        self.0.strip_suffix('*')
+    }
+
     /// Whether a kind fits.
     pub fn matches(&self, kind: &EventKind) -> bool {
-        match self.0.strip_suffix('*') {
+        match self.stem() {
             Some(stem) => kind.as_str().starts_with(stem),
             None => self.0 == kind.as_str(),
         }
