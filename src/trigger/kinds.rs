@@ -22,14 +22,14 @@ impl KindPattern {
         &self.0
     }
 
-    /// What fitting kinds begin with, if that is all that is asked of them.
-    pub(crate) fn stem(&self) -> Option<&str> {
-        self.0.strip_suffix('*')
+    /// Whether more than one kind fits.
+    pub(crate) fn has_stem(&self) -> bool {
+        self.0.ends_with('*')
     }
 
     /// Whether a kind fits.
     pub fn matches(&self, kind: &EventKind) -> bool {
-        match self.stem() {
+        match self.0.strip_suffix('*') {
             Some(stem) => kind.as_str().starts_with(stem),
             None => self.0 == kind.as_str(),
         }

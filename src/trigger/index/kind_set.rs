@@ -50,8 +50,10 @@ pub(super) struct KnownKinds {
 
 #[derive(Clone, Default)]
 struct Patterns {
-    /// What an event's kind is looked up by.
+    /// Their hashes: one that fits a single kind has the hash of that.
     hashes: Vec<u64>,
+    /// The places of those that fit more than one kind.
+    stems: u64,
     texts: Vec<KindPattern>,
 }
 
@@ -88,52 +90,33 @@ impl KnownKinds {
             return Some(at);
         }
         let free = self.users.iter().position(|users| *users == 0)?;
-        let Patterns { hashes, texts } = Arc::make_mut(&mut self.patterns);
-        let hash = match pattern.stem() {
-            Some(stem) => of_stem(stem, hasher),
-            None => of_kind(pattern.as_str(), hasher),
-        };
+        let Patterns { hashes, stems, texts } = Arc::make_mut(&mut self.patterns);
         if free == texts.len() {
-            hashes.push(hash);
+            hashes.push(0);
             texts.push(pattern.clone());
-        } else {
-            hashes[free] = hash;
-            texts[free] = pattern.clone();
         }
+        hashes[free] = hasher.bytes(pattern.as_str().as_bytes());
+        *stems = *stems & !(1 << free) | u64::from(pattern.has_stem()) << free;
+        texts[free] = pattern.clone();
         Some(free)
     }
 
     /// The set of the patterns that an event's kind fits.
     pub(super) fn of_event(&self, kind: &EventKind, hasher: &Hasher) -> KindSet {
-        let text = kind.as_str();
-        let mut candidates = self.hashed(of_kind(text, hasher)) | self.hashed(of_stem("", hasher));
-        for (dot, _) in text.match_indices('.') {
-            candidates |= self.hashed(of_stem(&text[..=dot], hasher));
-        }
+        let Patterns { hashes, stems, texts } = &*self.patterns;
+        let hash = hasher.bytes(kind.as_str().as_bytes());
+        let equal = hashes.iter().map(|known| *known == hash).enumerate();
+        let mut candidates = equal.fold(*stems, |set, (at, equal)| set | u64::from(equal) << at);
         let mut set = OTHER;
         while candidates != 0 {
             let at = candidates.trailing_zeros();
-            if self.patterns.texts[at as usize].matches(kind) {
+            if texts[at as usize].matches(kind) {
                 set |= 1 << at;
             }
             candidates &= candidates - 1;
         }
         KindSet(set)
     }
-
-    /// The patterns of a hash.
-    fn hashed(&self, hash: u64) -> u64 {
-        let known = self.patterns.hashes.iter().enumerate();
-        known.fold(0, |bits, (at, known)| bits | u64::from(*known == hash) << at)
-    }
-}
-
-fn of_kind(kind: &str, hasher: &Hasher) -> u64 {
-    hasher.bytes(kind.as_bytes())
-}
-
-fn of_stem(stem: &str, hasher: &Hasher) -> u64 {
-    !hasher.bytes(stem.as_bytes())
 }
 
 #[cfg(test)]

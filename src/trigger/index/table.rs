@@ -88,7 +88,9 @@ impl<E, const LEAF: usize> Table<E, LEAF> {
                     depth += BITS;
                 }
                 Node::Leaf(leaf) => return Lead::Leaf(key, leaf, guess(key, depth, leaf.len())),
-                Node::OneKey(entries) if entries.0 == key => return Lead::Subtree(Subtree(&entries.1)),
+                Node::OneKey(entries) if entries.0 == key => {
+                    return Lead::Subtree(Subtree(&entries.1));
+                }
                 Node::OneKey(_) | Node::Empty => return Lead::Leaf(key, &[], 0),
             }
         }
