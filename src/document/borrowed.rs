@@ -1,9 +1,10 @@
 //! JSON that points into the bytes it was read from.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Decimal;
 
@@ -18,8 +19,11 @@ pub(crate) enum Borrowed<'b> {
     Object(Vec<(Cow<'b, str>, Borrowed<'b>)>),
 }
 
-/// Members that most objects have no more of.
+/// Members that most objects of an event have no more of.
 const USUAL_MEMBERS: usize = 8;
+/// So many objects of a document get room for the usual members at once. A document may consist of
+/// nothing but small objects: the others grow with what is in them.
+const ROOMY_OBJECTS: usize = 8;
 
 impl<'b> Borrowed<'b> {
     /// A member of an object; of several of one name the last.
@@ -31,13 +35,35 @@ impl<'b> Borrowed<'b> {
 
 impl<'de> Deserialize<'de> for Borrowed<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BorrowedVisitor)
+        Reading { roomy: &Cell::new(ROOMY_OBJECTS) }.deserialize(deserializer)
     }
 }
 
-struct BorrowedVisitor;
+/// A document that is being read.
+#[derive(Clone, Copy)]
+struct Reading<'r> {
+    /// How many objects still get room for the usual members.
+    roomy: &'r Cell<usize>,
+}
 
-impl<'de> Visitor<'de> for BorrowedVisitor {
+impl Reading<'_> {
+    /// The room for an object's members, of which there is one.
+    fn room(self) -> usize {
+        let left = self.roomy.get();
+        self.roomy.set(left.saturating_sub(1));
+        if left > 0 { USUAL_MEMBERS } else { 1 }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Borrowed<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Borrowed<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
     type Value = Borrowed<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +100,7 @@ impl<'de> Visitor<'de> for BorrowedVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Borrowed<'de>, A::Error> {
         let mut values = Vec::new();
-        while let Some(value) = items.next_element()? {
+        while let Some(value) = items.next_element_seed(self)? {
             values.push(value);
         }
         Ok(Borrowed::Array(values))
@@ -82,15 +108,11 @@ impl<'de> Visitor<'de> for BorrowedVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Borrowed<'de>, A::Error> {
         let mut object = Vec::new();
-        while let Some((Name(name), value)) = members.next_entry()? {
+        while let Some(Name(name)) = members.next_key()? {
             if object.is_empty() {
-                object.reserve_exact(USUAL_MEMBERS);
+                object.reserve_exact(self.room());
             }
-            object.push((name, value));
-        }
-        // A document may consist of objects of one member each.
-        if object.len() <= USUAL_MEMBERS / 4 {
-            object.shrink_to_fit();
+            object.push((name, members.next_value_seed(self)?));
         }
         Ok(Borrowed::Object(object))
     }
@@ -127,13 +149,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_object_takes_no_more_memory_than_its_members() {
-        let json = br#"[{}, {"a": 1}, {"a": 1, "b": {}}]"#;
-        let Borrowed::Array(objects) = serde_json::from_slice(json).unwrap() else { panic!() };
+    fn objects_beyond_the_first_take_no_more_memory_than_their_members() {
+        let json = format!("[{{}}, {}]", [r#"{"a": 1}"#; ROOMY_OBJECTS + 2].join(", "));
+        let Borrowed::Array(objects) = serde_json::from_str(&json).unwrap() else { panic!() };
         let rooms = objects.iter().map(|object| match object {
             Borrowed::Object(members) => members.capacity(),
             _ => panic!("an object was written"),
         });
-        assert_eq!(rooms.collect::<Vec<_>>(), [0, 1, 2]);
+        let mut expected = vec![0];
+        expected.extend([USUAL_MEMBERS; ROOMY_OBJECTS]);
+        expected.extend([1, 1]);
+        assert_eq!(rooms.collect::<Vec<_>>(), expected);
     }
 }

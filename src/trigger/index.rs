@@ -183,8 +183,8 @@ impl TriggerIndex {
     /// ```
     pub fn find<'i>(&'i self, event: &Event, found: &mut Vec<&'i Arc<Trigger>>) {
         let slots = Slots::of(event);
-        let probe = Probe::new(&self.hasher, &slots, Node::Event(event));
-        self.search(&event.scope, &event.kind, probe, found);
+        let mut probe = Probe::new(&self.hasher, &slots, Node::Event(event));
+        self.search(&event.scope, &event.kind, &mut probe, found);
     }
 
     /// Adds what [`find`](Self::find) finds, from an event's JSON as [`Event::to_json`] writes it,
@@ -205,7 +205,8 @@ impl TriggerIndex {
             let kind = parsed::<EventKind>(event.get("kind"), "kind", problems);
             Some((scope?, kind?))
         })?;
-        self.search(&scope, &kind, Probe::new(&self.hasher, &slots, Node::Borrowed(&event)), found);
+        let mut probe = Probe::new(&self.hasher, &slots, Node::Borrowed(&event));
+        self.search(&scope, &kind, &mut probe, found);
         Ok(())
     }
 
@@ -213,7 +214,7 @@ impl TriggerIndex {
         &'i self,
         scope: &Scope,
         kind: &EventKind,
-        mut probe: Probe<'_>,
+        probe: &mut Probe<'_>,
         found: &mut Vec<&'i Arc<Trigger>>,
     ) {
         let start = found.len();
@@ -222,7 +223,7 @@ impl TriggerIndex {
         for above in scope.ancestors() {
             self.places.each(self.place_key(above), |place| {
                 if place.is_of(above) {
-                    place.search(&mut probe, &mut near);
+                    place.search(probe, &mut near);
                 }
             });
         }

@@ -351,9 +351,9 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
 /// its length.
 #[derive(Default)]
 pub(super) struct Seen {
-    first: [(usize, u64); 16],
+    first: [(usize, u64); 8],
     len: usize,
-    more: HashSet<(usize, u64)>,
+    more: Option<HashSet<(usize, u64)>>,
 }
 
 impl Seen {
@@ -366,7 +366,7 @@ impl Seen {
             self.len += 1;
             return true;
         }
-        self.more.insert(key)
+        self.more.get_or_insert_default().insert(key)
     }
 }
 
