@@ -1,9 +1,10 @@
 //! JSON that points into the bytes it was read from.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Decimal;
 use super::number::{is_kept, number_of};
@@ -19,8 +20,11 @@ pub(crate) enum Borrowed<'b> {
     Object(Vec<(Cow<'b, str>, Borrowed<'b>)>),
 }
 
-/// Members that most objects have no more of.
+/// Members that most objects of an event have no more of.
 const USUAL_MEMBERS: usize = 8;
+/// So many objects of a document get room for the usual members at once. A document may consist of
+/// nothing but small objects: the others grow with what is in them.
+const ROOMY_OBJECTS: usize = 8;
 
 impl<'b> Borrowed<'b> {
     /// A member of an object; of several of one name the last.
@@ -32,13 +36,35 @@ impl<'b> Borrowed<'b> {
 
 impl<'de> Deserialize<'de> for Borrowed<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BorrowedVisitor)
+        Reading { roomy: &Cell::new(ROOMY_OBJECTS) }.deserialize(deserializer)
     }
 }
 
-struct BorrowedVisitor;
+/// A document that is being read.
+#[derive(Clone, Copy)]
+struct Reading<'r> {
+    /// How many objects still get room for the usual members.
+    roomy: &'r Cell<usize>,
+}
 
-impl<'de> Visitor<'de> for BorrowedVisitor {
+impl Reading<'_> {
+    /// The room for an object's members, of which there is one.
+    fn room(self) -> usize {
+        let left = self.roomy.get();
+        self.roomy.set(left.saturating_sub(1));
+        if left > 0 { USUAL_MEMBERS } else { 1 }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Borrowed<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Borrowed<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
     type Value = Borrowed<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,20 +101,23 @@ impl<'de> Visitor<'de> for BorrowedVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Borrowed<'de>, A::Error> {
         let mut values = Vec::new();
-        while let Some(value) = items.next_element()? {
+        while let Some(value) = items.next_element_seed(self)? {
             values.push(value);
         }
         Ok(Borrowed::Array(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Borrowed<'de>, A::Error> {
-        let mut object = Vec::with_capacity(USUAL_MEMBERS);
+        let mut object = Vec::new();
         while let Some(Name(name)) = members.next_key()? {
-            if is_kept(&name) && object.is_empty() {
-                let number = number_of(&members.next_value::<String>()?)?;
-                return Ok(Borrowed::Number(Decimal::from(&number)));
+            if object.is_empty() {
+                if is_kept(&name) {
+                    let number = number_of(&members.next_value::<String>()?)?;
+                    return Ok(Borrowed::Number(Decimal::from(&number)));
+                }
+                object.reserve_exact(self.room());
             }
-            object.push((name, members.next_value()?));
+            object.push((name, members.next_value_seed(self)?));
         }
         Ok(Borrowed::Object(object))
     }
@@ -117,5 +146,24 @@ impl<'de> Deserialize<'de> for Name<'de> {
         }
 
         deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_beyond_the_first_take_no_more_memory_than_their_members() {
+        let json = format!("[{{}}, {}]", [r#"{"a": 1}"#; ROOMY_OBJECTS + 2].join(", "));
+        let Borrowed::Array(objects) = serde_json::from_str(&json).unwrap() else { panic!() };
+        let rooms = objects.iter().map(|object| match object {
+            Borrowed::Object(members) => members.capacity(),
+            _ => panic!("an object was written"),
+        });
+        let mut expected = vec![0];
+        expected.extend([USUAL_MEMBERS; ROOMY_OBJECTS]);
+        expected.extend([1, 1]);
+        assert_eq!(rooms.collect::<Vec<_>>(), expected);
     }
 }

@@ -24,7 +24,9 @@ pub(crate) fn parse_foreign(json: &[u8], limit: usize) -> Result<Value, Problems
 /// Parses what the crate itself wrote, without copying its texts.
 pub(crate) fn parse_borrowed(json: &[u8], limit: usize) -> Result<Borrowed<'_>, Problems> {
     check_size(json, limit)?;
-    serde_json::from_slice(json).map_err(|error| no_json(&error))
+    // Once for all texts, rather than for each of them.
+    let json = std::str::from_utf8(json).map_err(|error| no_json(&error))?;
+    serde_json::from_str(json).map_err(|error| no_json(&error))
 }
 
 fn check_size(json: &[u8], limit: usize) -> Result<(), Problems> {
@@ -35,7 +37,7 @@ fn check_size(json: &[u8], limit: usize) -> Result<(), Problems> {
     Err(Problems::of(format!("expected at most {limit} bytes of JSON, found {found}")))
 }
 
-fn no_json(error: &serde_json::Error) -> Problems {
+fn no_json(error: &dyn fmt::Display) -> Problems {
     Problems::of(format!("expected JSON: {error}"))
 }
 

@@ -50,7 +50,9 @@ impl Scope {
     /// This scope and all above it, from the root down.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         let text: &str = &self.0;
-        let borders = text.match_indices('/').map(|(at, _)| at);
+        // Byte by byte: scopes are short, and this is asked for every event.
+        let bytes = text.bytes().enumerate();
+        let borders = bytes.filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
         let whole = (!text.is_empty()).then_some(text.len());
         std::iter::once(0).chain(borders).chain(whole).map(move |end| &text[..end])
     }

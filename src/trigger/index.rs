@@ -35,7 +35,7 @@ use crate::event::node::Node;
 use crate::event::{Event, EventKind, MAX_EVENT_BYTES, Scope};
 use crate::id::TriggerId;
 use hash::Hasher;
-use kind_set::KnownKinds;
+use kind_set::{KindSet, KnownKinds};
 use place::{Held, Near, Place, Spot};
 use probe::Probe;
 use table::Table;
@@ -56,6 +56,7 @@ pub struct TriggerIndex {
 #[derive(Clone)]
 struct Known {
     trigger: Arc<Trigger>,
+    kinds: KindSet,
     spots: Spots,
 }
 
@@ -91,21 +92,30 @@ impl TriggerIndex {
 
     /// Puts a trigger in, in the place of an older revision of it; keeps a newer one.
     pub fn insert(&mut self, trigger: Arc<Trigger>) {
-        if let Some(known) = self.get(trigger.id).cloned() {
-            if known.revision >= trigger.revision {
+        if let Some(known) = self.known(trigger.id).cloned() {
+            if known.trigger.revision >= trigger.revision {
                 return;
             }
-            self.remove(known.id);
+            self.take(&known);
         }
-        let spots = if trigger.spec.enabled { self.hold(&trigger) } else { Spots::none() };
-        self.by_id.insert(self.id_key(trigger.id), Known { trigger, spots });
+        let known = if trigger.spec.enabled {
+            self.hold(trigger)
+        } else {
+            Known { trigger, kinds: KindSet::default(), spots: Spots::none() }
+        };
+        self.by_id.insert(self.id_key(known.trigger.id), known);
     }
 
     /// Takes a trigger out.
     pub fn remove(&mut self, id: TriggerId) {
-        let Some(known) = self.known(id).cloned() else { return };
-        self.release(&known);
-        self.by_id.remove(self.id_key(id), &known);
+        if let Some(known) = self.known(id).cloned() {
+            self.take(&known);
+        }
+    }
+
+    fn take(&mut self, known: &Known) {
+        self.release(known);
+        self.by_id.remove(self.id_key(known.trigger.id), known);
     }
 
     /// The trigger of an id.
@@ -173,8 +183,8 @@ impl TriggerIndex {
     /// ```
     pub fn find<'i>(&'i self, event: &Event, found: &mut Vec<&'i Arc<Trigger>>) {
         let slots = Slots::of(event);
-        let probe = Probe::new(&self.hasher, &slots, Node::Event(event));
-        self.search(&event.scope, &event.kind, probe, found);
+        let mut probe = Probe::new(&self.hasher, &slots, Node::Event(event));
+        self.search(&event.scope, &event.kind, &mut probe, found);
     }
 
     /// Adds what [`find`](Self::find) finds, from an event's JSON as [`Event::to_json`] writes it,
@@ -195,7 +205,8 @@ impl TriggerIndex {
             let kind = parsed::<EventKind>(event.get("kind"), "kind", problems);
             Some((scope?, kind?))
         })?;
-        self.search(&scope, &kind, Probe::new(&self.hasher, &slots, Node::Borrowed(&event)), found);
+        let mut probe = Probe::new(&self.hasher, &slots, Node::Borrowed(&event));
+        self.search(&scope, &kind, &mut probe, found);
         Ok(())
     }
 
@@ -203,31 +214,21 @@ impl TriggerIndex {
         &'i self,
         scope: &Scope,
         kind: &EventKind,
-        mut probe: Probe<'_>,
+        probe: &mut Probe<'_>,
         found: &mut Vec<&'i Arc<Trigger>>,
     ) {
         let start = found.len();
-        let kinds = self.kinds.of_event(kind);
+        let kinds = self.kinds.of_event(kind, &self.hasher);
         let mut near = Near::new(kind, kinds, probe.view(), found);
         for above in scope.ancestors() {
             self.places.each(self.place_key(above), |place| {
                 if place.is_of(above) {
-                    place.search(&mut probe, &mut near);
+                    place.search(probe, &mut near);
                 }
             });
         }
-        near.judge();
-        // A trigger may have been found by more than one of its ways.
-        if found.len() > start + 1 {
-            found[start..].sort_unstable_by_key(|trigger| Arc::as_ptr(trigger));
-            let mut last = start;
-            for at in start + 1..found.len() {
-                if !Arc::ptr_eq(found[at], found[last]) {
-                    last += 1;
-                    found[last] = found[at];
-                }
-            }
-            found.truncate(last + 1);
+        if near.judge_all() {
+            forget_repeated(start, found);
         }
     }
 
@@ -249,21 +250,25 @@ impl TriggerIndex {
     }
 
     /// Lays a trigger under all that it holds on to.
-    fn hold(&mut self, trigger: &Arc<Trigger>) -> Spots {
-        let held = Held::new(trigger, self.kinds.of_trigger(&trigger.spec.kinds));
-        let (key, mut place) = self.place(&trigger.spec.scope);
+    fn hold(&mut self, trigger: Arc<Trigger>) -> Known {
+        let kinds = self.kinds.add(&trigger.spec.kinds, &self.hasher);
         let ways = access::ways(trigger.spec.filter.root(), &self.hasher);
+        let held = Held::new(&trigger, kinds, ways.len());
+        let (key, mut place) = self.place(&trigger.spec.scope);
         let spots = ways.iter().map(|way| place.insert(way, held.clone(), &self.hasher)).collect();
         self.places.insert(key, place);
-        spots
+        Known { trigger, kinds, spots }
     }
 
     /// Takes a trigger away from all that it holds on to.
     fn release(&mut self, known: &Known) {
-        let trigger = &known.trigger;
-        let held = Held::new(trigger, self.kinds.of_trigger(&trigger.spec.kinds));
-        let (key, mut place) = self.place(&trigger.spec.scope);
-        for spot in known.spots.as_slice() {
+        let spots = known.spots.as_slice();
+        if spots.is_empty() {
+            return;
+        }
+        let held = Held::new(&known.trigger, known.kinds, spots.len());
+        let (key, mut place) = self.place(&known.trigger.spec.scope);
+        for spot in spots {
             place.remove(*spot, &held);
         }
         if place.is_empty() {
@@ -271,6 +276,7 @@ impl TriggerIndex {
         } else {
             self.places.insert(key, place);
         }
+        self.kinds.remove(known.kinds);
     }
 
     /// The place of a scope, and its key; a new one, if there is none.
@@ -317,6 +323,19 @@ impl FromIterator<Spot> for Spots {
     }
 }
 
+/// Leaves each trigger once among those found from a place on.
+fn forget_repeated(start: usize, found: &mut Vec<&Arc<Trigger>>) {
+    found[start..].sort_unstable_by_key(|trigger| Arc::as_ptr(trigger));
+    let mut last = start;
+    for at in start + 1..found.len() {
+        if !Arc::ptr_eq(found[at], found[last]) {
+            last += 1;
+            found[last] = found[at];
+        }
+    }
+    found.truncate(last + 1);
+}
+
 fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
     value: Option<&Borrowed<'_>>,
     path: &str,
@@ -336,7 +355,7 @@ impl table::Entry for Known {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.trigger.id == other.trigger.id
+        Arc::ptr_eq(&self.trigger, &other.trigger)
     }
 
     fn touch(&self) -> usize {

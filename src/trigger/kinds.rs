@@ -22,6 +22,11 @@ impl KindPattern {
         &self.0
     }
 
+    /// Whether more than one kind fits.
+    pub(crate) fn has_stem(&self) -> bool {
+        self.0.ends_with('*')
+    }
+
     /// Whether a kind fits.
     pub fn matches(&self, kind: &EventKind) -> bool {
         match self.0.strip_suffix('*') {

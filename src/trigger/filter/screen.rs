@@ -12,11 +12,20 @@ use super::{Clause, Condition, Literal, Pattern, Text};
 
 /// What a filter says of an event's slots.
 ///
-/// A byte that tells whether that is all the filter says, then tests: the slot, the number of
-/// alternatives, and each alternative as an operator with its texts. A text is its length in two
-/// bytes and its bytes.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Screen(Arc<[u8]>);
+/// A byte that tells whether that is all the filter says, then tests: the slot, the length of what
+/// follows in two bytes, and the alternatives, each as an operator with its texts. A text is its
+/// length in two bytes and its bytes.
+#[derive(Clone)]
+pub(crate) struct Screen(Bytes);
+
+/// Lies within the trigger if it is as short as most are.
+#[derive(Clone)]
+enum Bytes {
+    Short(u8, [u8; SHORT]),
+    Long(Arc<[u8]>),
+}
+
+const SHORT: usize = 94;
 
 /// What a screen says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,31 +58,54 @@ impl Screen {
     pub(super) fn of(pattern: &Pattern) -> Self {
         let mut writer = Writer { bytes: vec![1] };
         writer.pattern(pattern, &mut Vec::new());
-        Self(writer.bytes.into())
+        let bytes = writer.bytes;
+        let mut short = [0; SHORT];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(beginning), Ok(len)) => {
+                beginning.copy_from_slice(&bytes);
+                Self(Bytes::Short(len, short))
+            }
+            _ => Self(Bytes::Long(bytes.into())),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Short(len, bytes) => &bytes[..usize::from(*len)],
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// Reads what judging will read.
-    pub(crate) fn touch(&self) -> usize {
-        Arc::strong_count(&self.0) + self.0.last().map_or(0, |last| usize::from(*last))
+    pub(crate) fn touch(&self) {
+        if let Bytes::Short(_, bytes) = &self.0 {
+            std::hint::black_box((bytes[0], bytes[SHORT / 2]));
+        }
     }
 
     /// Judges an event.
     pub(crate) fn judge(&self, event: &Slots<'_>) -> Screened {
-        let (complete, mut tests) = self.0.split_first().expect("a screen begins with a byte");
-        while let [place, alternatives, rest @ ..] = tests {
-            let mut reader = Reader { rest };
-            if !reader.test(*place, *alternatives, event) {
+        let (complete, tests) = self.bytes().split_first().expect("a screen begins with a byte");
+        let mut reader = Reader { rest: tests };
+        while !reader.rest.is_empty() {
+            let (place, alternatives) = (reader.byte(), reader.text());
+            if !holds(place, alternatives, event) {
                 return Screened::No;
             }
-            tests = reader.rest;
         }
         if *complete == 1 { Screened::Yes } else { Screened::Perhaps }
     }
 }
 
+impl PartialEq for Screen {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Screen({} bytes)", self.0.len())
+        write!(f, "Screen({} bytes)", self.bytes().len())
     }
 }
 
@@ -123,13 +155,17 @@ impl Writer {
     fn leaf(&mut self, path: &[&str], any: &[Condition]) {
         let place = if is_tags(path) { Some(TAGS) } else { Slot::of_path(path).map(|slot| slot.0) };
         let start = self.bytes.len();
-        if let (Some(place), Ok(alternatives)) = (place, u8::try_from(any.len())) {
-            self.bytes.extend([place, alternatives]);
+        if let Some(place) = place {
+            self.bytes.extend([place, 0, 0]);
+            let alternatives = self.bytes.len();
             let written: Option<Vec<Extent>> = any.iter().map(|c| self.condition(c)).collect();
-            match written {
-                Some(extents) if extents.iter().all(|e| *e == Extent::Whole) => return,
-                Some(_) => return self.leave_out(),
-                None => {}
+            let len = u16::try_from(self.bytes.len() - alternatives);
+            if let (Some(extents), Ok(len)) = (written, len) {
+                self.bytes[alternatives - 2..alternatives].copy_from_slice(&len.to_le_bytes());
+                if extents.contains(&Extent::Part) {
+                    self.leave_out();
+                }
+                return;
             }
         }
         self.bytes.truncate(start);
@@ -197,8 +233,32 @@ impl Writer {
     }
 }
 
+/// Whether any of the alternatives holds for any of the texts in a place.
+#[inline]
+fn holds(place: u8, alternatives: &[u8], event: &Slots<'_>) -> bool {
+    if place != TAGS {
+        return holds_for(alternatives, event.get(Slot(place)));
+    }
+    let (mut any, mut held) = (false, false);
+    event.each_tag(|tag| {
+        any = true;
+        held = held || holds_for(alternatives, Some(tag));
+    });
+    if any { held } else { holds_for(alternatives, None) }
+}
+
+#[inline]
+fn holds_for(alternatives: &[u8], found: Option<&str>) -> bool {
+    let mut reader = Reader { rest: alternatives };
+    while !reader.rest.is_empty() {
+        if reader.alternative(found) {
+            return true;
+        }
+    }
+    false
+}
+
 /// What is left of a screen to read.
-#[derive(Clone, Copy)]
 struct Reader<'s> {
     rest: &'s [u8],
 }
@@ -211,70 +271,42 @@ impl<'s> Reader<'s> {
     }
 
     fn text(&mut self) -> &'s [u8] {
-        let len = u16::from_le_bytes([self.byte(), self.byte()]);
-        let (text, rest) = self.rest.split_at(usize::from(len));
+        let read = self.rest.split_first_chunk::<2>();
+        let (len, rest) = read.expect("a screen is read as it was written");
+        let (text, rest) = rest.split_at(usize::from(u16::from_le_bytes(*len)));
         self.rest = rest;
         text
     }
 
-    /// Reads a test, and tells whether any of its alternatives holds for any of the texts.
-    fn test(&mut self, place: u8, alternatives: u8, event: &Slots<'_>) -> bool {
-        let start = *self;
-        let mut held = false;
-        if place == TAGS {
-            let mut any = false;
-            event.each_tag(|tag| {
-                any = true;
-                *self = start;
-                held |= self.alternatives(alternatives, Some(tag));
-            });
-            if !any {
-                held = self.alternatives(alternatives, None);
-            }
-        } else {
-            held = self.alternatives(alternatives, event.get(Slot(place)));
-        }
-        held
-    }
-
-    fn alternatives(&mut self, count: u8, found: Option<&str>) -> bool {
-        let mut held = false;
-        for _ in 0..count {
-            // Each is read, so that what follows it is found.
-            held |= self.alternative(found);
-        }
-        held
-    }
-
+    /// Reads an alternative, and tells whether it holds.
     fn alternative(&mut self, found: Option<&str>) -> bool {
         let operator = self.byte();
-        let is = |test: &dyn Fn(&[u8]) -> bool| found.is_some_and(|found| test(found.as_bytes()));
         match operator {
             ABSENT => found.is_none(),
             EXISTS => found.is_some(),
             NONE_OF => {
-                let count = self.byte();
-                let equal = (0..count).filter(|_| {
+                let mut equal = false;
+                for _ in 0..self.byte() {
                     let text = self.text();
-                    is(&|found| found == text)
-                });
-                equal.count() == 0 && found.is_some()
+                    equal |= found.is_some_and(|found| found.as_bytes() == text);
+                }
+                !equal && found.is_some()
             }
             AROUND | AROUND_SEGMENT => {
                 let (head, tail) = (self.text(), self.text());
-                is(&|found| {
-                    let middle = found.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
-                    middle.is_some_and(|middle| operator == AROUND || !middle.contains(&b'/'))
-                })
+                let middle = found.and_then(|found| {
+                    found.as_bytes().strip_prefix(head).and_then(|rest| rest.strip_suffix(tail))
+                });
+                middle.is_some_and(|middle| operator == AROUND || !middle.contains(&b'/'))
             }
             _ => {
                 let text = self.text();
-                match operator {
-                    EQUAL => is(&|found| found == text),
-                    PREFIX => is(&|found| found.starts_with(text)),
-                    SUFFIX => is(&|found| found.ends_with(text)),
-                    _ => found.is_some_and(|found| contains(found, text)),
-                }
+                found.is_some_and(|found| match operator {
+                    EQUAL => found.as_bytes() == text,
+                    PREFIX => found.as_bytes().starts_with(text),
+                    SUFFIX => found.as_bytes().ends_with(text),
+                    _ => contains(found, text),
+                })
             }
         }
     }

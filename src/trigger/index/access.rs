@@ -4,6 +4,7 @@
 //! ways, the texts in its slots, and [what its tail asks for](super::probe). The ways are chosen to
 //! leave as few other events as they can.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::beginnings::Beginnings;
@@ -68,7 +69,7 @@ pub(super) enum Part {
 
 impl Tail {
     /// What tells the parts of this tail from those of others.
-    pub(super) fn hash(&self, hasher: &Hasher) -> u64 {
+    pub(super) fn hash(&self, hasher: &Hasher) -> NonZeroU64 {
         let at = match &self.at {
             At::Slot(slot) => u64::from(slot.0),
             At::Tags => 100,
@@ -82,7 +83,7 @@ impl Tail {
             Part::End(width) => 0x2_0000 | u64::from(width),
             Part::Window(width) => 0x3_0000 | u64::from(width),
         };
-        hasher.pair(at, part << 1 | u64::from(self.folded))
+        NonZeroU64::MIN | hasher.pair(at, part << 1 | u64::from(self.folded))
     }
 
     /// The same, found without a list of paths; only of what is quickly looked up for every leaf.

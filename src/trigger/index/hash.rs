@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher as _, RandomState};
 
-use foldhash::quality::FixedState;
+use foldhash::fast::FixedState;
 
 use crate::event::node::Leaf;
 

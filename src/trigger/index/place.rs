@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::access::{At, Known, SlotPair, Tail, Way};
@@ -9,13 +10,15 @@ use super::beginnings::Beginnings;
 use super::hash::Hasher;
 use super::kind_set::KindSet;
 use super::probe::{Probe, View};
-use super::table::{Entry, Table};
+use super::table::{Entry, Lead, Table};
 use crate::event::{EventKind, Scope};
 use crate::trigger::Trigger;
-use crate::trigger::filter::{Screen, Screened};
+use crate::trigger::filter::Screened;
 
 /// The most tails below the texts of a shelf: what would need another one lies there without a tail.
 pub(super) const MAX_TAILS: usize = 64;
+/// How many shelves are looked at together.
+const TOGETHER: usize = 4;
 
 /// Where the triggers of a scope lie.
 #[derive(Clone)]
@@ -32,9 +35,9 @@ struct PlaceOf {
 struct Shelf {
     slots: SlotPair,
     /// By the texts in the slots.
-    whole: Table<Held>,
+    whole: Table<Held, 24>,
     /// By the texts in the slots: what holds on to something else besides.
-    tailed: Table<Tailed>,
+    tailed: Table<Tailed, 16>,
 }
 
 /// What holds on to the same texts in the slots, and to something else.
@@ -48,7 +51,7 @@ struct Tailed {
 #[derive(Clone)]
 struct TailInUse {
     tail: Tail,
-    hash: u64,
+    hash: NonZeroU64,
     holders: u32,
     /// What the parts begin with that triggers hold on to.
     beginnings: Beginnings,
@@ -60,14 +63,13 @@ pub(super) struct Spot {
     slots: SlotPair,
     key: u64,
     /// The hash of the tail and the key below it, if it lies below one.
-    tail: Option<(u64, u64)>,
+    tail: Option<(NonZeroU64, u64)>,
 }
 
 /// A trigger under something that it holds on to.
 #[derive(Clone)]
 pub(super) struct Held {
     kinds: KindSet,
-    screen: Screen,
     trigger: Arc<Trigger>,
 }
 
@@ -114,24 +116,29 @@ impl Place {
     }
 
     pub(super) fn search<'i>(&'i self, probe: &mut Probe<'_>, near: &mut Near<'i, '_, '_>) {
-        // First what is found by whole texts, so that all of it is fetched at once.
-        let mut tailed = [None; 4];
-        let mut len = 0;
-        for shelf in &self.0.shelves {
-            let Some(key) = probe.key(shelf.slots) else { continue };
-            if let Some(found) = shelf.tailed.first(key) {
-                found.fetch();
-                if len == tailed.len() {
-                    found.search(probe, near);
-                } else {
-                    tailed[len] = Some(found);
-                    len += 1;
-                }
+        // Some shelves at once, and of each step first all that will be read, so that the processor
+        // fetches it together.
+        for shelves in self.0.shelves.chunks(TOGETHER) {
+            let mut leads = [const { None }; TOGETHER];
+            for (shelf, lead) in shelves.iter().zip(&mut leads) {
+                let Some(key) = probe.key(shelf.slots) else { continue };
+                let (tailed, whole) = (shelf.tailed.lead(key), shelf.whole.lead(key));
+                tailed.touch();
+                whole.touch();
+                *lead = Some((tailed, whole));
             }
-            shelf.whole.each(key, |held| near.add(held));
-        }
-        for tailed in tailed.iter().flatten() {
-            tailed.search(probe, near);
+            let mut below = [None; TOGETHER];
+            for (lead, below) in leads.into_iter().zip(&mut below) {
+                let Some((tailed, whole)) = lead else { continue };
+                *below = tailed.first();
+                if let Some(tailed) = below {
+                    tailed.fetch();
+                }
+                whole.each(|held| near.add(held));
+            }
+            for tailed in below.iter().flatten() {
+                tailed.search(probe, near);
+            }
         }
     }
 }
@@ -143,7 +150,7 @@ impl Shelf {
     }
 
     /// Puts a trigger in, and tells below which tail and key, if it lies below one.
-    fn insert(&mut self, way: &Way, held: Held, hasher: &Hasher) -> Option<(u64, u64)> {
+    fn insert(&mut self, way: &Way, held: Held, hasher: &Hasher) -> Option<(NonZeroU64, u64)> {
         if let Some(held_by) = &way.tail {
             let mut tailed = self.tailed.first(way.key).cloned().unwrap_or_default();
             let spot = tailed.insert(held_by, &held, hasher);
@@ -179,13 +186,13 @@ impl Tailed {
         (tail, known): &(Tail, Known),
         held: &Held,
         hasher: &Hasher,
-    ) -> Option<(u64, u64)> {
+    ) -> Option<(NonZeroU64, u64)> {
         let own = std::iter::once((tail.clone(), known.hash));
         let mut tails = own.chain(tail.anywhere(known.hash, hasher));
         let (at, value) =
             tails.find_map(|(tail, value)| Some((self.place(tail, hasher)?, value)))?;
         let tail = &mut Arc::make_mut(&mut self.tails)[at];
-        let key = hasher.pair(tail.hash, value);
+        let key = hasher.pair(tail.hash.get(), value);
         tail.holders += u32::from(self.held.insert(key, held.clone()));
         tail.beginnings.add(known.beginning);
         Some((tail.hash, key))
@@ -206,7 +213,7 @@ impl Tailed {
         Some(self.tails.len() - 1)
     }
 
-    fn remove(&mut self, tail: u64, key: u64, held: &Held) {
+    fn remove(&mut self, tail: NonZeroU64, key: u64, held: &Held) {
         let Some(at) = self.tails.iter().position(|known| known.hash == tail) else { return };
         if self.held.remove(key, held) {
             let tail = &mut Arc::make_mut(&mut self.tails)[at];
@@ -224,28 +231,56 @@ impl Tailed {
     }
 
     fn search<'i>(&'i self, probe: &mut Probe<'_>, near: &mut Near<'i, '_, '_>) {
+        let mut leads = Leads { below: self, waiting: [const { None }; 16], len: 0 };
         for TailInUse { tail, hash, beginnings, .. } in &*self.tails {
-            probe.each_part(tail, *hash, beginnings, |key| {
-                let mut is_new = None;
-                self.held.each(key, |held| {
-                    let address = std::ptr::from_ref(self) as usize;
-                    if *is_new.get_or_insert_with(|| near.seen.is_new((address, key))) {
-                        near.add(held);
-                    }
-                });
+            probe.each_part(tail, hash.get(), beginnings, |key| leads.follow_soon(key, near));
+        }
+        leads.follow(near);
+    }
+}
+
+/// Keys that are looked up: some at once, so that what is read for them is fetched together.
+struct Leads<'i> {
+    below: &'i Tailed,
+    waiting: [Option<(u64, Lead<'i, Held, 64>)>; 16],
+    len: usize,
+}
+
+impl<'i> Leads<'i> {
+    fn follow_soon(&mut self, key: u64, near: &mut Near<'i, '_, '_>) {
+        let lead = self.below.held.lead(key);
+        lead.touch();
+        self.waiting[self.len] = Some((key, lead));
+        self.len += 1;
+        if self.len == self.waiting.len() {
+            self.follow(near);
+        }
+    }
+
+    fn follow(&mut self, near: &mut Near<'i, '_, '_>) {
+        let table = std::ptr::from_ref(self.below) as usize;
+        for (key, lead) in self.waiting[..self.len].iter_mut().filter_map(Option::take) {
+            let mut is_new = None;
+            lead.each(|held| {
+                if *is_new.get_or_insert_with(|| near.seen.is_new((table, key))) {
+                    near.add(held);
+                }
             });
         }
+        self.len = 0;
     }
 }
 
 impl Held {
-    pub(super) fn new(trigger: &Arc<Trigger>, kinds: KindSet) -> Self {
-        Self { kinds, screen: trigger.spec.filter.screen().clone(), trigger: trigger.clone() }
+    /// A trigger under one of so many things that it holds on to.
+    pub(super) fn new(trigger: &Arc<Trigger>, kinds: KindSet, ways: usize) -> Self {
+        let kinds = if ways > 1 { kinds.repeated() } else { kinds };
+        Self { kinds, trigger: trigger.clone() }
     }
 
     /// Whether the trigger wants the event.
     fn wants(&self, kind: &EventKind, event: &View<'_>) -> bool {
-        match self.screen.judge(event.slots) {
+        match self.trigger.spec.filter.screen().judge(event.slots) {
             Screened::No => false,
             _ if self.kinds.is_other() && !self.wants_kind(kind) => false,
             Screened::Yes => true,
@@ -267,6 +302,8 @@ pub(super) struct Near<'i, 'e, 'f> {
     seen: Seen,
     waiting: [Option<&'i Held>; 16],
     len: usize,
+    /// Whether one was found that lies in more than one place.
+    repeated: bool,
     found: &'f mut Vec<&'i Arc<Trigger>>,
 }
 
@@ -277,14 +314,15 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
         event: View<'e>,
         found: &'f mut Vec<&'i Arc<Trigger>>,
     ) -> Self {
-        Self { kind, kinds, event, seen: Seen::default(), waiting: [None; 16], len: 0, found }
+        let (seen, waiting) = (Seen::default(), [None; 16]);
+        Self { kind, kinds, event, seen, waiting, len: 0, repeated: false, found }
     }
 
     fn add(&mut self, held: &'i Held) {
         if !self.kinds.may_meet(held.kinds) {
             return;
         }
-        std::hint::black_box(held.screen.touch());
+        held.trigger.spec.filter.screen().touch();
         self.waiting[self.len] = Some(held);
         self.len += 1;
         if self.len == self.waiting.len() {
@@ -292,12 +330,20 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
         }
     }
 
-    /// Judges those that are waiting.
-    pub(super) fn judge(&mut self) {
-        let near = self.waiting[..self.len].iter().flatten();
-        let concerned = near.filter(|held| held.wants(self.kind, &self.event));
-        self.found.extend(concerned.map(|held| &held.trigger));
+    fn judge(&mut self) {
+        for held in self.waiting[..self.len].iter().flatten() {
+            if held.wants(self.kind, &self.event) {
+                self.repeated |= held.kinds.is_repeated();
+                self.found.push(&held.trigger);
+            }
+        }
         self.len = 0;
+    }
+
+    /// Judges those that are waiting, and tells whether some may have been found more than once.
+    pub(super) fn judge_all(mut self) -> bool {
+        self.judge();
+        self.repeated
     }
 }
 
@@ -305,9 +351,9 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
 /// its length.
 #[derive(Default)]
 pub(super) struct Seen {
-    first: [(usize, u64); 16],
+    first: [(usize, u64); 8],
     len: usize,
-    more: HashSet<(usize, u64)>,
+    more: Option<HashSet<(usize, u64)>>,
 }
 
 impl Seen {
@@ -320,23 +366,22 @@ impl Seen {
             self.len += 1;
             return true;
         }
-        self.more.insert(key)
+        self.more.get_or_insert_default().insert(key)
     }
 }
 
 impl Entry for Held {
+    /// Where the trigger is in memory, spread evenly: nothing of the trigger is read for it.
     fn identity(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.trigger.id.hash(&mut hasher);
-        hasher.finish()
+        (Arc::as_ptr(&self.trigger) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.trigger.id == other.trigger.id
+        Arc::ptr_eq(&self.trigger, &other.trigger)
     }
 
     fn touch(&self) -> usize {
-        Arc::strong_count(&self.trigger) + self.screen.touch()
+        Arc::strong_count(&self.trigger)
     }
 }
 

@@ -4,12 +4,15 @@ use super::access::{At, Part, SlotPair, Tail};
 use super::beginnings::Beginnings;
 use super::hash::Hasher;
 use crate::event::node::{Leaf, Node, Shape as Form};
-use crate::trigger::filter::slot::Slots;
+use crate::trigger::filter::slot::{SLOTS, Slot, Slots};
 
 /// An event that is being looked up.
 pub(super) struct Probe<'e> {
     hasher: &'e Hasher,
     event: View<'e>,
+    /// The hashes of the texts in the slots: those in `hashed` are made.
+    hashes: [u64; SLOTS],
+    hashed: u32,
     /// Every leaf with the hash of its path; walked once, if some tail asks for them.
     leaves: Option<Vec<(u64, Leaf<'e>)>>,
 }
@@ -23,7 +26,8 @@ pub(super) struct View<'e> {
 
 impl<'e> Probe<'e> {
     pub(super) fn new(hasher: &'e Hasher, slots: &'e Slots<'e>, root: Node<'e>) -> Self {
-        Self { hasher, event: View { slots, root }, leaves: None }
+        let event = View { slots, root };
+        Self { hasher, event, hashes: [0; SLOTS], hashed: 0, leaves: None }
     }
 
     pub(super) fn view(&self) -> View<'e> {
@@ -31,11 +35,19 @@ impl<'e> Probe<'e> {
     }
 
     /// The hash of the texts in the slots, if there is a text in each.
-    pub(super) fn key(&self, slots: SlotPair) -> Option<u64> {
+    pub(super) fn key(&mut self, slots: SlotPair) -> Option<u64> {
         slots.iter().flatten().try_fold(self.hasher.start(), |key, slot| {
-            let text = self.event.slots.get(*slot)?;
-            Some(self.hasher.pair(key, self.hasher.bytes(text.as_bytes())))
+            Some(self.hasher.pair(key, self.hash(*slot)?))
         })
+    }
+
+    fn hash(&mut self, slot: Slot) -> Option<u64> {
+        let at = usize::from(slot.0);
+        if self.hashed & 1 << at == 0 {
+            self.hashes[at] = self.hasher.bytes(self.event.slots.get(slot)?.as_bytes());
+            self.hashed |= 1 << at;
+        }
+        Some(self.hashes[at])
     }
 
     /// Shows the key of every part that a tail of this hash may know. The same one may be shown more

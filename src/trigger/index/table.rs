@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 /// What a table keeps.
 pub(super) trait Entry: Clone {
-    /// What the entry is told apart by among those of its key, as a hash of its own; and whether it
-    /// is the same as another.
+    /// What the entry is told apart by among those of its key, as a hash of its own.
     fn identity(&self) -> u64;
-    /// Whether it is the same as another, perhaps in another revision.
+    /// Whether it is the same as another.
     fn is_same(&self, other: &Self) -> bool;
     /// Reads what a copy will write to, so that the processor fetches many of these at once.
     fn touch(&self) -> usize;
@@ -29,19 +28,26 @@ pub(super) struct Table<E, const LEAF: usize = 32> {
 
 #[derive(Clone)]
 enum Node<E, const LEAF: usize> {
+    Empty,
+    /// At most `LEAF` entries, in the order of their keys: a key and its entry lie side by side, so
+    /// that a search reads them together.
     Leaf(Leaf<E>),
     Branches(Arc<[Node<E, LEAF>; 16]>),
     /// More entries than a leaf takes, all of one key; by the hash of their identity.
-    OneKey(u64, Arc<Node<E, LEAF>>),
+    OneKey(Arc<(u64, Node<E, LEAF>)>),
 }
 
-/// At most `LEAF` entries, in the order of their keys. The keys lie close to each other: a look
-/// that finds nothing reads no more.
-#[derive(Clone)]
-struct Leaf<E> {
-    keys: Arc<[u64]>,
-    entries: Arc<[E]>,
+type Leaf<E> = Arc<[(u64, E)]>;
+
+/// Where the entries of a key lie, if there are any. Nothing of them is read yet.
+pub(super) enum Lead<'t, E, const LEAF: usize> {
+    /// The key, its leaf, and about where it must be there.
+    Leaf(u64, &'t [(u64, E)], usize),
+    Subtree(Subtree<'t, E, LEAF>),
 }
+
+/// Entries that are all of one key.
+pub(super) struct Subtree<'t, E, const LEAF: usize>(&'t Node<E, LEAF>);
 
 /// Below so many entries, branches become a leaf again.
 const MIN_BRANCHES: usize = 8;
@@ -50,7 +56,7 @@ const BITS: u32 = 4;
 
 impl<E, const LEAF: usize> Default for Table<E, LEAF> {
     fn default() -> Self {
-        Self { root: Node::empty(), len: 0 }
+        Self { root: Node::Empty, len: 0 }
     }
 }
 
@@ -71,37 +77,38 @@ impl<E, const LEAF: usize> Table<E, LEAF> {
         self.len == 0
     }
 
-    /// Shows the entries of a key.
-    pub(super) fn each<'t>(&'t self, key: u64, mut show: impl FnMut(&'t E)) {
+    /// Where the entries of a key lie.
+    pub(super) fn lead(&self, key: u64) -> Lead<'_, E, LEAF> {
         let mut node = &self.root;
         let mut depth = 0;
         loop {
             match node {
-                Node::Leaf(leaf) => return leaf.each(key, depth, show),
                 Node::Branches(branches) => {
                     node = &branches[branch(key, depth)];
                     depth += BITS;
                 }
-                Node::OneKey(theirs, entries) => {
-                    if *theirs == key {
-                        entries.each(&mut show);
-                    }
-                    return;
+                Node::Leaf(leaf) => return Lead::Leaf(key, leaf, guess(key, depth, leaf.len())),
+                Node::OneKey(entries) if entries.0 == key => {
+                    return Lead::Subtree(Subtree(&entries.1));
                 }
+                Node::OneKey(_) | Node::Empty => return Lead::Leaf(key, &[], 0),
             }
         }
+    }
+
+    /// Shows the entries of a key.
+    pub(super) fn each<'t>(&'t self, key: u64, show: impl FnMut(&'t E)) {
+        self.lead(key).each(show);
+    }
+
+    /// One of the entries of a key.
+    pub(super) fn first(&self, key: u64) -> Option<&E> {
+        self.lead(key).first()
     }
 
     /// Reads what a copy of the table will write to.
     pub(super) fn touch(&self) -> usize {
         self.root.holders()
-    }
-
-    /// One of the entries of a key.
-    pub(super) fn first(&self, key: u64) -> Option<&E> {
-        let mut found = None;
-        self.each(key, |entry| found = Some(entry));
-        found
     }
 
     /// All entries, in no order.
@@ -110,22 +117,52 @@ impl<E, const LEAF: usize> Table<E, LEAF> {
         let leaves = std::iter::from_fn(move || {
             loop {
                 match stack.pop()? {
-                    Node::Leaf(leaf) => return Some(&*leaf.entries),
+                    Node::Empty => {}
+                    Node::Leaf(leaf) => return Some(&**leaf),
                     Node::Branches(branches) => stack.extend(branches.iter()),
-                    Node::OneKey(_, entries) => stack.push(entries),
+                    Node::OneKey(entries) => stack.push(&entries.1),
                 }
             }
         });
-        leaves.flatten()
+        leaves.flatten().map(|(_, entry)| entry)
+    }
+}
+
+impl<'t, E, const LEAF: usize> Lead<'t, E, LEAF> {
+    /// Reads what a search will read first, so that the processor fetches many of these at once.
+    pub(super) fn touch(&self) {
+        if let Self::Leaf(_, leaf, at) = self {
+            std::hint::black_box(leaf.get(*at).map(|(key, _)| *key));
+        }
+    }
+
+    /// Shows the entries.
+    pub(super) fn each(self, mut show: impl FnMut(&'t E)) {
+        match self {
+            Self::Leaf(key, leaf, at) => {
+                let same = leaf[first_at(leaf, key, at)..].iter();
+                same.take_while(|(theirs, _)| *theirs == key).for_each(|(_, entry)| show(entry));
+            }
+            Self::Subtree(Subtree(node)) => node.each(&mut show),
+        }
+    }
+
+    /// One of the entries.
+    pub(super) fn first(self) -> Option<&'t E> {
+        match self {
+            Self::Leaf(key, leaf, at) => {
+                let (theirs, entry) = leaf.get(first_at(leaf, key, at))?;
+                (*theirs == key).then_some(entry)
+            }
+            Self::Subtree(Subtree(node)) => node.any(),
+        }
     }
 }
 
 impl<E: Entry, const LEAF: usize> Table<E, LEAF> {
     /// Puts an entry in, in the place of the same one if that is there; tells whether it was not.
     pub(super) fn insert(&mut self, key: u64, entry: E) -> bool {
-        let root = std::mem::replace(&mut self.root, Node::empty());
-        let (root, added) = root.insert(key, 0, entry, Kind::Keys);
-        self.root = root;
+        let added = self.root.insert(key, 0, entry, Kind::Keys);
         self.len += usize::from(added);
         added
     }
@@ -144,75 +181,42 @@ fn branch(key: u64, depth: u32) -> usize {
     usize::try_from(rest >> (u64::BITS - BITS)).expect("four bits fit")
 }
 
-impl<E> Leaf<E> {
-    /// Shows the entries of a key. As keys are spread evenly, what is left of it at a depth tells
-    /// about where it must be.
-    fn each<'t>(&'t self, key: u64, depth: u32, mut show: impl FnMut(&'t E)) {
-        let keys = &*self.keys;
-        if keys.is_empty() {
-            return;
-        }
-        let rest = key.checked_shl(depth).unwrap_or(0);
-        let share = (u128::from(rest) * keys.len() as u128) >> u64::BITS;
-        let mut at = usize::try_from(share).expect("it is less than the number of keys");
-        while at > 0 && keys[at - 1] >= key {
-            at -= 1;
-        }
-        while let Some(theirs) = keys.get(at).filter(|theirs| **theirs <= key) {
-            if *theirs == key {
-                show(&self.entries[at]);
-            }
-            at += 1;
-        }
-    }
+/// About where a key must be in a leaf: as keys are spread evenly, what is left of it at a depth
+/// tells.
+fn guess(key: u64, depth: u32, len: usize) -> usize {
+    let rest = key.checked_shl(depth).unwrap_or(0);
+    let share = (u128::from(rest) * len as u128) >> u64::BITS;
+    usize::try_from(share).expect("it is less than the number of keys")
 }
 
-impl<E: Entry> Leaf<E> {
-    fn of(items: impl Iterator<Item = (u64, E)>) -> Self {
-        let (keys, entries): (Vec<u64>, Vec<E>) = items.unzip();
-        Self { keys: keys.into(), entries: entries.into() }
+/// Where the entries of a key begin, or would; looked for from a guess on.
+fn first_at<E>(leaf: &[(u64, E)], key: u64, guess: usize) -> usize {
+    let mut at = guess;
+    while at > 0 && leaf[at - 1].0 >= key {
+        at -= 1;
     }
+    while at < leaf.len() && leaf[at].0 < key {
+        at += 1;
+    }
+    at
+}
 
-    fn len(&self) -> usize {
-        self.keys.len()
-    }
+/// Where an entry lies in a leaf, or else where it belongs.
+fn position<E: Entry>(leaf: &[(u64, E)], key: u64, entry: &E) -> Result<usize, usize> {
+    let first = leaf.partition_point(|(theirs, _)| *theirs < key);
+    let same = leaf[first..].iter().take_while(|(theirs, _)| *theirs == key).count();
+    (first..first + same).find(|at| leaf[*at].1.is_same(entry)).ok_or(first)
+}
 
-    fn position(&self, key: u64, entry: &E) -> Option<usize> {
-        let first = self.keys.partition_point(|theirs| *theirs < key);
-        let same = self.keys[first..].iter().take_while(|theirs| **theirs == key).count();
-        (first..first + same).find(|at| self.entries[*at].is_same(entry))
-    }
-
-    /// A copy with one entry more, or another in its place.
-    fn with(&self, key: u64, entry: E) -> (Self, bool) {
-        self.touch();
-        let known = self.position(key, &entry);
-        let at = known.unwrap_or_else(|| self.keys.partition_point(|theirs| *theirs < key));
-        let behind = at + usize::from(known.is_some());
-        let keys = self.keys[..at].iter().copied().chain([key]);
-        let entries = self.entries[..at].iter().cloned().chain([entry]);
-        let leaf = Self {
-            keys: keys.chain(self.keys[behind..].iter().copied()).collect(),
-            entries: entries.chain(self.entries[behind..].iter().cloned()).collect(),
-        };
-        (leaf, known.is_none())
-    }
-
-    /// A copy with one entry less.
-    fn without(&self, at: usize) -> Self {
-        self.touch();
-        let keys = self.keys[..at].iter().chain(&self.keys[at + 1..]);
-        let entries = self.entries[..at].iter().chain(&self.entries[at + 1..]);
-        Self { keys: keys.copied().collect(), entries: entries.cloned().collect() }
-    }
-
-    fn items(&self) -> impl Iterator<Item = (u64, &E)> {
-        self.keys.iter().copied().zip(&*self.entries)
-    }
-
-    fn touch(&self) {
-        std::hint::black_box(self.entries.iter().map(Entry::touch).sum::<usize>());
-    }
+/// A copy of a leaf, with other entries in the place of some.
+fn with<E: Entry, const N: usize>(
+    leaf: &[(u64, E)],
+    range: std::ops::Range<usize>,
+    new: [(u64, E); N],
+) -> Leaf<E> {
+    std::hint::black_box(leaf.iter().map(|(_, entry)| entry.touch()).sum::<usize>());
+    let (before, behind) = (&leaf[..range.start], &leaf[range.end..]);
+    before.iter().cloned().chain(new).chain(behind.iter().cloned()).collect()
 }
 
 /// What the bits of a tree are taken from.
@@ -224,44 +228,70 @@ enum Kind {
 }
 
 impl<E, const LEAF: usize> Node<E, LEAF> {
-    fn empty() -> Self {
-        Self::Leaf(Leaf { keys: Arc::from([]), entries: Arc::from([]) })
-    }
-
     fn each<'t>(&'t self, show: &mut impl FnMut(&'t E)) {
         match self {
-            Self::Leaf(leaf) => leaf.entries.iter().for_each(show),
+            Self::Empty => {}
+            Self::Leaf(leaf) => leaf.iter().for_each(|(_, entry)| show(entry)),
             Self::Branches(branches) => branches.iter().for_each(|branch| branch.each(show)),
-            Self::OneKey(_, entries) => entries.each(show),
+            Self::OneKey(entries) => entries.1.each(show),
         }
+    }
+
+    fn any(&self) -> Option<&E> {
+        match self {
+            Self::Empty => None,
+            Self::Leaf(leaf) => leaf.first().map(|(_, entry)| entry),
+            Self::Branches(branches) => branches.iter().find_map(Self::any),
+            Self::OneKey(entries) => entries.1.any(),
+        }
+    }
+
+    /// How many hold it: a copy of what leads to it will count one more.
+    fn holders(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Leaf(leaf) => Arc::strong_count(leaf),
+            Self::Branches(branches) => Arc::strong_count(branches),
+            Self::OneKey(entries) => Arc::strong_count(entries),
+        }
+    }
+
+    fn of_items(items: impl Iterator<Item = (u64, E)>) -> Self {
+        let leaf: Leaf<E> = items.collect();
+        if leaf.is_empty() { Self::Empty } else { Self::Leaf(leaf) }
     }
 }
 
 impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
     /// Puts an entry in, and tells whether it is one more.
-    fn insert(self, key: u64, depth: u32, entry: E, kind: Kind) -> (Self, bool) {
+    fn insert(&mut self, key: u64, depth: u32, entry: E, kind: Kind) -> bool {
         match self {
+            Self::Empty => {
+                *self = Self::Leaf(Arc::from([(key, entry)]));
+                true
+            }
             Self::Leaf(leaf) => {
-                let (leaf, added) = leaf.with(key, entry);
-                (Self::of_leaf(leaf, key, depth, kind), added)
+                let at = position(leaf, key, &entry);
+                let (range, added) = match at {
+                    Ok(at) => (at..at + 1, false),
+                    Err(at) => (at..at, true),
+                };
+                *self = Self::of_leaf(with(leaf, range, [(key, entry)]), key, depth, kind);
+                added
             }
-            Self::Branches(mut branches) => {
-                let slot = &mut shared(&mut branches)[branch(key, depth)];
-                let old = std::mem::replace(slot, Self::empty());
-                let (new, added) = old.insert(key, depth + BITS, entry, kind);
-                *slot = new;
-                (Self::Branches(branches), added)
+            Self::Branches(branches) => {
+                let branch = &mut shared(branches)[branch(key, depth)];
+                branch.insert(key, depth + BITS, entry, kind)
             }
-            Self::OneKey(theirs, entries) if theirs == key => {
-                let inner = Arc::unwrap_or_clone(entries);
+            Self::OneKey(entries) if entries.0 == key => {
                 let identity = entry.identity();
-                let (inner, added) = inner.insert(identity, 0, entry, Kind::Identities);
-                (Self::OneKey(theirs, Arc::new(inner)), added)
+                Arc::make_mut(entries).1.insert(identity, 0, entry, Kind::Identities)
             }
-            Self::OneKey(theirs, entries) => {
-                let mut branches: [Self; 16] = std::array::from_fn(|_| Self::empty());
-                branches[branch(theirs, depth)] = Self::OneKey(theirs, entries);
-                Self::Branches(Arc::new(branches)).insert(key, depth, entry, kind)
+            Self::OneKey(entries) => {
+                let mut branches = [const { Self::Empty }; 16];
+                branches[branch(entries.0, depth)] = Self::OneKey(entries.clone());
+                *self = Self::Branches(Arc::new(branches));
+                self.insert(key, depth, entry, kind)
             }
         }
     }
@@ -271,13 +301,14 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
         if leaf.len() <= LEAF {
             return Self::Leaf(leaf);
         }
-        let one_key = leaf.keys.iter().all(|theirs| *theirs == key);
+        let one_key = leaf.iter().all(|(theirs, _)| *theirs == key);
         match kind {
             Kind::Keys if one_key => {
-                let inner = leaf.entries.iter().fold(Self::empty(), |node, entry| {
-                    node.insert(entry.identity(), 0, entry.clone(), Kind::Identities).0
-                });
-                Self::OneKey(key, Arc::new(inner))
+                let mut inner = Self::Empty;
+                for (_, entry) in &*leaf {
+                    inner.insert(entry.identity(), 0, entry.clone(), Kind::Identities);
+                }
+                Self::OneKey(Arc::new((key, inner)))
             }
             // Identities that are hashed alike cannot be told apart any further.
             Kind::Identities if one_key => Self::Leaf(leaf),
@@ -286,44 +317,41 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
     }
 
     /// Puts the entries of a leaf under a branch each.
-    fn split(leaf: &Leaf<E>, depth: u32) -> Self {
+    fn split(leaf: &[(u64, E)], depth: u32) -> Self {
         Self::Branches(Arc::new(std::array::from_fn(|at| {
-            let own = leaf.items().filter(|(key, _)| branch(*key, depth) == at);
-            Self::Leaf(Leaf::of(own.map(|(key, entry)| (key, entry.clone()))))
+            Self::of_items(leaf.iter().filter(|(key, _)| branch(*key, depth) == at).cloned())
         })))
     }
 
     fn remove(&mut self, key: u64, depth: u32, entry: &E) -> bool {
         match self {
+            Self::Empty => false,
             Self::Leaf(leaf) => {
-                let Some(at) = leaf.position(key, entry) else { return false };
-                *leaf = leaf.without(at);
+                let Ok(at) = position(leaf, key, entry) else { return false };
+                *self = match leaf.len() {
+                    1 => Self::Empty,
+                    _ => Self::Leaf(with(leaf, at..at + 1, [])),
+                };
                 true
             }
             Self::Branches(branches) => {
-                let slot = &mut shared(branches)[branch(key, depth)];
-                let removed = slot.remove(key, depth + BITS, entry);
+                let branch = &mut shared(branches)[branch(key, depth)];
+                let removed = branch.remove(key, depth + BITS, entry);
                 if removed && let Some(leaf) = few(&branches[..]) {
-                    *self = Self::Leaf(leaf);
+                    *self = leaf;
                 }
                 removed
             }
-            Self::OneKey(theirs, entries) => {
-                if *theirs != key {
+            Self::OneKey(entries) => {
+                if entries.0 != key {
                     return false;
                 }
-                let identity = entry.identity();
-                let mut inner = (**entries).clone();
-                let removed = inner.remove(identity, 0, entry);
-                if removed {
-                    let key = *theirs;
-                    *self = match inner {
-                        Self::Leaf(leaf) if leaf.len() <= MIN_BRANCHES => {
-                            let entries = leaf.entries.iter().cloned();
-                            Self::Leaf(Leaf::of(entries.map(|entry| (key, entry))))
-                        }
-                        inner => Self::OneKey(key, Arc::new(inner)),
-                    };
+                let inner = &mut Arc::make_mut(entries).1;
+                let removed = inner.remove(entry.identity(), 0, entry);
+                if let Self::Leaf(leaf) = inner
+                    && leaf.len() <= MIN_BRANCHES
+                {
+                    *self = Self::of_items(leaf.iter().map(|(_, entry)| (key, entry.clone())));
                 }
                 removed
             }
@@ -331,21 +359,21 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
     }
 }
 
-/// The entries of branches, if they are so few that a leaf takes them.
-fn few<E: Entry, const LEAF: usize>(branches: &[Node<E, LEAF>]) -> Option<Leaf<E>> {
+/// A leaf of what branches have, if it is so little that a leaf takes it.
+fn few<E: Entry, const LEAF: usize>(branches: &[Node<E, LEAF>]) -> Option<Node<E, LEAF>> {
     let mut len = 0;
     for branch in branches {
         match branch {
+            Node::Empty => {}
             Node::Leaf(leaf) => len += leaf.len(),
-            Node::Branches(_) | Node::OneKey(..) => return None,
+            Node::Branches(_) | Node::OneKey(_) => return None,
         }
     }
     let items = branches.iter().filter_map(|branch| match branch {
-        Node::Leaf(leaf) => Some(leaf.items()),
-        Node::Branches(_) | Node::OneKey(..) => None,
+        Node::Leaf(leaf) => Some(leaf.iter().cloned()),
+        Node::Empty | Node::Branches(_) | Node::OneKey(_) => None,
     });
-    let items = items.flatten();
-    (len <= MIN_BRANCHES).then(|| Leaf::of(items.map(|(key, entry)| (key, entry.clone()))))
+    (len <= MIN_BRANCHES).then(|| Node::of_items(items.flatten()))
 }
 
 /// The branches to write to: copied, if somebody else holds them.
@@ -356,17 +384,6 @@ fn shared<E: Entry, const LEAF: usize>(
         std::hint::black_box(branches.iter().map(Node::holders).sum::<usize>());
     }
     Arc::make_mut(branches)
-}
-
-impl<E, const LEAF: usize> Node<E, LEAF> {
-    /// How many hold it: a copy of what leads to it will count one more.
-    fn holders(&self) -> usize {
-        match self {
-            Self::Leaf(leaf) => Arc::strong_count(&leaf.keys) + Arc::strong_count(&leaf.entries),
-            Self::Branches(branches) => Arc::strong_count(branches),
-            Self::OneKey(_, entries) => Arc::strong_count(entries),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -445,11 +462,11 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_emptied_again_is_one_leaf() {
+    fn a_table_that_is_emptied_again_has_no_nodes() {
         let keys = |n: u32| u64::from(n % 500).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut table: Table<Named> = Table::default();
         (0..5_000).for_each(|n| assert!(table.insert(keys(n), Named(n)), "{n}"));
         (0..5_000).for_each(|n| assert!(table.remove(keys(n), &Named(n)), "{n}"));
-        assert!(matches!(table.root, Node::Leaf(leaf) if leaf.keys.is_empty()));
+        assert!(matches!(table.root, Node::Empty));
     }
 }
