@@ -109,6 +109,7 @@ impl EndpointState {
 
     /// Takes in what came of a delivery; `None` if that is not known. `fraction` is drawn evenly
     /// from `0.0..1.0` for the jitter.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit ends once")]
     pub fn end(
         &mut self,
         permit: Permit,

@@ -1,7 +1,5 @@
 //! The breaker: when it opens, how it asks again, and that the manual draws it as it is.
 
-use std::time::Duration;
-
 use artifact_triggers::delivery::Outcome;
 use artifact_triggers::endpoint::{BreakerPolicy, BreakerState, EndpointPolicy, Permit};
 
