@@ -11,6 +11,7 @@ use artifact_triggers::clock::Timestamp;
 use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::delivery::StateName;
+use artifact_triggers::endpoint::EndpointPolicy;
 use artifact_triggers::engine::{Engine, EngineOptions};
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
@@ -180,7 +181,8 @@ async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
     let policy = AddressPolicy::public_only().allow_loopback().allow_http();
     let deliverer =
         HttpDeliverer::builder().address_policy(policy).build().expect("it can be built");
-    let options = EngineOptions::default().with_per_endpoint(CONNECTIONS);
+    let options = EngineOptions::default()
+        .with_endpoint(EndpointPolicy::default().with_concurrency(CONNECTIONS));
     let engine = Engine::builder(storage).deliverer(deliverer).options(options).build();
     let engine = engine.await.expect("it can be built");
     let spec = Trigger::builder("bench")

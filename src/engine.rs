@@ -6,9 +6,10 @@
 
 mod attempt;
 mod claim;
+mod endpoints;
 mod explain;
+mod gate;
 mod history;
-mod load;
 mod publish;
 mod receive;
 mod run;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
 
+pub use endpoints::Paused;
 pub use publish::{PublishError, Published};
 pub use receive::{IncomingError, Received};
 pub use triggers::TriggerError;
@@ -32,10 +34,13 @@ use crate::clock::{Clock, Timestamp};
 #[cfg(not(feature = "http"))]
 use crate::deliverer::DeliverError;
 use crate::deliverer::Deliverer;
+use crate::delivery::EndpointKey;
+use crate::document::Problems;
+use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::storage::{Storage, StorageError};
 use crate::trigger::filter::FilterLimits;
-use load::Load;
+use gate::{Gate, Policies};
 use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
@@ -60,7 +65,7 @@ struct Core {
     known: ArcSwap<Known>,
     /// The last change to a trigger that the index has; locked while changes are applied.
     applied: Mutex<u64>,
-    load: Load,
+    gate: Gate,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
     /// Told whenever there may be something new to claim; holds the end of a shutdown.
@@ -77,8 +82,9 @@ struct Core {
 pub struct EngineOptions {
     /// How many deliveries one [`run`](Engine::run) attempts at once.
     pub concurrency: usize,
-    /// How many deliveries are attempted at once to one endpoint, by all `run`s together.
-    pub per_endpoint: usize,
+    /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
+    /// ([`EngineBuilder::endpoint`]).
+    pub endpoint: EndpointPolicy,
     /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
     /// An attempt's time-out must be at most half of it.
     pub lease: Duration,
@@ -89,12 +95,12 @@ pub struct EngineOptions {
 }
 
 impl Default for EngineOptions {
-    /// 256 at once, 64 to one endpoint, leases of 60 s, a look for changed triggers every 5 s, and
-    /// filters as large as they can be.
+    /// 256 at once, to an endpoint what the default [`EndpointPolicy`] says, leases of 60 s, a look
+    /// for changed triggers every 5 s, and filters as large as they can be.
     fn default() -> Self {
         Self {
             concurrency: 256,
-            per_endpoint: 64,
+            endpoint: EndpointPolicy::default(),
             lease: Duration::from_secs(60),
             refresh: Duration::from_secs(5),
             filter_limits: FilterLimits::default(),
@@ -109,9 +115,9 @@ impl EngineOptions {
         self
     }
 
-    /// Sets how many deliveries are attempted at once to one endpoint.
-    pub fn with_per_endpoint(mut self, deliveries: usize) -> Self {
-        self.per_endpoint = deliveries;
+    /// Sets what each endpoint may be given.
+    pub fn with_endpoint(mut self, policy: EndpointPolicy) -> Self {
+        self.endpoint = policy;
         self
     }
 
@@ -143,9 +149,6 @@ impl EngineOptions {
         if self.concurrency == 0 {
             return refuse("concurrency", "1 or more");
         }
-        if self.per_endpoint == 0 {
-            return refuse("per_endpoint", "1 or more");
-        }
         if self.lease < Duration::from_secs(2) {
             return refuse("lease", "2 s or more");
         }
@@ -174,6 +177,14 @@ pub enum BuildError {
         /// What was expected.
         expected: &'static str,
     },
+    /// An endpoint's policy breaks a rule.
+    #[error("endpoint policy{}: {problems}", endpoint.as_ref().map_or(String::new(), |key| format!(" of {key}")))]
+    Endpoint {
+        /// The endpoint, if it is a policy of its own.
+        endpoint: Option<EndpointKey>,
+        /// What is wrong with it.
+        problems: Problems,
+    },
     /// The triggers could not be loaded.
     #[error("the triggers could not be loaded")]
     Storage(#[from] StorageError),
@@ -188,6 +199,7 @@ pub struct EngineBuilder {
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
+    endpoints: Policies,
 }
 
 impl EngineBuilder {
@@ -223,29 +235,52 @@ impl EngineBuilder {
         self
     }
 
+    /// Gives one endpoint a policy of its own, in the place of [`EngineOptions::endpoint`].
+    ///
+    /// The key is what [`Target::key`](crate::trigger::Target::key) says: an origin such as
+    /// `https://hooks.example:8443` (without the port if it is the scheme's own), or `action:` and
+    /// the name of an action.
+    pub fn endpoint(mut self, key: EndpointKey, policy: EndpointPolicy) -> Self {
+        self.endpoints.insert(key, Arc::new(policy));
+        self
+    }
+
     /// Makes the engine and loads the triggers.
     ///
     /// # Errors
     /// [`BuildError`].
     pub async fn build(self) -> Result<Engine, BuildError> {
         self.options.check()?;
+        self.check_endpoints()?;
+        let clock = self.clock.map_or_else(default_clock, Ok)?;
+        let signal = watch::Sender::new(None);
+        let default = self.options.endpoint.clone();
         let core = Core {
             storage: self.storage,
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
-            clock: self.clock.map_or_else(default_clock, Ok)?,
+            gate: Gate::new(default, self.endpoints, clock.clone(), signal.clone()),
+            clock,
             entropy: self.entropy,
             options: self.options,
             known: ArcSwap::default(),
             applied: Mutex::new(0),
-            load: Load::default(),
             claiming: Mutex::new(()),
-            signal: watch::Sender::new(None),
+            signal,
             runs: watch::Sender::new(0),
             next_run: AtomicU64::new(0),
         };
         core.refresh().await?;
         Ok(Engine { core: Arc::new(core) })
+    }
+
+    fn check_endpoints(&self) -> Result<(), BuildError> {
+        let own = self.endpoints.iter().map(|(key, policy)| (Some(key.clone()), &**policy));
+        for (endpoint, policy) in std::iter::once((None, &self.options.endpoint)).chain(own) {
+            let refuse = |problems| BuildError::Endpoint { endpoint, problems };
+            policy.validate().map_err(refuse)?;
+        }
+        Ok(())
     }
 }
 
@@ -304,6 +339,7 @@ impl Engine {
             clock: None,
             entropy: Arc::new(OsEntropy),
             options: EngineOptions::default(),
+            endpoints: Policies::new(),
         }
     }
 

@@ -85,6 +85,7 @@ pub mod clock;
 pub mod deliverer;
 pub mod delivery;
 pub mod document;
+pub mod endpoint;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod entropy;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Datelike as _;
 use url::Url;
 
 use crate::clock::Timestamp;
@@ -223,8 +224,26 @@ pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
         // More digits than fit are as good as forever; the policy caps it.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let date = chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
-    Some(Timestamp::from_datetime(date.and_utc()).since(now))
+    Some(http_date(text, now)?.since(now))
+}
+
+/// A date in one of the forms of RFC 9110, section 5.6.7: today's, that of RFC 850, that of C.
+fn http_date(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let read = |text: &str, form| chrono::NaiveDateTime::parse_from_str(text, form).ok();
+    let date = read(text, "%a, %d %b %Y %H:%M:%S GMT")
+        .or_else(|| read(&with_century(text, now)?, "%A, %d-%b-%Y %H:%M:%S GMT"))
+        .or_else(|| read(text, "%a %b %e %H:%M:%S %Y"))?;
+    Some(Timestamp::from_datetime(date.and_utc()))
+}
+
+/// A date of RFC 850, `Sunday, 06-Nov-94 08:49:37 GMT`, with all digits of its year: the last one
+/// that ends so and is not more than 50 years ahead.
+fn with_century(text: &str, now: Timestamp) -> Option<String> {
+    let (day, rest) = text.rsplit_once('-')?;
+    let (digits, time) = rest.split_at_checked(2)?;
+    let ending: i32 = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let latest = now.to_datetime().year() + 50;
+    Some(format!("{day}-{:04}{time}", latest - (latest - ending).rem_euclid(100)))
 }
 
 #[cfg(test)]
@@ -301,8 +320,36 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_understood_in_each_form_that_http_knows() {
+        for text in [
+            "Mon, 23 Nov 2026 12:00:30 GMT",
+            "Monday, 23-Nov-26 12:00:30 GMT",
+            "Mon Nov 23 12:00:30 2026",
+        ] {
+            assert_eq!(wanted(text), Some(Duration::from_secs(30)), "{text}");
+        }
+        assert_eq!(wanted("Sun Nov  1 12:00:30 2026"), Some(Duration::ZERO));
+        let year = |text| wanted(text).map(|wait| wait.as_secs() / (365 * 86_400));
+        // Two digits mean a year of the next fifty, or else one that has passed.
+        assert_eq!(year("Sunday, 22-Nov-76 12:00:30 GMT"), Some(50));
+        assert_eq!(year("Wednesday, 23-Nov-77 12:00:30 GMT"), Some(0));
+        assert_eq!(year("Sunday, 06-Nov-94 08:49:37 GMT"), Some(0));
+    }
+
+    #[test]
     fn anything_else_is_as_if_it_were_not_there() {
-        for text in ["", "-5", "1.5", "soon", "Mon, 23 Nov 2026", "5 s"] {
+        for text in [
+            "",
+            "-5",
+            "1.5",
+            "soon",
+            "Mon, 23 Nov 2026",
+            "5 s",
+            "Tue, 23 Nov 2026 12:00:30 GMT",
+            "Monday, 23-Nov-2026 12:00:30 GMT",
+            "Monday, 23-Nov-\u{e9} 12:00:30 GMT",
+            "Monday, 23-Nov-+6 12:00:30 GMT",
+        ] {
             assert_eq!(wanted(text), None, "{text}");
         }
     }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use artifact_triggers::clock::Timestamp;
 use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Resolve};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::delivery::Outcome;
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -265,6 +267,8 @@ async fn rule_04_a_body_that_breaks_drips_or_never_ends_costs_its_rest_not_the_s
     for (behaviour, kept) in cases {
         let response = post(behaviour).await.unwrap();
         assert_eq!((response.status, response.body.len()), (200, kept), "{behaviour:?}");
+        let outcome = Outcome::of(&Ok(response), Timestamp::UNIX_EPOCH);
+        assert_eq!(outcome, Outcome::Accepted, "{behaviour:?}");
     }
 }
 

@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["event", "request"],
     &["action", "payload", "signature"],
     &["delivery"],
+    &["endpoint"],
     &["trigger", "deliverer"],
     &["storage"],
     &["incoming"],

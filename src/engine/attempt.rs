@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 
 use super::Core;
+use super::gate::Slot;
 use crate::action::{ActionCall, ActionError};
 use crate::clock::Timestamp;
 use crate::deliverer::DeliverError;
@@ -79,6 +80,15 @@ impl Core {
         let attempts = vec![attempt];
         let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
         Finished { settle, dead }
+    }
+
+    /// Tells the endpoint's gate what came of an attempt, or that none was made.
+    pub(super) fn report(&self, finished: &Finished, slot: Slot) {
+        match finished.settle.attempts.last() {
+            Some(Attempt { outcome: Outcome::Accepted, .. }) => slot.end(&Outcome::Accepted, 0.0),
+            Some(attempt) => slot.end(&attempt.outcome, self.entropy.fraction()),
+            None => slot.unused(),
+        }
     }
 
     /// The trigger of a delivery; without one, what follows. One that the index does not have may be

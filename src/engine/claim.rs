@@ -1,25 +1,31 @@
 //! Claim: takes due deliveries under a lease, to no endpoint more than it can take.
 
+use std::time::Duration;
+
 use super::Core;
-use super::load::{RunId, Slot};
+use super::gate::{Asking, RunId, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
-use crate::storage::{Claim, StorageError};
+use crate::storage::{Claim, Claims, StorageError};
+
+/// How soon to look again when the storage has something due and gives nothing: another node is at
+/// it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a claim gave.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) deliveries: Vec<(Claimed, Slot)>,
     pub(super) next: NextClaim,
+    /// Whether an attempt of the run that ends makes room for what may be due.
+    pub(super) when_free: bool,
 }
 
-/// When there is something to claim again.
+/// When there may be something to claim again, whatever ends meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextClaim {
-    /// At once: all that was asked for was given.
+    /// At once.
     Now,
-    /// Once an attempt ends: what is due is of endpoints that have all they can take.
-    WhenFree,
     /// Then.
     At(Timestamp),
     /// Not before something new comes in.
@@ -31,30 +37,41 @@ impl Core {
     pub(super) async fn claim(&self, run: RunId, limit: usize) -> Result<Taken, StorageError> {
         let _alone = self.claiming.lock().await;
         let now = self.clock.now();
-        let most = self.options.per_endpoint;
-        let share = most.div_ceil((*self.runs.borrow()).max(1));
+        let asking = Asking { run, runs: *self.runs.borrow() };
+        let Some(quotas) = self.gate.quotas(asking, now) else {
+            let next = NextClaim::WhenWoken;
+            return Ok(Taken { deliveries: Vec::new(), next, when_free: false });
+        };
+        let closed = quotas.own.iter().filter(|(_, quota)| *quota == 0);
+        let closed: Vec<_> = closed.map(|(key, _)| key.clone()).collect();
         let claim = Claim {
             now,
             lease: self.options.lease,
             limit,
-            per_endpoint: share,
-            quotas: self.load.quotas(run, most, share),
+            per_endpoint: quotas.per_endpoint,
+            quotas: quotas.own,
             only: None,
         };
-        let holds_back = claim.quotas.iter().any(|(_, quota)| *quota == 0);
-        let claims = self.storage.claim(claim).await?;
-        let next = match claims.next_due {
-            _ if claims.deliveries.len() >= limit => NextClaim::Now,
-            Some(at) if at <= now => NextClaim::WhenFree,
-            // Endpoints that were skipped are not in `next_due`: look again when one is free.
-            _ if holds_back => NextClaim::WhenFree,
+        let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
+        let occupy = |claimed: Claimed| {
+            let slot = self.gate.occupy(claimed.delivery.endpoint.clone(), run, now);
+            (claimed, slot)
+        };
+        let deliveries: Vec<_> = deliveries.into_iter().map(occupy).collect();
+        // Endpoints that were skipped are not in `next_due`; those that got all they could take are.
+        let is_held = next_due.is_some_and(|due| due <= now);
+        let served = deliveries.iter().map(|(claimed, _)| &claimed.delivery.endpoint);
+        let full = closed.iter().chain(served.filter(|_| is_held));
+        let outlook = self.gate.outlook(asking, full, self.clock.now());
+        let later = match next_due {
+            Some(_) if is_held => deliveries.is_empty().then_some(now + LOOK_AGAIN),
+            due => due,
+        };
+        let next = match outlook.at.into_iter().chain(later).min() {
+            _ if outlook.now || deliveries.len() >= limit => NextClaim::Now,
             Some(at) => NextClaim::At(at),
             None => NextClaim::WhenWoken,
         };
-        let occupy = |claimed: Claimed| {
-            let slot = self.load.occupy(claimed.delivery.endpoint.clone(), run);
-            (claimed, slot)
-        };
-        Ok(Taken { deliveries: claims.deliveries.into_iter().map(occupy).collect(), next })
+        Ok(Taken { deliveries, next, when_free: outlook.when_free })
     }
 }

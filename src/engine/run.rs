@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::Core;
 use super::attempt::Finished;
 use super::claim::{NextClaim, Taken};
-use super::load::{RunId, Slot};
+use super::gate::{RunId, Slot};
 use crate::clock::{Sleep, Timestamp};
 use crate::delivery::{Claimed, Lease, Settlement};
 use crate::id::DeliveryId;
@@ -29,9 +29,6 @@ use crate::storage::StorageError;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after the storage failed, and how long it has to answer after a shutdown.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How soon to look again for deliveries to endpoints that had all they could take. An attempt that
-/// ends in this run looks at once; this finds what ended in another.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The most attempts that are taken in before the loop goes on.
 const MAX_ENDED: usize = 64;
 
@@ -58,6 +55,8 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.runs.send_modify(|runs| *runs -= 1);
+        // The others may have more of each endpoint now.
+        self.0.wake();
     }
 }
 
@@ -310,10 +309,9 @@ impl Worker {
 
     fn take_claim(&mut self, taken: Taken, now: Timestamp) {
         self.pause = FIRST_PAUSE;
-        self.claim_when_free = taken.next == NextClaim::WhenFree;
+        self.claim_when_free = taken.when_free;
         let next = match taken.next {
             NextClaim::Now => Some(now),
-            NextClaim::WhenFree => Some(now + LOOK_AGAIN),
             NextClaim::At(at) => Some(at),
             NextClaim::WhenWoken => None,
         };
@@ -328,7 +326,7 @@ impl Worker {
         self.attempted.insert(lease.delivery, lease);
         self.begun.attempts.push(Box::pin(async move {
             let finished = core.attempt(claimed).await;
-            drop(slot);
+            core.report(&finished, slot);
             finished
         }));
     }

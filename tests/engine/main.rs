@@ -3,6 +3,7 @@
 
 mod actions;
 mod bench;
+mod endpoints;
 mod faults;
 mod incoming;
 mod outcomes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{DeadReason, DeliveryPolicy, RetrySchedule, State, StateName};
+use artifact_triggers::endpoint::EndpointPolicy;
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::Scope;
 use artifact_triggers::storage::{EventQuery, MemoryStorage};
@@ -13,7 +14,9 @@ use crate::bench::*;
 
 #[tokio::test]
 async fn no_endpoint_gets_more_at_once_than_it_may_whatever_runs() {
-    let options = EngineOptions::default().with_per_endpoint(3).with_concurrency(50);
+    let options = EngineOptions::default()
+        .with_endpoint(EndpointPolicy::default().with_concurrency(3))
+        .with_concurrency(50);
     let bench = bench_on(MemoryStorage::new(), Script::statuses([200]), options).await;
     bench.trigger(webhook("t")).await;
     let events = (0..100).map(|n| event(&format!("a{n}"))).collect();

@@ -1,0 +1,275 @@
+//! Gate: what each endpoint may be given now, by which run, and when there may be more to give.
+//!
+//! In: what is claimed, how it ends, and operators' pauses. Out: quotas for a claim, and the
+//! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Timestamp};
+use crate::delivery::{EndpointKey, Outcome};
+use crate::endpoint::{EndpointPolicy, EndpointState, EndpointStatus, Permit};
+
+/// Tells apart the runs of an engine.
+pub(super) type RunId = u64;
+
+/// Policies of endpoints that have one of their own.
+pub(super) type Policies = HashMap<EndpointKey, Arc<EndpointPolicy>>;
+
+/// The states of all endpoints that are not as they were at first.
+#[derive(Debug, Clone)]
+pub(super) struct Gate(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<dyn Clock>,
+    /// Wakes the runs.
+    signal: watch::Sender<Option<Timestamp>>,
+    endpoints: Mutex<Endpoints>,
+}
+
+#[derive(Debug)]
+struct Endpoints {
+    default: Arc<EndpointPolicy>,
+    own: Policies,
+    known: HashMap<EndpointKey, Known>,
+    paused: BTreeSet<EndpointKey>,
+    all_paused: bool,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug)]
+struct Known {
+    state: EndpointState,
+    /// How many deliveries each run has in flight to it.
+    by_run: Vec<(RunId, usize)>,
+    /// Whether a run waits for the end of what another has in flight.
+    awaited: bool,
+}
+
+/// A run that asks, and how many there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) run: RunId,
+    pub(super) runs: usize,
+}
+
+/// What a run may be given at once.
+#[derive(Debug)]
+pub(super) struct Quotas {
+    /// Of each endpoint that is not named.
+    pub(super) per_endpoint: usize,
+    /// Of endpoints that differ.
+    pub(super) own: Vec<(EndpointKey, usize)>,
+}
+
+/// When a run may be given more of endpoints that it had all of.
+#[derive(Debug, Default)]
+pub(super) struct Outlook {
+    /// Now: there is room meanwhile.
+    pub(super) now: bool,
+    /// Once an attempt of the run ends.
+    pub(super) when_free: bool,
+    /// Then, by the passing of time.
+    pub(super) at: Option<Timestamp>,
+}
+
+/// One attempt in flight; no longer counted once it is dropped, however that comes.
+#[derive(Debug)]
+pub(super) struct Slot {
+    gate: Gate,
+    endpoint: EndpointKey,
+    run: RunId,
+    permit: Option<Permit>,
+}
+
+impl Gate {
+    pub(super) fn new(
+        default: EndpointPolicy,
+        own: Policies,
+        clock: Arc<dyn Clock>,
+        signal: watch::Sender<Option<Timestamp>>,
+    ) -> Self {
+        let known = own.iter().map(|(key, policy)| (key.clone(), Known::new(policy))).collect();
+        let default = Arc::new(default);
+        let (paused, all_paused) = (BTreeSet::new(), false);
+        let endpoints = Mutex::new(Endpoints { default, own, known, paused, all_paused });
+        Self(Arc::new(Shared { clock, signal, endpoints }))
+    }
+
+    /// What a run may be given of each endpoint: no more than there is room for, and no more than
+    /// its share, so that one run does not keep the others idle. `None` while all are paused.
+    pub(super) fn quotas(&self, asking: Asking, now: Timestamp) -> Option<Quotas> {
+        let endpoints = &mut *self.lock();
+        if endpoints.all_paused {
+            return None;
+        }
+        let Endpoints { default, own, known, paused, .. } = endpoints;
+        known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
+        let differing = known.iter_mut().filter(|(key, _)| !paused.contains(key));
+        let differing = differing.map(|(key, known)| (key.clone(), known.quota(asking, now)));
+        let own = differing.chain(paused.iter().map(|key| (key.clone(), 0))).collect();
+        Some(Quotas { per_endpoint: Known::new(default).quota(asking, now), own })
+    }
+
+    /// Counts an attempt that a run begins.
+    pub(super) fn occupy(&self, endpoint: EndpointKey, run: RunId, now: Timestamp) -> Slot {
+        let endpoints = &mut *self.lock();
+        let known = match endpoints.known.entry(endpoint.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Known::new(&endpoints.default)),
+        };
+        match known.by_run.iter_mut().find(|(id, _)| *id == run) {
+            Some((_, count)) => *count += 1,
+            None => known.by_run.push((run, 1)),
+        }
+        let permit = Some(known.state.begin(now));
+        Slot { gate: self.clone(), endpoint, run, permit }
+    }
+
+    /// When a run may be given more of endpoints of which it was given all that it may have. To be
+    /// asked after the claim: what ends from now on wakes the run.
+    pub(super) fn outlook<'k>(
+        &self,
+        asking: Asking,
+        full: impl Iterator<Item = &'k EndpointKey>,
+        now: Timestamp,
+    ) -> Outlook {
+        let Endpoints { known, paused, .. } = &mut *self.lock();
+        let mut outlook = Outlook::default();
+        for key in full.filter(|key| !paused.contains(key)) {
+            match known.get_mut(key) {
+                Some(known) => known.look_out(asking, now, &mut outlook),
+                // One that was forgotten meanwhile is as it was at first.
+                None => outlook.now = true,
+            }
+        }
+        outlook
+    }
+
+    /// What is known of each endpoint that differs from what it was at first.
+    pub(super) fn status(&self, now: Timestamp) -> Vec<EndpointStatus> {
+        let endpoints = &mut *self.lock();
+        let Endpoints { default, own, known, paused, all_paused } = endpoints;
+        known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
+        let mut all: Vec<EndpointStatus> =
+            known.iter_mut().map(|(key, known)| known.state.status(key.clone(), now)).collect();
+        let unknown = paused.iter().filter(|key| !known.contains_key(*key));
+        all.extend(unknown.map(|key| Known::new(default).state.status(key.clone(), now)));
+        for status in &mut all {
+            status.paused = *all_paused || paused.contains(&status.key);
+        }
+        all.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        all
+    }
+
+    pub(super) fn pause(&self, endpoint: EndpointKey) {
+        self.lock().paused.insert(endpoint);
+    }
+
+    pub(super) fn resume(&self, endpoint: &EndpointKey) {
+        self.lock().paused.remove(endpoint);
+        self.wake();
+    }
+
+    pub(super) fn pause_all(&self, paused: bool) {
+        self.lock().all_paused = paused;
+        self.wake();
+    }
+
+    /// The endpoints that are paused, and whether all are.
+    pub(super) fn paused(&self) -> (Vec<EndpointKey>, bool) {
+        let endpoints = self.lock();
+        (endpoints.paused.iter().cloned().collect(), endpoints.all_paused)
+    }
+
+    fn leave(&self, endpoint: &EndpointKey, run: RunId, give: impl FnOnce(&mut EndpointState)) {
+        let awaited = {
+            let mut endpoints = self.lock();
+            let Some(known) = endpoints.known.get_mut(endpoint) else { return };
+            give(&mut known.state);
+            if let Some((_, count)) = known.by_run.iter_mut().find(|(id, _)| *id == run) {
+                *count -= 1;
+            }
+            known.by_run.retain(|(_, count)| *count > 0);
+            std::mem::take(&mut known.awaited)
+        };
+        if awaited {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        self.0.signal.send_modify(|_| ());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Endpoints> {
+        self.0.endpoints.lock().expect("no code panics while it counts")
+    }
+}
+
+impl Known {
+    fn new(policy: &Arc<EndpointPolicy>) -> Self {
+        let state = EndpointState::new(policy.clone());
+        Self { state, by_run: Vec::new(), awaited: false }
+    }
+
+    fn of(&self, run: RunId) -> usize {
+        self.by_run.iter().find(|(id, _)| *id == run).map_or(0, |(_, count)| *count)
+    }
+
+    /// What a run may have in flight.
+    fn share(&self, asking: Asking) -> usize {
+        self.state.allowed().div_ceil(asking.runs.max(1))
+    }
+
+    fn quota(&mut self, asking: Asking, now: Timestamp) -> usize {
+        let left = self.share(asking).saturating_sub(self.of(asking.run));
+        self.state.room(now).min(left)
+    }
+
+    /// Finds out when a run may have more, and remembers who waits.
+    fn look_out(&mut self, asking: Asking, now: Timestamp, outlook: &mut Outlook) {
+        if self.quota(asking, now) > 0 {
+            outlook.now = true;
+            return;
+        }
+        self.awaited |= self.waits_for_others(asking);
+        outlook.when_free |= self.of(asking.run) > 0;
+        outlook.at = outlook.at.into_iter().chain(self.state.opens_at(now)).min();
+    }
+
+    /// Whether a run that may have no more now might once another run has less.
+    fn waits_for_others(&self, asking: Asking) -> bool {
+        let own = self.of(asking.run);
+        own < self.share(asking) && own < self.state.in_flight()
+    }
+}
+
+impl Slot {
+    /// Ends it with what came of the attempt.
+    pub(super) fn end(mut self, outcome: &Outcome, fraction: f64) {
+        self.leave(|state, permit, now| state.end(permit, Some(outcome), now, fraction));
+    }
+
+    /// Ends it if no attempt was made.
+    pub(super) fn unused(mut self) {
+        self.leave(EndpointState::give_back);
+    }
+
+    fn leave(&mut self, give: impl FnOnce(&mut EndpointState, Permit, Timestamp)) {
+        let Some(permit) = self.permit.take() else { return };
+        let now = self.gate.0.clock.now();
+        self.gate.leave(&self.endpoint, self.run, |state| give(state, permit, now));
+    }
+}
+
+impl Drop for Slot {
+    /// Whether anything was sent is not known.
+    fn drop(&mut self) {
+        self.leave(|state, permit, now| state.end(permit, None, now, 0.0));
+    }
+}
