@@ -263,6 +263,9 @@ pub struct Claimed {
     pub lease: Lease,
     /// The delivery, [`Leased`](State::Leased); `attempts` counts this attempt.
     pub delivery: Delivery,
+    /// When it came due, or the lease before ran out. A time before the delivery was made if that is
+    /// not known.
+    pub due: Timestamp,
     /// What to send, fixed when the delivery was made.
     pub payload: Payload,
 }
