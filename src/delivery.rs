@@ -296,6 +296,18 @@ pub enum Settlement {
 }
 
 impl Settlement {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry { .. } => "retry",
+            Self::Dead(_) => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Parked => "parked",
+            Self::Released { .. } => "released",
+        }
+    }
+
     /// The state that it leads to.
     pub fn state(&self) -> State {
         match self {

@@ -9,10 +9,12 @@ mod claim;
 mod explain;
 mod history;
 mod load;
+mod observe;
 mod publish;
 mod receive;
 mod run;
 mod settle;
+mod stats;
 mod triggers;
 
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use publish::{PublishError, Published};
 pub use receive::{IncomingError, Received};
+pub use stats::EngineStats;
 pub use triggers::TriggerError;
 
 use crate::action::Action;
@@ -33,10 +36,12 @@ use crate::clock::{Clock, Timestamp};
 use crate::deliverer::DeliverError;
 use crate::deliverer::Deliverer;
 use crate::entropy::{Entropy, OsEntropy};
+use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
 use crate::trigger::filter::FilterLimits;
 use crate::trigger::index::TriggerIndex;
 use load::Load;
+use observe::{Observers, Overseen};
 
 /// Takes events and sees to it that each trigger's target hears of them.
 ///
@@ -56,6 +61,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
+    observers: Arc<Observers>,
     /// Replaced as a whole at each change, so that who matches an event waits for nobody.
     index: ArcSwap<TriggerIndex>,
     /// The last change to a trigger that the index has; locked while changes are applied.
@@ -188,6 +194,7 @@ pub struct EngineBuilder {
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
+    observers: Observers,
 }
 
 impl EngineBuilder {
@@ -223,19 +230,28 @@ impl EngineBuilder {
         self
     }
 
+    /// Adds who is told of what the engine does; there may be several, told in the order in which
+    /// they were added.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
     /// Makes the engine and loads the triggers.
     ///
     /// # Errors
     /// [`BuildError`].
     pub async fn build(self) -> Result<Engine, BuildError> {
         self.options.check()?;
+        let observers = Arc::new(self.observers);
         let core = Core {
-            storage: self.storage,
+            storage: Arc::new(Overseen::new(self.storage, observers.clone())),
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
             clock: self.clock.map_or_else(default_clock, Ok)?,
             entropy: self.entropy,
             options: self.options,
+            observers,
             index: ArcSwap::default(),
             applied: Mutex::new(0),
             load: Load::default(),
@@ -304,6 +320,7 @@ impl Engine {
             clock: None,
             entropy: Arc::new(OsEntropy),
             options: EngineOptions::default(),
+            observers: Observers::default(),
         }
     }
 

@@ -92,6 +92,7 @@ pub mod event;
 pub mod id;
 pub mod incoming;
 pub mod manual;
+pub mod observer;
 pub mod payload;
 pub mod request;
 pub mod secret;

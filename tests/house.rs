@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["trigger", "deliverer"],
     &["storage"],
     &["incoming"],
+    &["observer"],
     &["engine"],
 ];
 

@@ -4,6 +4,7 @@ use super::Core;
 use super::load::{RunId, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
+use crate::observer::Transition;
 use crate::storage::{Claim, StorageError};
 
 /// What a claim gave.
@@ -51,6 +52,7 @@ impl Core {
             None => NextClaim::WhenWoken,
         };
         let occupy = |claimed: Claimed| {
+            self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
             let slot = self.load.occupy(claimed.delivery.endpoint.clone(), run);
             (claimed, slot)
         };

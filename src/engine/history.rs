@@ -6,6 +6,7 @@ use super::Engine;
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
 use crate::id::DeliveryId;
+use crate::observer::Transition;
 use crate::storage::{DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Replay, StorageError};
 
 /// How much is pruned in one write.
@@ -55,6 +56,7 @@ impl Engine {
         let replay = Replay { query, due: self.core.clock.now() };
         let taken = self.core.storage.replay(replay).await?;
         if !taken.is_empty() {
+            self.core.observers.tell(&Transition::Replayed { deliveries: &taken });
             self.core.wake();
         }
         Ok(taken)
@@ -73,6 +75,7 @@ impl Engine {
             if pruned == Pruned::default() {
                 return Ok(total);
             }
+            self.core.observers.tell(&Transition::Pruned { pruned });
             total.deliveries += pruned.deliveries;
             total.events += pruned.events;
         }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::observe::Publishing;
 use super::{Core, Engine};
 use crate::delivery::{Delivery, State};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::id::{DeliveryId, EventId};
+use crate::observer::{Publisher, Transition};
 use crate::payload::{Payload, TriggerName};
 use crate::storage::{Record, Recorded, StorageError};
 use crate::trigger::{Target, Trigger};
@@ -65,12 +67,14 @@ impl Engine {
     /// # Cancel safety
     /// As [`publish`](Self::publish).
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
+        let by = Publishing { by: Publisher::Caller, since: self.core.clock.now() };
         let mut records = Vec::with_capacity(events.len());
         for event in events {
-            records.push(self.core.prepare_checked(event)?);
+            records.push(self.core.prepare_checked(event, by.by)?);
         }
+        self.core.tell_accepted(&records, by);
         let published: Vec<Published> = records.iter().map(Published::of).collect();
-        let recorded = self.core.record(records).await?;
+        let recorded = self.core.record(records, by).await?;
         let answers = published.into_iter().zip(recorded);
         Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
     }
@@ -93,15 +97,26 @@ impl Published {
 
 impl Core {
     /// [`prepare`](Self::prepare) for an event of somebody else's.
-    pub(super) fn prepare_checked(&self, event: Event) -> Result<Record, PublishError> {
+    pub(super) fn prepare_checked(
+        &self,
+        event: Event,
+        by: Publisher,
+    ) -> Result<Record, PublishError> {
         let id = event.id;
-        event.validate().map_err(|problems| PublishError::Invalid { id, problems })?;
+        self.check_limits(event).map_err(|problems| {
+            self.observers.tell(&Transition::EventRefused { event: id, by, problems: &problems });
+            PublishError::Invalid { id, problems }
+        })
+    }
+
+    fn check_limits(&self, event: Event) -> Result<Record, Problems> {
+        event.validate()?;
         let record = self.prepare(event);
         let found = record.event_json.len();
         if found > MAX_EVENT_BYTES {
             let message =
                 format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
-            return Err(PublishError::Invalid { id, problems: Problems::of(message) });
+            return Err(Problems::of(message));
         }
         Ok(record)
     }
@@ -137,9 +152,15 @@ impl Core {
     }
 
     /// Stores records and wakes who may deliver them.
-    pub(super) async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+    pub(super) async fn record(
+        &self,
+        records: Vec<Record>,
+        by: Publishing,
+    ) -> Result<Vec<Recorded>, StorageError> {
         let concerned = records.iter().any(|record| !record.deliveries.is_empty());
+        let told = self.observers.keep(&records);
         let recorded = self.storage.record(records).await?;
+        self.tell_recorded(&told, by, &recorded);
         if concerned {
             self.wake();
         }

@@ -5,6 +5,7 @@ mod actions;
 mod bench;
 mod faults;
 mod incoming;
+mod observing;
 mod outcomes;
 mod runs;
 mod triggers;
