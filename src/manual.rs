@@ -3,6 +3,7 @@
 //! | page | for |
 //! |---|---|
 //! | [`embedding`] | registry developers: from the first event to the shutdown |
+//! | [`testing`] | registry developers: that nobody forgot to tell what happened |
 //! | [`guarantees`] | everyone: what is promised, and what is not |
 //! | [`filters`] | who writes triggers |
 //! | [`wire_format`] | who receives or stores events: the JSON, field by field |
@@ -19,6 +20,7 @@ macro_rules! page {
 }
 
 page!(embedding, "manual/embedding.md");
+page!(testing, "manual/testing.md");
 page!(guarantees, "manual/guarantees.md");
 page!(filters, "manual/filters.md");
 page!(wire_format, "manual/wire_format.md");

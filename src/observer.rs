@@ -3,9 +3,13 @@
 //! In: a [`Transition`] as it happens. Out: whatever an observer makes of it: a line in a log, a
 //! count, a test's assertion. Nothing here changes what happens.
 
+mod emission;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use emission::EmissionLog;
 
 use crate::delivery::{Delivery, Outcome, Settlement};
 use crate::document::Problems;

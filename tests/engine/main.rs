@@ -3,6 +3,7 @@
 
 mod actions;
 mod bench;
+mod emission;
 mod faults;
 mod incoming;
 mod observing;
