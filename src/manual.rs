@@ -10,6 +10,7 @@
 //! | [`signing`] | who receives webhooks: how to verify them |
 //! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
 //! | [`operating`] | operators: what to watch, what to do when |
+//! | [`observing`] | operators: logs, metrics and their names |
 //! | [`dependencies`] | who has to answer for what is linked: each dependency and why |
 
 macro_rules! page {
@@ -27,4 +28,5 @@ page!(wire_format, "manual/wire_format.md");
 page!(signing, "manual/signing.md");
 page!(writing_a_backend, "manual/writing_a_backend.md");
 page!(operating, "manual/operating.md");
+page!(observing, "manual/observing.md");
 page!(dependencies, "manual/dependencies.md");

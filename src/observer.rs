@@ -4,6 +4,10 @@
 //! count, a test's assertion. Nothing here changes what happens.
 
 mod emission;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -196,7 +200,7 @@ pub enum Transition<'a> {
 }
 
 impl Transition<'_> {
-    /// The transition's name.
+    /// The transition's name, as the [manual](crate::manual::observing) has it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Received { .. } => "received",

@@ -4,6 +4,7 @@
 mod actions;
 mod bench;
 mod emission;
+mod facades;
 mod faults;
 mod incoming;
 mod observing;
