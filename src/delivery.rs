@@ -282,6 +282,9 @@ pub struct Claimed {
     pub lease: Lease,
     /// The delivery, [`Leased`](State::Leased); `attempts` counts this attempt.
     pub delivery: Delivery,
+    /// When it came due, or the lease before ran out. A time before the delivery was made if that is
+    /// not known.
+    pub due: Timestamp,
     /// What to send, fixed when the delivery was made.
     pub payload: Payload,
 }
@@ -317,6 +320,19 @@ pub enum Settlement {
 }
 
 impl Settlement {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry { .. } => "retry",
+            Self::Dead(_) => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Parked => "parked",
+            Self::Released { .. } => "released",
+            Self::Extended { .. } => "extended",
+        }
+    }
+
     /// The state that it leads to.
     pub fn state(&self) -> State {
         match self {

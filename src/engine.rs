@@ -10,10 +10,12 @@ mod endpoints;
 mod explain;
 mod gate;
 mod history;
+mod observe;
 mod publish;
 mod receive;
 mod run;
 mod settle;
+mod stats;
 mod triggers;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use tokio::sync::{Mutex, watch};
 pub use endpoints::Paused;
 pub use publish::{PublishError, Published};
 pub use receive::{IncomingError, Received};
+pub use stats::EngineStats;
 pub use triggers::TriggerError;
 
 use crate::action::Action;
@@ -38,9 +41,11 @@ use crate::delivery::EndpointKey;
 use crate::document::Problems;
 use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
+use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
 use crate::trigger::filter::FilterLimits;
 use gate::{Gate, Policies};
+use observe::{Observers, Overseen};
 use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
@@ -61,6 +66,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
+    observers: Arc<Observers>,
     /// Replaced as a whole at each change, so that who matches an event waits for nobody.
     known: ArcSwap<Known>,
     /// The last change to a trigger that the index has; locked while changes are applied.
@@ -90,6 +96,8 @@ pub struct EngineOptions {
     pub lease: Duration,
     /// How often the engine looks for triggers that other nodes changed.
     pub refresh: Duration,
+    /// How long a call of the storage may take; then it counts as failed.
+    pub storage_timeout: Duration,
     /// How large the filters of triggers may be that this engine stores.
     pub filter_limits: FilterLimits,
 }
@@ -103,6 +111,7 @@ impl Default for EngineOptions {
             endpoint: EndpointPolicy::default(),
             lease: Duration::from_secs(60),
             refresh: Duration::from_secs(5),
+            storage_timeout: Duration::from_secs(15),
             filter_limits: FilterLimits::default(),
         }
     }
@@ -130,6 +139,12 @@ impl EngineOptions {
     /// Sets how often the engine looks for triggers that other nodes changed.
     pub fn with_refresh(mut self, interval: Duration) -> Self {
         self.refresh = interval;
+        self
+    }
+
+    /// Sets how long a call of the storage may take.
+    pub fn with_storage_timeout(mut self, timeout: Duration) -> Self {
+        self.storage_timeout = timeout;
         self
     }
 
@@ -200,6 +215,7 @@ pub struct EngineBuilder {
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
     endpoints: Policies,
+    observers: Observers,
 }
 
 impl EngineBuilder {
@@ -245,6 +261,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Adds who is told of what the engine does; there may be several, told in the order in which
+    /// they were added.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
     /// Makes the engine and loads the triggers.
     ///
     /// # Errors
@@ -255,14 +278,21 @@ impl EngineBuilder {
         let clock = self.clock.map_or_else(default_clock, Ok)?;
         let signal = watch::Sender::new(None);
         let default = self.options.endpoint.clone();
+        let observers = Arc::new(self.observers);
         let core = Core {
-            storage: self.storage,
+            storage: Arc::new(Overseen {
+                inner: self.storage,
+                observers: observers.clone(),
+                clock: clock.clone(),
+                limit: self.options.storage_timeout,
+            }),
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
             gate: Gate::new(default, self.endpoints, clock.clone(), signal.clone()),
             clock,
             entropy: self.entropy,
             options: self.options,
+            observers,
             known: ArcSwap::default(),
             applied: Mutex::new(0),
             claiming: Mutex::new(()),
@@ -340,6 +370,7 @@ impl Engine {
             entropy: Arc::new(OsEntropy),
             options: EngineOptions::default(),
             endpoints: Policies::new(),
+            observers: Observers::default(),
         }
     }
 

@@ -78,6 +78,8 @@
 //! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
 //! | `sqlite` | [`storage::sqlite`] | yes |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
+//! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |
+//! | `metrics` | [`observer::metrics`]: what it does, counted and measured through that façade | |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod action;
@@ -93,6 +95,7 @@ pub mod event;
 pub mod id;
 pub mod incoming;
 pub mod manual;
+pub mod observer;
 pub mod payload;
 pub mod request;
 pub mod secret;

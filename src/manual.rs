@@ -3,12 +3,14 @@
 //! | page | for |
 //! |---|---|
 //! | [`embedding`] | registry developers: from the first event to the shutdown |
+//! | [`testing`] | registry developers: that nobody forgot to tell what happened |
 //! | [`guarantees`] | everyone: what is promised, and what is not |
 //! | [`filters`] | who writes triggers |
 //! | [`wire_format`] | who receives or stores events: the JSON, field by field |
 //! | [`signing`] | who receives webhooks: how to verify them |
 //! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
 //! | [`operating`] | operators: what to watch, what to do when |
+//! | [`observing`] | operators: logs, metrics and their names |
 //! | [`dependencies`] | who has to answer for what is linked: each dependency and why |
 
 macro_rules! page {
@@ -19,10 +21,12 @@ macro_rules! page {
 }
 
 page!(embedding, "manual/embedding.md");
+page!(testing, "manual/testing.md");
 page!(guarantees, "manual/guarantees.md");
 page!(filters, "manual/filters.md");
 page!(wire_format, "manual/wire_format.md");
 page!(signing, "manual/signing.md");
 page!(writing_a_backend, "manual/writing_a_backend.md");
 page!(operating, "manual/operating.md");
+page!(observing, "manual/observing.md");
 page!(dependencies, "manual/dependencies.md");

@@ -45,7 +45,7 @@ use crate::trigger::Trigger;
 ///    [`Unreadable`](crate::delivery::DeadReason::Unreadable) and holds up no other.
 /// 8. `claim` counts the attempt, makes the delivery
 ///    [`Leased`](crate::delivery::State::Leased) and gives it a token larger than all before
-///    of that delivery.
+///    of that delivery. It tells since when the delivery could be claimed.
 /// 9. `settle` with a lease that is not the latest of its delivery, or of a delivery that is no
 ///    longer leased, changes nothing and answers [`Settled::LeaseLost`]. A lease that ran out but
 ///    was not given to another still settles.

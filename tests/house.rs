@@ -17,6 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["trigger", "deliverer"],
     &["storage"],
     &["incoming"],
+    &["observer"],
     &["engine"],
 ];
 
@@ -40,6 +41,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["deliverer/http"]),
     ("hyper_util", &["deliverer/http"]),
     ("ipnet", &["deliverer/address", "trigger/filter"]),
+    ("metrics", &["observer/metrics.rs"]),
     ("packageurl", &["event/purl.rs"]),
     ("pep440_rs", &["trigger/filter/version"]),
     ("regex", &["trigger/filter/regex.rs"]),
@@ -51,6 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
     ("tokio", &["clock.rs", "deliverer/http", "engine", "storage/sqlite"]),
     ("tower_service", &["deliverer/http"]),
+    ("tracing", &["observer/tracing.rs"]),
     ("uuid", &["id.rs"]),
     ("zeroize", &["secret.rs", "signature/", "trigger"]),
 ];

@@ -269,13 +269,14 @@ impl Content {
     fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {
         let token = self.last_token + 1;
         let mut row = self.deliveries[&id].clone();
+        let due = row.delivery.state.claimable_at().expect("it was found as claimable");
         row.token = token;
         row.delivery.attempts = row.delivery.attempts.saturating_add(1);
         // Rule 13: by the caller's time.
         row.delivery.state = State::Leased { until: claim.now + claim.lease };
         self.make(Change::Delivery(row.clone()));
         let payload = self.payloads[&id].clone();
-        Claimed { lease: Lease { delivery: id, token }, delivery: row.delivery, payload }
+        Claimed { lease: Lease { delivery: id, token }, delivery: row.delivery, due, payload }
     }
 
     pub(crate) fn settle(&mut self, settle: Settle, now: Timestamp) -> Settled {

@@ -31,39 +31,48 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) settle: Settle,
+    /// The delivery as it was claimed.
+    pub(super) delivery: Delivery,
     /// The trigger, if the delivery is dead, for the events that follow.
     pub(super) dead: Option<(Arc<Trigger>, DeadReason)>,
 }
 
 impl Finished {
     /// What ends without an attempt being made.
-    pub(super) fn without_attempt(lease: Lease, settlement: Settlement) -> Self {
+    pub(super) fn without_attempt(
+        lease: Lease,
+        delivery: Delivery,
+        settlement: Settlement,
+    ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, dead: None }
+        Self { settle, delivery, dead: None }
     }
 }
 
 impl Core {
     /// Tries a delivery.
     pub(super) async fn attempt(&self, claimed: Claimed) -> Finished {
+        let without_attempt = |settlement| {
+            Finished::without_attempt(claimed.lease, claimed.delivery.clone(), settlement)
+        };
         let trigger = match self.trigger_of(&claimed.delivery).await {
             Ok(Ok(trigger)) => trigger,
-            Ok(Err(without)) => return Finished::without_attempt(claimed.lease, without),
+            Ok(Err(without)) => return without_attempt(without),
             Err(_) => {
                 let at = self.clock.now() + self.options.refresh;
-                return Finished::without_attempt(claimed.lease, Settlement::Released { at });
+                return without_attempt(Settlement::Released { at });
             }
         };
         if trigger.suspended.is_some() || !trigger.spec.enabled {
-            return Finished::without_attempt(claimed.lease, Settlement::Parked);
+            return without_attempt(Settlement::Parked);
         }
         let number = claimed.delivery.attempts;
         let policy = &trigger.spec.policy;
         // More attempts were begun than there are: their outcomes were lost, one crash after another.
         if number > 1 && policy.retry.pause_after(number - 1).is_none() {
             let reason = DeadReason::Exhausted;
-            let finished = Finished::without_attempt(claimed.lease, Settlement::Dead(reason));
-            return Finished { dead: Some((trigger, reason)), ..finished };
+            let dead = Some((trigger, reason));
+            return Finished { dead, ..without_attempt(Settlement::Dead(reason)) };
         }
         let attempt = self.guarded(&trigger, &claimed).await;
         let settling = Settling {
@@ -79,7 +88,7 @@ impl Core {
         };
         let attempts = vec![attempt];
         let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
-        Finished { settle, dead }
+        Finished { settle, delivery: claimed.delivery, dead }
     }
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.
@@ -117,9 +126,11 @@ impl Core {
         // No longer than the lease leaves room for: it may have been longer when the trigger was
         // stored.
         let timeout = trigger.spec.policy.timeout.min(self.options.longest_timeout());
+        let observed = self.observe_attempt(claimed, started_at);
         let attempt = self.make(trigger, claimed, timeout, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
-        match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await {
+        let attempt = match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await
+        {
             Either::Left((Ok(attempt), _)) => attempt,
             Either::Left((Err(_), _)) => {
                 Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
@@ -129,7 +140,9 @@ impl Core {
                 let answer = Err(DeliverError::Timeout { after: timeout });
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
-        }
+        };
+        observed.ended(&attempt);
+        attempt
     }
 
     async fn make(

@@ -6,6 +6,7 @@ use super::Core;
 use super::gate::{Asking, RunId, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
+use crate::observer::Transition;
 use crate::storage::{Claim, Claims, StorageError};
 
 /// How soon to look again when the storage has something due and gives nothing: another node is at
@@ -54,6 +55,7 @@ impl Core {
         };
         let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
         let occupy = |claimed: Claimed| {
+            self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
             let slot = self.gate.occupy(claimed.delivery.endpoint.clone(), run, now);
             (claimed, slot)
         };

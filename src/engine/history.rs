@@ -6,6 +6,7 @@ use super::Engine;
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
 use crate::id::DeliveryId;
+use crate::observer::Transition;
 use crate::storage::{
     DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
 };
@@ -59,6 +60,7 @@ impl Engine {
         let replay = Replay { query, now, fate };
         let taken = self.core.storage.replay(replay).await?;
         if !taken.is_empty() {
+            self.core.observers.tell(&Transition::Replayed { deliveries: &taken });
             self.core.wake();
         }
         Ok(taken)
@@ -77,6 +79,7 @@ impl Engine {
             if pruned == Pruned::default() {
                 return Ok(total);
             }
+            self.core.observers.tell(&Transition::Pruned { pruned });
             total.deliveries += pruned.deliveries;
             total.events += pruned.events;
         }

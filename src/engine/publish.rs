@@ -1,10 +1,12 @@
 //! Publish: takes events, finds their triggers, and stores both in one atomic write.
 
+use super::observe::Publishing;
 use super::{Core, Engine};
 use crate::delivery::{Delivery, State, Turn};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::id::{DeliveryId, EventId};
+use crate::observer::{Publisher, Transition};
 use crate::payload::{Payload, TriggerName};
 use crate::storage::{NewEvent, Record, Recorded, StorageError};
 use crate::trigger::{Target, Trigger};
@@ -63,15 +65,17 @@ impl Engine {
     /// # Cancel safety
     /// As [`publish`](Self::publish).
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
+        let by = Publishing { by: Publisher::Caller, since: self.core.clock.now() };
         let mut records = Vec::with_capacity(events.len());
         let mut published = Vec::with_capacity(events.len());
         for event in events {
             let id = event.id;
-            let record = self.core.prepare_checked(event)?;
+            let record = self.core.prepare_checked(event, by.by)?;
             published.push(Published::of(id, &record));
             records.push(record);
         }
-        let recorded = self.core.record(records).await?;
+        self.core.tell_accepted(&records, by);
+        let recorded = self.core.record(records, by).await?;
         let answers = published.into_iter().zip(recorded);
         Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
     }
@@ -94,15 +98,26 @@ impl Published {
 
 impl Core {
     /// [`prepare`](Self::prepare) for an event of somebody else's.
-    pub(super) fn prepare_checked(&self, event: Event) -> Result<Record, PublishError> {
+    pub(super) fn prepare_checked(
+        &self,
+        event: Event,
+        by: Publisher,
+    ) -> Result<Record, PublishError> {
         let id = event.id;
-        event.validate().map_err(|problems| PublishError::Invalid { id, problems })?;
+        self.check_limits(event).map_err(|problems| {
+            self.observers.tell(&Transition::EventRefused { event: id, by, problems: &problems });
+            PublishError::Invalid { id, problems }
+        })
+    }
+
+    fn check_limits(&self, event: Event) -> Result<Record, Problems> {
+        event.validate()?;
         let new = NewEvent::of(event);
         let found = new.json.len();
         if found > MAX_EVENT_BYTES {
             let message =
                 format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
-            return Err(PublishError::Invalid { id, problems: Problems::of(message) });
+            return Err(Problems::of(message));
         }
         Ok(self.prepare(new))
     }
@@ -142,9 +157,15 @@ impl Core {
     }
 
     /// Stores records and wakes who may deliver them.
-    pub(super) async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+    pub(super) async fn record(
+        &self,
+        records: Vec<Record>,
+        by: Publishing,
+    ) -> Result<Vec<Recorded>, StorageError> {
         let concerned = records.iter().any(|record| !record.deliveries.is_empty());
+        let told = self.observers.keep(&records);
         let recorded = self.storage.record(records).await?;
+        self.tell_recorded(&told, by, &recorded);
         if concerned {
             self.wake();
         }

@@ -3,11 +3,13 @@
 //! In: a request and the [`Receiver`] of its endpoint. Out: what became of each event, or the status
 //! to answer with. It is answered well only after everything is stored.
 
+use super::observe::Publishing;
 use super::publish::Published;
 use super::{Core, Engine, PublishError};
 use crate::id::EventId;
 use crate::incoming::known::{self, Decision, SkipReason};
 use crate::incoming::{Incoming, Notice, ReceiveError, Receiver};
+use crate::observer::{Publisher, Transition};
 use crate::storage::{Recorded, StorageError};
 
 /// How often a decision is made anew when another one comes in between.
@@ -77,11 +79,15 @@ impl Engine {
         receiver: &dyn Receiver,
         incoming: Incoming<'_>,
     ) -> Result<Vec<Received>, IncomingError> {
-        let notices = receiver.open(incoming, self.core.clock.now())?;
+        let by = Publishing { by: Publisher::Receiver, since: self.core.clock.now() };
+        let notices = receiver.open(incoming, by.since).inspect_err(|error| {
+            self.core.observers.tell(&Transition::ReceiveRefused { error });
+        })?;
+        self.core.observers.tell(&Transition::Received { events: notices.len() });
         let mut taken = Vec::with_capacity(notices.len());
         // One after the other: each may say something about the next.
         for notice in notices {
-            taken.push(self.core.take_in(notice).await?);
+            taken.push(self.core.take_in(notice, by).await?);
         }
         Ok(taken)
     }
@@ -89,22 +95,28 @@ impl Engine {
 
 impl Core {
     /// Decides what follows from a notice and records it, anew if what is known changed in between.
-    async fn take_in(&self, notice: Notice) -> Result<Received, IncomingError> {
-        for _ in 0..TRIES {
+    async fn take_in(&self, notice: Notice, by: Publishing) -> Result<Received, IncomingError> {
+        for tried in 0..TRIES {
             let keys = known::keys(&notice);
             let values =
                 if keys.is_empty() { Vec::new() } else { self.storage.cursors(keys).await? };
             let (event, cursors) = match known::decide(notice.clone(), &values) {
                 Decision::Skip { reason } => {
-                    return Ok(Received::Skipped { id: notice.event.id, reason });
+                    let id = notice.event.id;
+                    self.observers.tell(&Transition::Skipped { event: id, reason });
+                    return Ok(Received::Skipped { id, reason });
                 }
                 Decision::Publish { event, cursors } => (*event, cursors),
             };
             let id = event.id;
-            let mut record = self.prepare_checked(event)?;
+            let mut record = self.prepare_checked(event, by.by)?;
             record.cursors = cursors;
             let published = Published::of(id, &record);
-            match self.record(vec![record]).await?.first() {
+            let records = vec![record];
+            if tried == 0 {
+                self.tell_accepted(&records, by);
+            }
+            match self.record(records, by).await?.first() {
                 Some(Recorded::CursorMoved) => {}
                 Some(recorded) => return Ok(Received::Published(published.after(*recorded))),
                 None => unreachable!("one record gives one answer"),

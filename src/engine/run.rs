@@ -21,8 +21,9 @@ use super::attempt::Finished;
 use super::claim::{NextClaim, Taken};
 use super::gate::{RunId, Slot};
 use crate::clock::{Sleep, Timestamp};
-use crate::delivery::{Claimed, Lease, Settlement};
+use crate::delivery::{Claimed, Delivery, Lease, Settlement};
 use crate::id::DeliveryId;
+use crate::observer::Transition;
 use crate::storage::StorageError;
 
 /// The first pause after the storage failed; it doubles up to the longest.
@@ -48,12 +49,16 @@ struct Counted(Arc<Core>);
 impl Counted {
     fn new(core: &Arc<Core>) -> Self {
         core.runs.send_modify(|runs| *runs += 1);
+        core.observers.tell(&Transition::RunBegun { runs: *core.runs.borrow() });
         Self(core.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        let left = self.0.runs.borrow().saturating_sub(1);
+        self.0.observers.tell(&Transition::RunEnded { runs: left });
+        // Last: who waits for the last run to end has been told of it then.
         self.0.runs.send_modify(|runs| *runs -= 1);
         // The others may have more of each endpoint now.
         self.0.wake();
@@ -134,7 +139,7 @@ struct Worker {
     signal: watch::Receiver<Option<Timestamp>>,
     begun: Begun,
     /// What is attempted.
-    attempted: HashMap<DeliveryId, Lease>,
+    attempted: HashMap<DeliveryId, (Lease, Delivery)>,
     /// What is to be settled.
     finished: Vec<Finished>,
     /// How many deliveries are being settled.
@@ -233,9 +238,9 @@ impl Worker {
     /// Gives back what is still attempted.
     fn abandon(&mut self, now: Timestamp) {
         self.begun.attempts.clear();
-        for (_, lease) in self.attempted.drain() {
+        for (_, (lease, delivery)) in self.attempted.drain() {
             let released = Settlement::Released { at: now };
-            self.finished.push(Finished::without_attempt(lease, released));
+            self.finished.push(Finished::without_attempt(lease, delivery, released));
         }
     }
 
@@ -323,7 +328,7 @@ impl Worker {
 
     fn begin_attempt(&mut self, claimed: Claimed, slot: Slot) {
         let (core, lease) = (self.core.clone(), claimed.lease);
-        self.attempted.insert(lease.delivery, lease);
+        self.attempted.insert(lease.delivery, (lease, claimed.delivery.clone()));
         self.begun.attempts.push(Box::pin(async move {
             let finished = core.attempt(claimed).await;
             core.report(&finished, slot);
@@ -336,7 +341,7 @@ impl Worker {
             // One that was abandoned after it had ended is settled as abandoned already; one whose
             // delivery was claimed again meanwhile is not to end the attempt that followed.
             let lease = one.settle.lease;
-            if self.attempted.get(&lease.delivery) == Some(&lease) {
+            if self.attempted.get(&lease.delivery).is_some_and(|(held, _)| *held == lease) {
                 self.attempted.remove(&lease.delivery);
                 self.finished.push(one);
             }
@@ -353,6 +358,7 @@ impl Worker {
 
     fn back_off(&mut self, now: Timestamp) {
         self.pause_until = now + self.pause;
+        self.core.observers.tell(&Transition::BackedOff { pause: self.pause });
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }

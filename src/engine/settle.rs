@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Core;
 use super::attempt::Finished;
+use super::observe::Recording;
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Settlement};
 use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
@@ -47,8 +48,12 @@ impl Core {
             settlements.push(settle);
         }
         let followed = settlements.iter().any(|settle| !settle.records.is_empty());
+        let told: Vec<Recording> =
+            settlements.iter().map(|settle| self.observers.keep(&settle.records)).collect();
+        let now = self.clock.now();
         // A lease that was lost meanwhile is not ours to settle: whoever has it will.
-        self.storage.settle(settlements, self.clock.now()).await?;
+        let settled = self.storage.settle(settlements, now).await?;
+        self.tell_settled(batch, &told, now, &settled);
         if followed {
             self.wake();
         }

@@ -294,6 +294,7 @@ impl Core {
         // Held throughout: the index takes changes in the order in which they were written.
         let _in_order = self.applied.lock().await;
         self.storage.write_trigger(write.clone()).await?;
+        self.tell_written(&write);
         self.change_known(|known| match write {
             TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
                 known.apply(trigger.id, TriggerState::Stored(trigger));

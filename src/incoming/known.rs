@@ -47,6 +47,16 @@ pub enum SkipReason {
     LeftOut,
 }
 
+impl SkipReason {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::LeftOut => "left_out",
+        }
+    }
+}
+
 /// The cursors to read before [`decide`].
 pub fn keys(notice: &Notice) -> Vec<String> {
     let Some(place) = Place::of(&notice.event) else { return Vec::new() };

@@ -322,6 +322,7 @@ impl Content {
     }
 
     fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {
+        let due = self.deliveries[&id].delivery.state.claimable_at();
         self.change(id, |row| {
             row.token = row.token.saturating_add(1);
             row.delivery.attempts = row.delivery.attempts.saturating_add(1);
@@ -331,6 +332,7 @@ impl Content {
         Claimed {
             lease: Lease { delivery: id, token: row.token },
             delivery: row.delivery.clone(),
+            due: due.unwrap_or(Timestamp::MIN),
             payload: row.payload.clone(),
         }
     }

@@ -164,16 +164,14 @@ impl House {
     async fn multiply(&self, count: u128) {
         let query = DeliveryQuery::of_scope(Scope::root());
         let one = self.engine.deliveries(query).await.unwrap().remove(0);
-        let event = Arc::new(event("many"));
-        let payload = Payload { headers: Vec::new(), body: event.to_json().into() };
+        let payload = Payload { headers: Vec::new(), body: event("many").to_json().into() };
         let copy = |n: u128| {
             let mut copy = one.clone();
             copy.id = DeliveryId::from_bytes(n.to_be_bytes());
             (copy, payload.clone())
         };
-        let event_json = event.to_json().into();
         let deliveries = (1..count).map(copy).collect();
-        let record = Record { event, event_json, deliveries, cursors: Vec::new() };
+        let record = Record { deliveries, ..Record::default() };
         self.storage.record(vec![record]).await.unwrap();
     }
 

@@ -3,9 +3,12 @@
 
 mod actions;
 mod bench;
+mod emission;
 mod endpoints;
+mod facades;
 mod faults;
 mod incoming;
+mod observing;
 mod outcomes;
 mod runs;
 mod triggers;

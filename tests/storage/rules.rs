@@ -197,9 +197,11 @@ pub(crate) async fn rule_08_a_claim_counts_and_leases_and_a_lost_lease_is_given_
     let first = take(storage, at(10), 1).await.remove(0);
     assert_eq!(first.delivery.attempts, 1);
     assert_eq!(first.delivery.state, State::Leased { until: at(70) });
+    assert_eq!(first.due, first.delivery.created_at);
     assert!(take(storage, at(69), 1).await.is_empty());
     let second = take(storage, at(70), 1).await.remove(0);
     assert_eq!((second.delivery.attempts, second.delivery.id), (2, first.delivery.id));
+    assert_eq!(second.due, at(70));
     assert!(second.lease.token > first.lease.token);
     assert_eq!(second.payload, first.payload);
     assert_eq!(second.delivery.message_id, first.delivery.message_id);

@@ -171,7 +171,8 @@ fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
     let body = body.as_blob().map_err(|error| unavailable(error.into()))?;
     let payload = rows::payload(delivery.id, &headers, body)?;
     let lease = Lease { delivery: delivery.id, token };
-    Ok(Claimed { lease, delivery, payload })
+    let due = delivery.state.claimable_at().unwrap_or(Timestamp::MIN);
+    Ok(Claimed { lease, delivery, due, payload })
 }
 
 fn lease(
