@@ -273,3 +273,61 @@ impl Drop for Slot {
         self.leave(|state, permit, now| state.end(permit, None, now, 0.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn gate(concurrency: usize) -> (Gate, watch::Receiver<Option<Timestamp>>) {
+        let signal = watch::Sender::new(None);
+        let wakes = signal.subscribe();
+        let policy = EndpointPolicy::default().with_concurrency(concurrency);
+        let clock = Arc::new(ManualClock::at(NOW));
+        (Gate::new(policy, Policies::new(), clock, signal), wakes)
+    }
+
+    fn asking(run: RunId) -> Asking {
+        Asking { run, runs: 2 }
+    }
+
+    #[test]
+    fn who_waits_for_room_that_another_run_has_is_woken_when_it_is_free() {
+        let (gate, wakes) = gate(1);
+        let key = EndpointKey::new("a");
+        let slot = gate.occupy(key.clone(), 1, NOW);
+        let outlook = gate.outlook(asking(2), [&key].into_iter(), NOW);
+        assert!(!outlook.now && !outlook.when_free && outlook.at.is_none(), "{outlook:?}");
+        assert!(!wakes.has_changed().unwrap());
+        drop(slot);
+        assert!(wakes.has_changed().unwrap());
+        assert!(gate.outlook(asking(2), [&key].into_iter(), NOW).now);
+    }
+
+    #[test]
+    fn who_has_all_of_its_share_waits_for_itself_alone() {
+        let (gate, wakes) = gate(4);
+        let key = EndpointKey::new("a");
+        let own: Vec<Slot> = (0..2).map(|_| gate.occupy(key.clone(), 2, NOW)).collect();
+        let other = gate.occupy(key.clone(), 1, NOW);
+        let quotas = |run| gate.quotas(asking(run), NOW).unwrap();
+        assert_eq!((quotas(1).own[0].1, quotas(2).own[0].1, quotas(1).per_endpoint), (1, 0, 2));
+        let outlook = gate.outlook(asking(2), [&key].into_iter(), NOW);
+        assert!(!outlook.now && outlook.when_free && outlook.at.is_none(), "{outlook:?}");
+        other.end(&Outcome::Accepted, 0.0);
+        assert!(!wakes.has_changed().unwrap());
+        drop(own);
+        assert_eq!(quotas(2).own[0].1, 2);
+    }
+
+    #[test]
+    fn an_endpoint_without_a_past_is_forgotten() {
+        let (gate, _wakes) = gate(4);
+        gate.occupy(EndpointKey::new("a"), 1, NOW).unused();
+        assert_eq!(gate.lock().known.len(), 1);
+        assert_eq!(gate.quotas(asking(1), NOW).unwrap().own, []);
+        assert_eq!(gate.lock().known.len(), 0);
+    }
+}
