@@ -64,6 +64,13 @@ impl Core {
             let finished = Finished::without_attempt(claimed.lease, Settlement::Dead(reason));
             return Finished { dead: Some((trigger, reason)), ..finished };
         }
+        // The claim was answered late, or the process stood still. Another may be at work on it; if
+        // not, it is given at once.
+        let now = self.clock.now();
+        if claimed.delivery.state.claimable_at().is_some_and(|end| end <= now) {
+            let released = Settlement::Released { at: now };
+            return Finished::without_attempt(claimed.lease, released);
+        }
         let attempt = self.guarded(&trigger, &claimed).await;
         let settling = Settling {
             number,
