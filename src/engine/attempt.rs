@@ -74,6 +74,12 @@ impl Core {
             let dead = Some((trigger, reason));
             return Finished { dead, ..without_attempt(Settlement::Dead(reason)) };
         }
+        // The claim was answered late, or the process stood still. Another may be at work on it; if
+        // not, it is given at once.
+        let now = self.clock.now();
+        if claimed.delivery.state.claimable_at().is_some_and(|end| end <= now) {
+            return without_attempt(Settlement::Released { at: now });
+        }
         let attempt = self.guarded(&trigger, &claimed).await;
         let settling = Settling {
             number,

@@ -215,7 +215,9 @@ impl Worker {
     }
 
     fn begin_claim(&mut self, now: Timestamp) {
-        let held = self.attempted.len() + self.finished.len() + self.in_settlement;
+        // Attempts whose leases were lost count too, until they end.
+        let attempts = self.begun.attempts.len() + self.begun.ended.len();
+        let held = attempts + self.finished.len() + self.in_settlement;
         let room = self.core.options.concurrency.saturating_sub(held);
         let due = self.claim_at.is_some_and(|at| at <= now);
         if self.begun.claim.is_some() || room == 0 || !due {

@@ -26,6 +26,10 @@ pub(crate) struct Unreliable {
     calls: Arc<AtomicU32>,
     /// Updates of triggers are written at once, and answered as long as this is open.
     updates: Arc<Semaphore>,
+    /// Claims are made at once, and answered as long as this is open.
+    claims: Arc<Semaphore>,
+    /// Whether it is in order all the time.
+    reliable: bool,
     /// Whether no event can be read.
     damaged: bool,
     /// The name of triggers that cannot be read.
@@ -35,13 +39,10 @@ pub(crate) struct Unreliable {
 impl Default for Unreliable {
     fn default() -> Self {
         let (inner, calls) = (MemoryStorage::new(), Arc::default());
-        Self {
-            inner,
-            calls,
-            updates: Arc::new(Semaphore::new(1)),
-            damaged: false,
-            unreadable: Arc::default(),
-        }
+        let open = || Arc::new(Semaphore::new(1));
+        let (updates, claims) = (open(), open());
+        let unreadable = Arc::default();
+        Self { inner, calls, updates, claims, reliable: false, damaged: false, unreadable }
     }
 }
 
@@ -51,6 +52,9 @@ impl Unreliable {
         // Scattered, but the same in every run (Knuth's multiplicative hash).
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let scattered = call.wrapping_mul(2_654_435_769) >> 24;
+        if self.reliable {
+            return (false, false);
+        }
         (scattered < 60, (60..120).contains(&scattered))
     }
 
@@ -101,7 +105,9 @@ impl Storage for Unreliable {
         self.through(self.inner.cursors(keys)).await
     }
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
-        self.through(self.inner.claim(claim)).await
+        let claims = self.through(self.inner.claim(claim)).await;
+        let _open = self.claims.acquire().await;
+        claims
     }
     async fn settle(
         &self,
@@ -191,6 +197,50 @@ async fn an_update_that_is_answered_late_does_not_bring_back_a_deleted_trigger()
     update.await.unwrap().unwrap();
     delete.await.unwrap().unwrap();
     assert_eq!(bench.engine.triggers(&Scope::root()), []);
+}
+
+#[tokio::test]
+async fn what_was_claimed_longer_ago_than_its_lease_is_not_attempted() {
+    let claims = Arc::new(Semaphore::new(0));
+    let storage = Unreliable { claims, reliable: true, ..Unreliable::default() };
+    let slow = bench_on(storage.clone(), Script::statuses([200]), EngineOptions::default()).await;
+    slow.trigger(webhook("t")).await;
+    slow.engine.publish(event("a")).await.unwrap();
+    let engine = slow.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    turns().await;
+    // Another node takes over once the lease has run out.
+    let other = bench_on(storage.inner, Script::statuses([200]), EngineOptions::default()).await;
+    other.work(MINUTE).await;
+    other.work(Duration::ZERO).await;
+    assert_eq!(other.only().await.attempts, 2);
+    slow.clock.advance(MINUTE);
+    slow.storage.claims.add_permits(1);
+    turns().await;
+    run.abort();
+    assert_eq!((slow.script.requests().len(), other.script.requests().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn an_attempt_whose_lease_was_lost_still_counts_among_those_made_at_once() {
+    let claims = Arc::new(Semaphore::new(0));
+    let storage = Unreliable { claims, reliable: true, ..Unreliable::default() };
+    let options = EngineOptions::default().with_concurrency(2);
+    let bench = bench_on(storage, Script::new([Answer::Hang]), options).await;
+    bench.trigger(webhook("t")).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    let engine = bench.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    turns().await;
+    // The claim is answered when most of its lease is over, so the attempt outlives it.
+    bench.clock.advance(Duration::from_secs(50));
+    bench.storage.claims.add_permits(1);
+    turns().await;
+    bench.clock.advance(Duration::from_secs(11));
+    bench.engine.publish_all(vec![event("b"), event("c")]).await.unwrap();
+    turns().await;
+    run.abort();
+    assert_eq!(bench.script.requests().len(), 2);
 }
 
 /// Lets what was spawned go as far as it can.

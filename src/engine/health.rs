@@ -1,0 +1,176 @@
+//! Health: follows for each trigger since when it fails, across restarts and nodes.
+//!
+//! In: attempts that are about to be settled. Out: a cursor for each trigger that fails, and what
+//! [`diagnose`](crate::delivery::DeliveryPolicy::diagnose) says should follow. It is written before
+//! the attempts are settled: an attempt that succeeded and could not be settled is made again, and a
+//! span of failure that nobody could end would disable a trigger that works.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::Core;
+use super::attempt::Finished;
+use super::observe::Publishing;
+use crate::clock::Timestamp;
+use crate::delivery::{Diagnosis, Failing, Outcome};
+use crate::event::{Event, EventKind, Source};
+use crate::id::{EventId, TriggerId};
+use crate::observer::Publisher;
+use crate::storage::{CursorMove, NewEvent, Record, Recorded, StorageError};
+use crate::trigger::{SuspendReason, Trigger};
+
+/// How long what is known of a trigger is taken to be so: another node may have seen it fail.
+const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// The most triggers that something is remembered of.
+const MAX_KNOWN: usize = 100_000;
+
+/// What this node knows of the health of triggers.
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<HashMap<TriggerId, Known>>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    /// The cursor as it was read or written.
+    cursor: Option<String>,
+    at: Timestamp,
+}
+
+impl Known {
+    /// What the cursor says. One that nobody can read says nothing, and is written anew.
+    fn failing(&self) -> Option<Failing> {
+        serde_json::from_str(self.cursor.as_deref()?).ok()
+    }
+}
+
+impl Health {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TriggerId, Known>> {
+        self.0.lock().expect("no code panics while it holds what is known")
+    }
+
+    fn known(&self, trigger: TriggerId, now: Timestamp) -> Option<Known> {
+        let known = self.lock().get(&trigger).cloned();
+        known.filter(|known| known.at + KNOWN_FOR > now)
+    }
+
+    fn learn(&self, trigger: TriggerId, cursor: Option<String>, now: Timestamp) -> Known {
+        let known = Known { cursor, at: now };
+        let mut all = self.lock();
+        if all.len() >= MAX_KNOWN {
+            all.clear();
+        }
+        all.insert(trigger, known.clone());
+        known
+    }
+
+    fn forget(&self, trigger: TriggerId) {
+        self.lock().remove(&trigger);
+    }
+}
+
+/// Whether any attempt of a trigger in a batch succeeded.
+type Seen = HashMap<TriggerId, (Arc<Trigger>, bool)>;
+
+impl Core {
+    /// Takes in what attempts say of the health of their triggers.
+    pub(super) async fn follow_health(&self, batch: &[Finished]) -> Result<(), StorageError> {
+        let now = self.clock.now();
+        let seen = seen(batch);
+        self.read_health(&seen, now).await?;
+        for (id, (trigger, succeeded)) in seen {
+            let Some(known) = self.health.known(id, now) else { continue };
+            let policy = &trigger.spec.policy;
+            match policy.diagnose(known.failing(), succeeded, trigger.updated_at, now) {
+                Diagnosis::Unchanged => {}
+                Diagnosis::Began(failing) => {
+                    self.write_health(&trigger, &known, Some(failing), None).await?;
+                }
+                Diagnosis::Recovered => self.write_health(&trigger, &known, None, None).await?,
+                Diagnosis::Warn(failing) => {
+                    let told = self.tell_of(&trigger, &EventKind::TRIGGER_FAILING, failing);
+                    self.write_health(&trigger, &known, Some(failing), told).await?;
+                }
+                Diagnosis::Disable(failing) => {
+                    // Told first: if it is not suspended after all, it is next time, and told once.
+                    let told = self.tell_of(&trigger, &EventKind::TRIGGER_DISABLED, failing);
+                    self.write_health(&trigger, &known, None, told).await?;
+                    self.suspend(&trigger, SuspendReason::Failing).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the cursors of triggers of which nothing is known, or nothing new.
+    async fn read_health(&self, seen: &Seen, now: Timestamp) -> Result<(), StorageError> {
+        let unknown: Vec<TriggerId> =
+            seen.keys().filter(|id| self.health.known(**id, now).is_none()).copied().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let cursors = self.storage.cursors(unknown.iter().map(key).collect()).await?;
+        for (id, cursor) in unknown.into_iter().zip(cursors) {
+            self.health.learn(id, cursor, now);
+        }
+        Ok(())
+    }
+
+    /// Writes a trigger's cursor, with an event that follows. If another node wrote it meanwhile, it
+    /// is read anew at the next attempt.
+    async fn write_health(
+        &self,
+        trigger: &Trigger,
+        known: &Known,
+        failing: Option<Failing>,
+        told: Option<Record>,
+    ) -> Result<(), StorageError> {
+        let value = failing.map(|failing| {
+            serde_json::to_string(&failing).expect("a time and a truth value are JSON")
+        });
+        let (key, expected) = (key(&trigger.id), known.cursor.clone());
+        let moved = CursorMove::Set { key, expected, value: value.clone() };
+        let record = Record { cursors: vec![moved], ..told.unwrap_or_default() };
+        let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
+        match self.record(vec![record], by).await?.first() {
+            Some(Recorded::Stored) => {
+                self.health.learn(trigger.id, value, self.clock.now());
+            }
+            _ => self.health.forget(trigger.id),
+        }
+        Ok(())
+    }
+
+    /// The record of an event that tells of a trigger that fails.
+    fn tell_of(&self, trigger: &Trigger, kind: &EventKind, failing: Failing) -> Option<Record> {
+        let now = self.clock.now();
+        let since = failing.since.to_string();
+        let parts = [kind.as_str().as_bytes(), trigger.id.as_bytes(), since.as_bytes()];
+        let event = Event::builder(kind.clone())
+            .id(EventId::derived(failing.since, &parts))
+            .scope(trigger.spec.scope.clone())
+            .source(Source::new("engine"))
+            .attribute("trigger", trigger.id.to_string())
+            .attribute("trigger_name", &trigger.spec.name)
+            .attribute("endpoint", trigger.spec.target.key().as_str())
+            .attribute("reason", SuspendReason::Failing.as_str())
+            .attribute("failing_since", since)
+            .build_at(now, &*self.entropy);
+        Some(self.prepare(NewEvent::of(event.expect("what is told of a trigger is short"))))
+    }
+}
+
+fn key(trigger: &TriggerId) -> String {
+    format!("failing/{trigger}")
+}
+
+fn seen(batch: &[Finished]) -> Seen {
+    let mut seen = Seen::new();
+    for finished in batch {
+        let Some(trigger) = &finished.trigger else { continue };
+        for attempt in &finished.settle.attempts {
+            let of_trigger = seen.entry(trigger.id).or_insert_with(|| (trigger.clone(), false));
+            of_trigger.1 |= attempt.outcome == Outcome::Accepted;
+        }
+    }
+    seen
+}

@@ -1,0 +1,142 @@
+//! A page of a job: as much as is done before it is written down how far it came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BackfillPlan, Job, Plan, ReplayPlan};
+use crate::clock::Timestamp;
+use crate::delivery::State;
+use crate::engine::observe::Publishing;
+use crate::engine::{Core, Engine};
+use crate::event::Event;
+use crate::observer::{Publisher, Transition};
+use crate::storage::{DeliveryQuery, EventQuery, Fate, NewEvent, Record, Replay, StorageError};
+use crate::trigger::Trigger;
+
+/// The most deliveries or events of a page.
+const PAGE: usize = 500;
+/// The longest span that a page makes due ahead.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// What a page did.
+pub(super) struct Page {
+    /// How many deliveries it made or tried again.
+    pub(super) done: usize,
+    /// Behind what the next page begins; `None` if this was the last.
+    pub(super) after: Option<String>,
+}
+
+impl Engine {
+    /// How many deliveries a [backfill](Self::start_backfill) would make, were none of them there.
+    /// Reads all events of the plan's span.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn count_backfill(&self, plan: &BackfillPlan) -> Result<u64, StorageError> {
+        let Some(trigger) = self.core.known().index.get(plan.trigger).cloned() else {
+            return Err(StorageError::no_trigger(plan.trigger));
+        };
+        let mut query = past_events(plan, &trigger).with_limit(PAGE);
+        let mut count = 0;
+        loop {
+            let events = self.core.storage.events(query.clone()).await?;
+            count += events.iter().filter(|event| wants(&trigger, event)).count() as u64;
+            match events.last() {
+                Some(last) if events.len() == PAGE => query = query.with_after(last.id),
+                _ => return Ok(count),
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) async fn page(&self, job: &Job) -> Result<Page, StorageError> {
+        match &job.plan {
+            Plan::Replay(plan) => self.replay_page(job, plan).await,
+            Plan::Backfill(plan) => self.backfill_page(job, plan).await,
+        }
+    }
+
+    async fn replay_page(&self, job: &Job, plan: &ReplayPlan) -> Result<Page, StorageError> {
+        let now = self.clock.now();
+        let limit = page_of(&job.plan);
+        let mut query = DeliveryQuery::of_scope(plan.scope.clone()).with_limit(limit);
+        query.trigger = plan.trigger;
+        query.state = plan.state;
+        query.from = plan.from;
+        // What dies while the job is under way is not its own to try again.
+        query.until = Some(plan.until.unwrap_or(job.begun_at).min(job.begun_at));
+        query.after = job.after.as_deref().and_then(|after| after.parse().ok());
+        let (spacing, new_message_ids) = (job.plan.spacing(), plan.new_message_ids);
+        let fate = Fate::Again { due: now, spacing, new_message_ids };
+        let taken = self.storage.replay(Replay { query, now, fate }).await?;
+        if !taken.is_empty() {
+            self.observers.tell(&Transition::Replayed { deliveries: &taken });
+            self.wake();
+        }
+        let last = taken.last().filter(|_| taken.len() == limit);
+        Ok(Page { done: taken.len(), after: last.map(ToString::to_string) })
+    }
+
+    async fn backfill_page(&self, job: &Job, plan: &BackfillPlan) -> Result<Page, StorageError> {
+        let Some(trigger) = self.known().index.get(plan.trigger).cloned() else {
+            return Ok(Page { done: 0, after: None });
+        };
+        let limit = page_of(&job.plan);
+        let mut query = past_events(plan, &trigger).with_limit(limit);
+        // What comes from now on the trigger gets anyway.
+        query.until = Some(plan.until.unwrap_or(job.begun_at).min(job.begun_at));
+        query.after = job.after.as_deref().and_then(|after| after.parse().ok());
+        let events = self.storage.events(query).await?;
+        let last = events.last().map(|event| event.id).filter(|_| events.len() == limit);
+        let wanted = events.into_iter().filter(|event| wants(&trigger, event));
+        let records = self.late_records(wanted, &trigger, job.plan.spacing());
+        let done = records.len();
+        let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
+        self.record(records, by).await?;
+        Ok(Page { done, after: last.map(|id| id.to_string()) })
+    }
+
+    /// The deliveries of past events to a trigger, due one after the other.
+    fn late_records(
+        &self,
+        events: impl Iterator<Item = Event>,
+        trigger: &Arc<Trigger>,
+        spacing: Duration,
+    ) -> Vec<Record> {
+        let now = self.clock.now();
+        let late = |(n, event): (u32, Event)| {
+            let due: Timestamp = now + spacing.saturating_mul(n);
+            let (delivery, payload) = self.delivery(&NewEvent::of(event), trigger);
+            let delivery = match delivery.state {
+                State::Waiting { .. } => delivery.with_state(State::Waiting { due }),
+                _ => delivery,
+            };
+            Record { deliveries: vec![(delivery, payload)], ..Record::default() }
+        };
+        (0..).zip(events).map(late).collect()
+    }
+}
+
+/// How many deliveries or events a page has: no more than come due in a short while.
+fn page_of(plan: &Plan) -> usize {
+    let spacing = plan.spacing();
+    if spacing.is_zero() {
+        return PAGE;
+    }
+    let ahead = AHEAD.as_nanos() / spacing.as_nanos().max(1);
+    usize::try_from(ahead).unwrap_or(PAGE).clamp(1, PAGE)
+}
+
+fn past_events(plan: &BackfillPlan, trigger: &Trigger) -> EventQuery {
+    let mut query = EventQuery::of_scope(trigger.spec.scope.clone());
+    (query.from, query.until) = (plan.from, plan.until);
+    query
+}
+
+fn wants(trigger: &Trigger, event: &Event) -> bool {
+    let spec = &trigger.spec;
+    spec.scope.contains(&event.scope)
+        && spec.kinds.iter().any(|kind| kind.matches(&event.kind))
+        && spec.filter.matches(event)
+}

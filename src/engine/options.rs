@@ -1,0 +1,155 @@
+//! Options: how an engine works.
+
+use std::time::Duration;
+
+use super::BuildError;
+use crate::endpoint::EndpointPolicy;
+use crate::trigger::filter::FilterLimits;
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// How many deliveries one [`run`](Engine::run) attempts at once.
+    pub concurrency: usize,
+    /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
+    /// ([`EngineBuilder::endpoint`]).
+    pub endpoint: EndpointPolicy,
+    /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
+    /// An attempt's time-out must be at most half of it.
+    pub lease: Duration,
+    /// How often the engine looks for triggers that other nodes changed.
+    pub refresh: Duration,
+    /// How long a call of the storage may take, but at most a quarter of the lease; then it counts as
+    /// failed.
+    pub storage_timeout: Duration,
+    /// How many hops an event may have behind it: beyond, it is recorded and goes to no trigger.
+    pub max_hops: usize,
+    /// How many triggers one event may go to; one that would go to more is refused.
+    pub max_fan_out: usize,
+    /// How many events may be on their way into the storage at once.
+    pub publishing: usize,
+    /// What becomes of an event that is published while there are so many.
+    pub overload: Overload,
+    /// How large the filters of triggers may be that this engine stores.
+    pub filter_limits: FilterLimits,
+}
+
+impl Default for EngineOptions {
+    /// 256 at once, to an endpoint what the default [`EndpointPolicy`] says, leases of 60 s, a look
+    /// for changed triggers every 5 s, and filters as large as they can be.
+    fn default() -> Self {
+        Self {
+            concurrency: 256,
+            endpoint: EndpointPolicy::default(),
+            lease: Duration::from_secs(60),
+            refresh: Duration::from_secs(5),
+            storage_timeout: Duration::from_secs(15),
+            max_hops: 16,
+            max_fan_out: 10_000,
+            publishing: 4_096,
+            overload: Overload::Wait,
+            filter_limits: FilterLimits::default(),
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Sets how many deliveries one `run` attempts at once.
+    pub fn with_concurrency(mut self, deliveries: usize) -> Self {
+        self.concurrency = deliveries;
+        self
+    }
+
+    /// Sets what each endpoint may be given.
+    pub fn with_endpoint(mut self, policy: EndpointPolicy) -> Self {
+        self.endpoint = policy;
+        self
+    }
+
+    /// Sets how long a worker has the right to a delivery.
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how often the engine looks for triggers that other nodes changed.
+    pub fn with_refresh(mut self, interval: Duration) -> Self {
+        self.refresh = interval;
+        self
+    }
+
+    /// Sets how long a call of the storage may take.
+    pub fn with_storage_timeout(mut self, timeout: Duration) -> Self {
+        self.storage_timeout = timeout;
+        self
+    }
+
+    /// Sets how many hops an event may have behind it.
+    pub fn with_max_hops(mut self, hops: usize) -> Self {
+        self.max_hops = hops;
+        self
+    }
+
+    /// Sets how many triggers one event may go to.
+    pub fn with_max_fan_out(mut self, triggers: usize) -> Self {
+        self.max_fan_out = triggers;
+        self
+    }
+
+    /// Sets how many events may be on their way into the storage at once, and what becomes of more.
+    pub fn with_publishing(mut self, events: usize, overload: Overload) -> Self {
+        self.publishing = events;
+        self.overload = overload;
+        self
+    }
+
+    /// Sets how large the filters of new and changed triggers may be.
+    pub fn with_filter_limits(mut self, limits: FilterLimits) -> Self {
+        self.filter_limits = limits;
+        self
+    }
+
+    /// The longest time-out of an attempt that a lease leaves room for.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        self.lease / 2
+    }
+
+    /// How long a call of the storage may take: a lease is extended at half of its time, and that
+    /// may fail once.
+    pub(super) fn longest_call(&self) -> Duration {
+        self.storage_timeout.min(self.lease / 4)
+    }
+
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        let refuse = |option, expected| Err(BuildError::Option { option, expected });
+        if self.concurrency == 0 {
+            return refuse("concurrency", "1 or more");
+        }
+        if self.storage_timeout.is_zero() {
+            return refuse("storage_timeout", "more than nothing");
+        }
+        if self.lease < Duration::from_secs(2) {
+            return refuse("lease", "2 s or more");
+        }
+        if self.publishing == 0 {
+            return refuse("publishing", "1 or more");
+        }
+        if self.refresh.is_zero() {
+            return refuse("refresh", "more than nothing");
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of an event that is published while as many as may be are on their way into the
+/// storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overload {
+    /// It waits until there is room.
+    #[default]
+    Wait,
+    /// It is refused, as [`PublishError::Overloaded`](super::PublishError::Overloaded).
+    Refuse,
+}

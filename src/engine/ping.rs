@@ -1,0 +1,145 @@
+//! Ping: tests a trigger by a synthetic event, and shows what would be sent without sending.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::observe::Publishing;
+use super::{Core, Engine, PublishError};
+use crate::clock::Timestamp;
+use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, State};
+use crate::event::{Event, EventKind, Scope, Source};
+use crate::id::{DeliveryId, EventId, TriggerId};
+use crate::observer::Publisher;
+use crate::request::Request;
+use crate::storage::{Claim, NewEvent, Record, StorageError};
+use crate::trigger::{Target, Trigger};
+
+/// How long a ping's delivery is left to the one who pings, before a run may take it.
+const OWN_TIME: Duration = Duration::from_secs(3_600);
+
+/// What came of a [ping](Engine::ping).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Pinged {
+    /// The event, of kind `ping`.
+    pub event: EventId,
+    /// Its delivery, which is in the history with its log.
+    pub delivery: DeliveryId,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// Why a trigger could not be pinged or shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// There is no such trigger at or below the scope.
+    #[error("trigger {id} does not exist")]
+    NoTrigger {
+        /// The id that was asked for.
+        id: TriggerId,
+    },
+    /// The ping could not be stored. Nothing was sent, or its outcome is not written down.
+    #[error("the ping could not be stored")]
+    Storage(#[from] StorageError),
+    /// There are too many events on their way into the storage.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Engine {
+    /// Sends a synthetic event of kind `ping` to a trigger, the whole way: stored, signed, attempted
+    /// once whatever the trigger's filter and schedule say and whether it is enabled, and logged.
+    /// Answers with what came of it.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the ping may have been sent; what is left of it is ended after an hour.
+    pub async fn ping(&self, scope: &Scope, id: TriggerId) -> Result<Pinged, PingError> {
+        let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
+        let _room = self.core.room(1).await?;
+        let claimed = self.core.record_ping(&trigger).await?;
+        let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
+        let finished = self.core.attempt_with(once(&trigger), claimed).await;
+        let attempt = finished.settle.attempts.first().cloned();
+        let settled = self.core.settle(vec![finished]).await;
+        settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
+        let attempt = attempt.ok_or_else(|| lost("no attempt was made"))?;
+        Ok(Pinged { event, delivery, attempt })
+    }
+
+    /// What a trigger would send of an event, signed as of now; nothing is stored or sent. `None` for
+    /// a trigger with an action. Whether the trigger wants the event is for
+    /// [`explain`](Self::explain) to say.
+    ///
+    /// # Errors
+    /// [`PingError::NoTrigger`].
+    pub fn preview(
+        &self,
+        scope: &Scope,
+        id: TriggerId,
+        event: Event,
+    ) -> Result<Option<Request>, PingError> {
+        let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
+        let (delivery, payload) = self.core.delivery(&NewEvent::of(event), &trigger);
+        let lease = Lease { delivery: delivery.id, token: 0 };
+        let now = self.core.clock.now();
+        let claimed = Claimed { lease, delivery, payload, due: now };
+        Ok(match &trigger.spec.target {
+            Target::Webhook(endpoint) => {
+                let timeout = self.core.timeout_of(&trigger);
+                Some(super::attempt::signed_request(endpoint, &claimed, timeout, now))
+            }
+            Target::Action(_) => None,
+        })
+    }
+}
+
+impl Core {
+    /// Stores a ping and takes its delivery under a lease.
+    async fn record_ping(&self, trigger: &Trigger) -> Result<Claimed, PingError> {
+        let now = self.clock.now();
+        let event = Event::builder(EventKind::PING)
+            .scope(trigger.spec.scope.clone())
+            .source(Source::new("engine"))
+            .attribute("trigger", trigger.id.to_string())
+            .build_at(now, &*self.entropy);
+        let new = NewEvent::of(event.expect("what a ping tells is short"));
+        let (mut delivery, payload) = self.delivery(&new, trigger);
+        let due = now + OWN_TIME;
+        delivery.turn = None;
+        let delivery = delivery.with_state(State::Waiting { due });
+        let id = delivery.id;
+        let by = Publishing { by: Publisher::Engine, since: now };
+        self.record(vec![Record::of_event(new, vec![(delivery, payload)])], by).await?;
+        self.claim_one(id, due).await?.ok_or_else(|| lost("another took the ping").into())
+    }
+
+    /// Takes one delivery under a lease, as if it were the time when it is due.
+    async fn claim_one(
+        &self,
+        id: DeliveryId,
+        due: Timestamp,
+    ) -> Result<Option<Claimed>, StorageError> {
+        let (lease, only) = (self.options.lease, Some(id));
+        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), only };
+        Ok(self.storage.claim(claim).await?.deliveries.pop())
+    }
+}
+
+/// The trigger as a ping attempts it: once, and enabled.
+fn once(trigger: &Trigger) -> Arc<Trigger> {
+    let mut trigger = trigger.clone();
+    trigger.spec.policy.retry = RetrySchedule::never();
+    trigger.spec.policy.max_age = None;
+    trigger.spec.policy.disable_after = None;
+    trigger.spec.enabled = true;
+    trigger.suspended = None;
+    Arc::new(trigger)
+}
+
+fn lost(reason: &str) -> StorageError {
+    StorageError::Unavailable { reason: reason.to_owned() }
+}

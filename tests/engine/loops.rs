@@ -1,0 +1,146 @@
+//! Loops, limits on what one event causes, and what happens under pressure.
+
+use std::sync::Arc;
+
+use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::engine::{Engine, EngineOptions, LOOP, Overload, PublishError};
+use artifact_triggers::event::{Correlation, Event, EventKind, Scope};
+use artifact_triggers::incoming::hops;
+use artifact_triggers::payload::HOPS_HEADER;
+use artifact_triggers::request::{Request, Response};
+use artifact_triggers::storage::{EventQuery, MemoryStorage};
+use artifact_triggers::trigger::Trigger;
+use async_trait::async_trait;
+use std::sync::Mutex;
+
+use crate::bench::*;
+
+/// Publishes what it is asked to send, as a third party would that pushes what it is told of.
+#[derive(Debug, Clone, Default)]
+struct Echo {
+    engine: Arc<Mutex<Option<Engine>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+#[async_trait]
+impl Deliverer for Echo {
+    async fn deliver(&self, request: Request) -> Result<Response, DeliverError> {
+        let number = {
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(request.clone());
+            requests.len()
+        };
+        let engine = self.engine.lock().unwrap().clone().unwrap();
+        let kind = format!("ring.{}", request.url.path().trim_matches('/'));
+        let event = Event::builder(kind.parse().unwrap())
+            .correlation(Correlation { hops: hops(&request.headers), ..Correlation::default() })
+            .attribute("number", number.to_string())
+            .build()
+            .unwrap();
+        engine.publish(event).await.unwrap();
+        Ok(Response { status: 200, ..Response::default() })
+    }
+
+    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// An engine with a ring of triggers, each of which causes the event that the next one wants.
+async fn ring(size: usize) -> (Engine, Echo, artifact_triggers::clock::ManualClock) {
+    let clock = artifact_triggers::clock::ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+    let echo = Echo::default();
+    let builder = Engine::builder(MemoryStorage::new()).deliverer(echo.clone()).clock(clock.clone());
+    let engine = builder.build().await.unwrap();
+    *echo.engine.lock().unwrap() = Some(engine.clone());
+    for n in 0..size {
+        let url = format!("https://ring.example/{}", (n + 1) % size);
+        let kind: EventKind = format!("ring.{n}").parse().unwrap();
+        let spec = Trigger::builder(format!("t{n}")).on(kind).webhook(&url, SECRET.parse().unwrap());
+        engine.create_trigger(spec.build().unwrap()).await.unwrap();
+    }
+    (engine, echo, clock)
+}
+
+#[tokio::test]
+async fn loops_of_one_and_of_three_end_within_sixteen_hops_for_a_reason_that_can_be_seen() {
+    for size in [1, 3] {
+        let (engine, echo, clock) = ring(size).await;
+        let start = Event::builder("ring.0".parse().unwrap()).build().unwrap();
+        engine.publish(start).await.unwrap();
+        let bench = Bench { engine, clock, script: Script::default(), storage: MemoryStorage::new() };
+        bench.work(DAY).await;
+        assert_eq!(echo.requests.lock().unwrap().len(), 16, "a ring of {size}");
+        let query = EventQuery::of_scope(Scope::root()).with_limit(100);
+        let events = bench.engine.events(query).await.unwrap();
+        let cut: Vec<&Event> = events.iter().filter(|e| e.attributes.contains_key(LOOP)).collect();
+        assert_eq!(cut.len(), 1);
+        assert_eq!(cut[0].attributes[LOOP], "it has gone through 16 triggers");
+        assert_eq!(cut[0].correlation.hops.len(), 16);
+    }
+}
+
+#[tokio::test]
+async fn every_request_tells_through_which_triggers_its_event_went() {
+    let bench = bench(Script::statuses([200])).await;
+    let trigger = bench.trigger(webhook("t")).await;
+    let mut second = event("b");
+    second.correlation.hops = vec!["trg_elsewhere".to_owned()];
+    bench.engine.publish_all(vec![event("a"), second]).await.unwrap();
+    bench.work(MINUTE).await;
+    let told: Vec<String> = bench.script.requests().iter().map(|request| {
+        String::from_utf8(request.headers.only(HOPS_HEADER).unwrap().to_vec()).unwrap()
+    }).collect();
+    let own = trigger.id.to_string();
+    assert!(told.contains(&own) && told.contains(&format!("trg_elsewhere,{own}")), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_event_that_too_many_triggers_want_is_refused_with_their_number() {
+    let options = EngineOptions::default().with_max_fan_out(2);
+    let bench = bench_on(MemoryStorage::new(), Script::statuses([200]), options).await;
+    for name in ["a", "b", "c"] {
+        bench.trigger(webhook(name)).await;
+    }
+    let error = bench.engine.publish(event("a")).await.unwrap_err();
+    let PublishError::Invalid { problems, .. } = &error else { panic!("{error:?}") };
+    let message = "expected an event that at most 2 triggers want, found 3 of them";
+    assert!(problems.to_string().contains(message), "{problems}");
+    assert!(bench.deliveries().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_publisher_waits_or_is_refused_while_the_storage_does_not_answer() {
+    for overload in [Overload::Wait, Overload::Refuse] {
+        let storage = crate::leases::Stuck::default();
+        let options = EngineOptions::default().with_publishing(2, overload);
+        let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
+        storage.stick();
+        let publish = |name: &'static str| {
+            let engine = bench.engine.clone();
+            tokio::spawn(async move { engine.publish(event(name)).await })
+        };
+        let (first, second) = (publish("a"), publish("b"));
+        turns().await;
+        let third = publish("c");
+        turns().await;
+        if overload == Overload::Refuse {
+            let refused = third.await.unwrap();
+            assert!(matches!(refused, Err(PublishError::Overloaded)), "{refused:?}");
+            storage.free();
+        } else {
+            assert!(!third.is_finished());
+            storage.free();
+            third.await.unwrap().unwrap();
+        }
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+    }
+}
+
+/// Lets what was spawned go as far as it can.
+async fn turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

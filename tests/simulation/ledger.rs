@@ -1,0 +1,347 @@
+//! The ledger: everything that happened, seen at the storage and on the wire, and checked against
+//! the invariants at once. It decides by rules of its own, not by the engine's code.
+
+mod claims;
+mod ending;
+mod settlements;
+mod visits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use artifact_triggers::clock::Timestamp;
+use artifact_triggers::delivery::{Delivery, EndpointKey, State};
+use artifact_triggers::event::EventKind;
+use artifact_triggers::id::{DeliveryId, EventId, MessageId, TriggerId};
+use artifact_triggers::storage::{Record, Recorded, TriggerWrite};
+
+pub(crate) use visits::Visit;
+
+use crate::clock::Time;
+use crate::invariants::{Invariant, Violation};
+use crate::node::Life;
+use crate::plan::{EventPlan, Promise, Rules, TriggerPlan};
+use crate::storage::{Answer, Call};
+use crate::trace::{Trace, short};
+
+/// The most violations that are kept.
+const MAX_VIOLATIONS: usize = 20;
+
+/// Clones share one ledger.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    books: Arc<Mutex<Books>>,
+    time: Time,
+    trace: Trace,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    rules: Rules,
+    promises: BTreeMap<TriggerId, Promise>,
+    accounts: BTreeMap<DeliveryId, Account>,
+    by_message: BTreeMap<MessageId, DeliveryId>,
+    events: BTreeSet<EventId>,
+    /// Deliveries of events that the engine itself tells.
+    own: BTreeSet<EventId>,
+    stories: BTreeMap<TriggerId, Story>,
+    acknowledged: Vec<(EventId, EventPlan)>,
+    /// What each life was given and has not been told to be settled.
+    held: BTreeMap<Life, BTreeMap<DeliveryId, Held>>,
+    in_flight: BTreeMap<(Life, EndpointKey), usize>,
+    /// How many deliveries have not ended.
+    open: usize,
+    /// What ended before may be gone.
+    pruned_before: Option<Timestamp>,
+    violations: Vec<Violation>,
+    pub(crate) counts: Counts,
+}
+
+/// A lease as the engine knows it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    token: u64,
+    /// By the clock of the node.
+    until: Timestamp,
+    is_attempted: bool,
+}
+
+/// What came to pass, to show that it did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) deliveries: usize,
+    pub(crate) attempts: usize,
+    pub(crate) leases_lost: usize,
+    pub(crate) dead: usize,
+    pub(crate) parked: usize,
+    pub(crate) cancelled: usize,
+    pub(crate) replayed: usize,
+    /// Attempts whose delay was held against what healthy endpoints are promised.
+    pub(crate) measured: usize,
+    /// Messages that receivers took more than once.
+    pub(crate) doubles: usize,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.deliveries += other.deliveries;
+        self.attempts += other.attempts;
+        self.leases_lost += other.leases_lost;
+        self.dead += other.dead;
+        self.parked += other.parked;
+        self.cancelled += other.cancelled;
+        self.replayed += other.replayed;
+        self.measured += other.measured;
+        self.doubles += other.doubles;
+    }
+}
+
+/// A delivery as it must stand.
+#[derive(Debug)]
+struct Account {
+    delivery: Delivery,
+    body: Arc<[u8]>,
+    token: u64,
+    visits: Vec<Trip>,
+    /// Attempts that were made since it was recorded or replayed.
+    made: u32,
+    /// How often it was given back without an attempt being counted.
+    released: u32,
+    /// No attempt before this, in true time.
+    floor: Timestamp,
+    recorded_at: Timestamp,
+    settled_at: Timestamp,
+    /// How many healthy deliveries were open when it was recorded.
+    before: usize,
+}
+
+/// One attempt as it went by.
+#[derive(Debug)]
+struct Trip {
+    life: Life,
+    token: u64,
+    ended_at: Option<Timestamp>,
+    /// As [`Outcome::class`](artifact_triggers::delivery::Outcome::class) names it.
+    class: &'static str,
+    status: Option<u16>,
+    not_before: Option<Timestamp>,
+}
+
+/// What a trigger has gone through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Story {
+    was_disabled: bool,
+    was_suspended: bool,
+    was_deleted: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(rules: Rules, time: Time, trace: Trace) -> Self {
+        let books = Books { rules, ..Books::default() };
+        Self { books: Arc::new(Mutex::new(books)), time, trace }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap()
+    }
+
+    pub(crate) fn promise(&self, trigger: TriggerId, plan: &TriggerPlan) {
+        self.lock().promises.insert(trigger, plan.promise.clone());
+    }
+
+    pub(crate) fn acknowledge(&self, event: EventId, plan: &EventPlan) {
+        self.trace.note("acknowledged", &[("event", short(event.as_bytes()))]);
+        self.lock().acknowledged.push((event, plan.clone()));
+    }
+
+    /// How many deliveries have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().open
+    }
+
+    pub(crate) fn violate(&self, invariant: Invariant, what: String) {
+        self.lock().violate(self.time.now(), invariant, what);
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        !self.lock().violations.is_empty()
+    }
+
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        self.lock().violations.clone()
+    }
+
+    /// A call was carried out, whether or not its caller hears of it.
+    pub(crate) fn observe(&self, life: Life, call: &Call, answer: &Answer) {
+        let now = self.time.now();
+        let mut books = self.lock();
+        match (call, answer) {
+            (Call::WriteTrigger(write), Answer::Written) => books.trigger(write),
+            (Call::Record(records), Answer::Recorded(recorded)) => {
+                for (record, recorded) in records.iter().zip(recorded) {
+                    books.record(record, *recorded, now);
+                    let event = short(record.event.id.as_bytes());
+                    let deliveries = record.deliveries.len() as u64;
+                    self.trace.note("record", &[("event", event), ("deliveries", deliveries)]);
+                }
+            }
+            (Call::Claim(claim), Answer::Claims(claims)) => {
+                books.claim(claim, claims, now, life, &self.trace);
+            }
+            (Call::Settle(settlements, at), Answer::Settled(settled)) => {
+                let mut all: Vec<_> = settlements.iter().zip(settled).collect();
+                all.sort_by_key(|(settle, _)| settle.lease.delivery);
+                for (settle, settled) in all {
+                    books.settle(life, settle, *settled, *at, now, &self.trace);
+                }
+            }
+            (Call::Replay(replay), Answer::Replayed(ids)) => {
+                for id in ids {
+                    books.replay(*id, replay.due, now);
+                    self.trace.note("replay", &[("delivery", short(id.as_bytes()))]);
+                }
+            }
+            (Call::Prune(before, _), Answer::Pruned(_)) => {
+                books.pruned_before = books.pruned_before.max(Some(*before));
+            }
+            _ => {}
+        }
+    }
+
+    /// An engine heard the answer to its call.
+    pub(crate) fn told(&self, life: Life, call: &Call, answer: &Answer) {
+        let now = self.time.now();
+        let mut books = self.lock();
+        match (call, answer) {
+            (Call::Claim(_), Answer::Claims(claims)) => {
+                let held = books.held.entry(life).or_default();
+                held.extend(claims.deliveries.iter().map(|claimed| {
+                    let until = claimed.delivery.state.claimable_at().unwrap_or(Timestamp::MIN);
+                    let token = claimed.lease.token;
+                    (claimed.delivery.id, Held { token, until, is_attempted: false })
+                }));
+                let (held, most) = (held.len(), books.rules.concurrency * books.rules.runs);
+                if held > most {
+                    let what = format!("{life:?} holds {held} deliveries, more than {most}");
+                    books.violate(now, Invariant::MemoryIsBounded, what);
+                }
+            }
+            (Call::Settle(settlements, _), _) => {
+                let held = books.held.entry(life).or_default();
+                for settle in settlements {
+                    if held
+                        .get(&settle.lease.delivery)
+                        .is_some_and(|h| h.token == settle.lease.token)
+                    {
+                        held.remove(&settle.lease.delivery);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A life ended, and with it all that it knew.
+    pub(crate) fn forget(&self, life: Life) {
+        self.trace.note("life ends", &[("node", life.node), ("life", life.number)]);
+        self.lock().held.remove(&life);
+    }
+
+    /// The storage was opened anew by the only process that may: all leases are given up.
+    pub(crate) fn reopened(&self) {
+        for account in self.lock().accounts.values_mut() {
+            if let State::Leased { .. } = account.delivery.state {
+                account.delivery.state = State::Waiting { due: Timestamp::UNIX_EPOCH };
+            }
+        }
+    }
+}
+
+impl Books {
+    fn violate(&mut self, at: Timestamp, invariant: Invariant, what: String) {
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(Violation { invariant, at, what });
+        }
+    }
+
+    fn trigger(&mut self, write: &TriggerWrite) {
+        match write {
+            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
+                let story = self.stories.entry(trigger.id).or_default();
+                story.was_disabled |= !trigger.spec.enabled;
+                story.was_suspended |= trigger.suspended.is_some();
+            }
+            TriggerWrite::Delete(id) => self.stories.entry(*id).or_default().was_deleted = true,
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
+        let id = record.event.id;
+        let is_known = self.events.contains(&id);
+        match recorded {
+            Recorded::Duplicate if is_known => return,
+            Recorded::Stored if is_known && self.pruned_before.is_none() => {
+                let what = format!("{id} was stored, and is new again");
+                self.violate(now, Invariant::NothingIsLost, what);
+                return;
+            }
+            Recorded::Stored => {}
+            _ => {
+                let what = format!("{id} is new, and answered with {recorded:?}");
+                self.violate(now, Invariant::NothingIsLost, what);
+                return;
+            }
+        }
+        self.events.insert(id);
+        if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&record.event.kind) {
+            self.own.insert(id);
+        }
+        for (delivery, payload) in &record.deliveries {
+            self.begin(delivery, payload.body.clone(), now);
+        }
+    }
+
+    fn begin(&mut self, delivery: &Delivery, body: Arc<[u8]>, now: Timestamp) {
+        let is_healthy = |account: &&Account| {
+            !account.delivery.state.is_final()
+                && self.promises.get(&account.delivery.trigger).is_some_and(|p| p.is_healthy)
+        };
+        let account = Account {
+            delivery: delivery.clone(),
+            body,
+            token: 0,
+            visits: Vec::new(),
+            made: 0,
+            released: 0,
+            floor: Timestamp::MIN,
+            recorded_at: now,
+            settled_at: delivery.created_at,
+            before: self.accounts.values().filter(is_healthy).count(),
+        };
+        self.counts.deliveries += 1;
+        self.open += usize::from(!delivery.state.is_final());
+        self.by_message.insert(delivery.message_id, delivery.id);
+        self.accounts.insert(delivery.id, account);
+    }
+
+    fn replay(&mut self, id: DeliveryId, due: Timestamp, now: Timestamp) {
+        let Some(account) = self.accounts.get_mut(&id) else { return };
+        let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
+        account.delivery.attempts = 0;
+        (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);
+        self.open += 1;
+        self.counts.replayed += 1;
+        if !matches!(state, State::Dead { .. } | State::Parked) {
+            let what = format!("{id} is replayed, although it is {state:?}");
+            self.violate(now, Invariant::SettledStaysSettled, what);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The operator: replays, prunes, takes triggers from work, and follows receivers that move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use artifact_triggers::engine::Engine;
+use artifact_triggers::event::Scope;
+use artifact_triggers::storage::{DeliveryQuery, StorageError};
+
+use crate::network::{Behaviour, NEW_PATH};
+use crate::plan::{DAY, MINUTE};
+use crate::random::Random;
+use crate::world::World;
+
+pub(crate) async fn operate(world: Arc<World>, random: Random) {
+    let span = world.plan.faults_end.since(world.plan.start);
+    let mut times: Vec<_> = (0..world.plan.actions_of_operator)
+        .map(|_| world.plan.start + random.span(Duration::ZERO, span))
+        .collect();
+    times.sort();
+    for at in times {
+        world.time.sleep_until(at).await;
+        let Some((node, life, engine)) = world.some_engine(&random) else { continue };
+        // Whether it succeeds does not matter: what it did is seen at the storage.
+        let _ = node.during(life, act(&world, &engine, &random)).await;
+    }
+}
+
+async fn act(world: &World, engine: &Engine, random: &Random) -> Result<(), StorageError> {
+    let which = random.below(5);
+    world.trace.note("operator", &[("which", which)]);
+    let (trigger, plan) = &world.triggers[random.index(world.triggers.len())];
+    match which {
+        0 => {
+            let all = DeliveryQuery::of_scope(Scope::root()).with_limit(5);
+            engine.replay(all).await.map(drop)
+        }
+        1 => engine.prune(random.span(DAY / 2, DAY)).await.map(drop),
+        2 => engine.enable_trigger(*trigger).await.map(drop),
+        3 if plan.is_touched => engine.disable_trigger(*trigger).await.map(drop),
+        4 if plan.is_touched => engine.delete_trigger(*trigger).await,
+        _ => Ok(()),
+    }
+}
+
+/// Tells triggers of the new addresses of receivers that move, and has them move once that is known.
+pub(crate) async fn move_receivers(world: Arc<World>, random: Random) {
+    let moving = |(_, plan): &(usize, &crate::plan::ReceiverPlan)| {
+        plan.behaviour == Behaviour::Moving && !plan.is_action
+    };
+    let receivers: Vec<usize> =
+        world.plan.receivers.iter().enumerate().filter(moving).map(|(n, _)| n).collect();
+    for receiver in receivers {
+        world.time.sleep(world.plan.receivers[receiver].period).await;
+        for (trigger, plan) in world.triggers.iter().filter(|(_, plan)| plan.receiver == receiver) {
+            let spec = plan.spec(NEW_PATH);
+            loop {
+                if let Some((node, life, engine)) = world.some_engine(&random) {
+                    let update = async {
+                        engine.refresh_triggers().await.ok()?;
+                        let now = engine.trigger(&Scope::root(), *trigger)?;
+                        if now.spec == spec {
+                            return Some(());
+                        }
+                        engine.update_trigger(*trigger, now.revision, spec.clone()).await.ok()?;
+                        Some(())
+                    };
+                    if node.during(life, update).await.flatten().is_some() {
+                        break;
+                    }
+                }
+                world.time.sleep(random.span(MINUTE / 60, MINUTE)).await;
+            }
+        }
+        world.trace.note("moves", &[("receiver", receiver as u64)]);
+        world.network.move_away(receiver);
+    }
+}

@@ -1,0 +1,325 @@
+//! The plan: all that a seed decides beforehand.
+
+use std::time::Duration;
+
+use artifact_triggers::clock::Timestamp;
+use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule};
+use artifact_triggers::engine::EngineOptions;
+use artifact_triggers::event::{Artifact, Event, EventKind};
+use artifact_triggers::trigger::{KindPattern, Trigger, TriggerSpec};
+
+use crate::faults::Odds;
+use crate::network::Behaviour;
+use crate::random::Random;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+const KINDS: [EventKind; 3] =
+    [EventKind::ARTIFACT_INGESTED, EventKind::ARTIFACT_UPDATED, EventKind::ARTIFACT_DELETED];
+const SCOPES: [&str; 3] = ["acme", "acme/app", "other"];
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) start: Timestamp,
+    /// From here on nothing fails any more, except what is broken for good.
+    pub(crate) faults_end: Timestamp,
+    pub(crate) rules: Rules,
+    pub(crate) options: EngineOptions,
+    pub(crate) odds: Odds,
+    pub(crate) receivers: Vec<ReceiverPlan>,
+    pub(crate) triggers: Vec<TriggerPlan>,
+    /// By publisher, in the order of time.
+    pub(crate) events: Vec<Vec<EventPlan>>,
+    pub(crate) actions_of_operator: u64,
+    pub(crate) blows: u64,
+}
+
+/// What the invariants are measured by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    /// Nothing fails on our side: neither nodes nor storage.
+    pub(crate) is_calm: bool,
+    pub(crate) nodes: usize,
+    /// The runs of each engine.
+    pub(crate) runs: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) per_endpoint: usize,
+    /// No clock is wrong by more.
+    pub(crate) skew: Duration,
+    /// How many receivers do anything but take what they get.
+    pub(crate) failing: usize,
+    pub(crate) longest_timeout: Duration,
+}
+
+impl Rules {
+    /// How long a healthy endpoint may have to wait for a delivery that has so many before it.
+    pub(crate) fn patience(&self, before: usize) -> Duration {
+        let number = |count: usize| u32::try_from(count).expect("there are few");
+        let own = SECOND + Duration::from_millis(150) * number(before);
+        let taken = self.failing * self.per_endpoint.div_ceil(self.runs);
+        if taken < self.concurrency {
+            return own;
+        }
+        let rounds = 1 + taken.div_ceil(self.concurrency);
+        own + (self.longest_timeout + SECOND / 2) * number(rounds)
+    }
+
+    /// How far two times may seem apart that are the same.
+    pub(crate) fn slack(&self) -> Duration {
+        self.skew * 2
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ReceiverPlan {
+    pub(crate) behaviour: Behaviour,
+    /// Whether it is healthy once faults have ended.
+    pub(crate) heals: bool,
+    /// How long a spell of it lasts.
+    pub(crate) period: Duration,
+    /// An action of the engine's own, no endpoint.
+    pub(crate) is_action: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct TriggerPlan {
+    pub(crate) index: usize,
+    pub(crate) receiver: usize,
+    pub(crate) is_action: bool,
+    pub(crate) kinds: Vec<usize>,
+    /// Wants also what the engine itself tells.
+    pub(crate) wants_any: bool,
+    pub(crate) scope: &'static str,
+    pub(crate) promise: Promise,
+    /// Whether the operator may take it from work.
+    pub(crate) is_touched: bool,
+}
+
+/// What a trigger's policy promises.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    pub(crate) receiver: usize,
+    pub(crate) is_healthy: bool,
+    pub(crate) is_action: bool,
+    pub(crate) pauses: Vec<Duration>,
+    pub(crate) jitter: Jitter,
+    pub(crate) timeout: Duration,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) final_statuses: Vec<u16>,
+}
+
+impl Promise {
+    pub(crate) fn attempts(&self) -> u32 {
+        u32::try_from(self.pauses.len()).expect("there are few") + 1
+    }
+
+    /// The pause after an attempt; `None` after the last.
+    pub(crate) fn pause(&self, attempt: u32) -> Option<Duration> {
+        self.pauses.get(usize::try_from(attempt).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// The shortest that jitter may make of a pause.
+    pub(crate) fn least(&self, pause: Duration) -> Duration {
+        match self.jitter {
+            Jitter::Equal => pause / 2,
+            Jitter::Full => Duration::ZERO,
+            _ => pause,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct EventPlan {
+    pub(crate) at: Timestamp,
+    pub(crate) kind: usize,
+    pub(crate) scope: &'static str,
+    pub(crate) number: usize,
+    /// Told once more after it was acknowledged.
+    pub(crate) is_repeated: bool,
+}
+
+impl EventPlan {
+    pub(crate) fn event(&self, now: Timestamp, random: &Random) -> Event {
+        let artifact = Artifact::new("generic", format!("a{}", self.number));
+        Event::builder(KINDS[self.kind].clone())
+            .scope(self.scope.parse().expect("it is a scope"))
+            .artifact(artifact)
+            .build_at(now, random)
+            .expect("it is a small event")
+    }
+}
+
+impl TriggerPlan {
+    pub(crate) fn wants(&self, event: &EventPlan) -> bool {
+        let below = event.scope.strip_prefix(self.scope);
+        let inside = self.scope.is_empty()
+            || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        inside && (self.wants_any || self.kinds.contains(&event.kind))
+    }
+
+    pub(crate) fn spec(&self, path: &str) -> TriggerSpec {
+        let promise = &self.promise;
+        let mut policy = DeliveryPolicy::default()
+            .with_retry(RetrySchedule::Pauses(promise.pauses.clone()))
+            .with_jitter(promise.jitter)
+            .with_timeout(promise.timeout);
+        policy.max_age = promise.max_age;
+        policy.final_statuses.clone_from(&promise.final_statuses);
+        let mut builder = Trigger::builder(format!("t{}", self.index)).policy(policy);
+        if !self.scope.is_empty() {
+            builder = builder.scope(self.scope.parse().expect("it is a scope"));
+        }
+        for kind in &self.kinds {
+            builder = builder.on(KINDS[*kind].clone());
+        }
+        if self.wants_any {
+            builder = builder.on_any(KindPattern::any());
+        }
+        let receiver = self.receiver;
+        let builder = if self.is_action {
+            builder.action(action_name(receiver))
+        } else {
+            builder.unsigned_webhook(format!("https://r{receiver}.example/{path}"))
+        };
+        builder.build().expect("it is a small trigger")
+    }
+}
+
+impl Plan {
+    pub(crate) fn draw(random: &Random, one_node: bool) -> Self {
+        let start: Timestamp = "2026-11-23T00:00:00Z".parse().expect("it is a time");
+        let span = random.span(HOUR * 12, DAY * 3);
+        let is_calm = random.chance(300);
+        let lease = random.pick(&[10, 20, 60]);
+        let options = EngineOptions::default()
+            .with_concurrency(random.pick(&[1, 2, 4, 8, 16]))
+            .with_per_endpoint(random.pick(&[1, 1, 2, 4]))
+            .with_lease(SECOND * lease)
+            .with_refresh(random.span(MINUTE * 20, HOUR * 3));
+        let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
+        let receivers = draw_receivers(random);
+        let triggers = draw_triggers(random, &receivers);
+        let skewed = random.chance(600);
+        let rules = Rules {
+            is_calm,
+            nodes,
+            runs: random.pick(&[1, 1, 2]),
+            concurrency: options.concurrency,
+            per_endpoint: options.per_endpoint,
+            skew: if skewed { options.lease / 8 } else { Duration::ZERO },
+            failing: receivers.iter().filter(|r| r.behaviour != Behaviour::Healthy).count(),
+            longest_timeout: triggers.iter().map(|t| t.promise.timeout).max().expect("some"),
+        };
+        Self {
+            start,
+            faults_end: start + span,
+            odds: if is_calm { Odds::default() } else { draw_odds(random) },
+            actions_of_operator: random.below(8),
+            blows: if is_calm { 0 } else { random.between(1, 10) },
+            events: draw_events(random, start, span),
+            rules,
+            options,
+            receivers,
+            triggers,
+        }
+    }
+}
+
+/// The name under which every engine has a receiver that is an action.
+pub(crate) fn action_name(receiver: usize) -> String {
+    format!("r{receiver}")
+}
+
+fn draw_odds(random: &Random) -> Odds {
+    let most = random.pick(&[5, 30, 120]);
+    Odds {
+        fails_before: random.below(most),
+        fails_after: random.below(most),
+        slow: random.below(most),
+        late: random.below(most),
+        dies: random.below(most / 5 + 1),
+        longest: random.pick(&[SECOND / 10, SECOND * 5, SECOND * 90]),
+    }
+}
+
+fn draw_receivers(random: &Random) -> Vec<ReceiverPlan> {
+    let count = random.between(2, 5);
+    let draw = |at| {
+        let is_action = random.chance(120);
+        // The first one is what the others must not harm.
+        let behaviour = match at {
+            0 => Behaviour::Healthy,
+            _ if is_action => random.pick(&Behaviour::OF_ACTIONS),
+            _ => random.pick(&Behaviour::ALL),
+        };
+        let period = random.span(MINUTE, HOUR * 6);
+        ReceiverPlan { behaviour, heals: random.chance(700), period, is_action }
+    };
+    (0..count).map(draw).collect()
+}
+
+fn draw_triggers(random: &Random, receivers: &[ReceiverPlan]) -> Vec<TriggerPlan> {
+    let mut triggers = Vec::new();
+    // Each receiver has a trigger, and some have another.
+    let shared = (0..random.below(3)).map(|_| random.index(receivers.len()));
+    for receiver in (0..receivers.len()).chain(shared) {
+        let plan = &receivers[receiver];
+        let moves = plan.behaviour == Behaviour::Moving && !plan.is_action;
+        triggers.push(TriggerPlan {
+            index: triggers.len(),
+            receiver,
+            is_action: plan.is_action,
+            kinds: (0..KINDS.len()).filter(|kind| *kind == 0 || random.chance(600)).collect(),
+            wants_any: random.chance(150),
+            scope: random.pick(&["", "", "acme", "acme/app"]),
+            promise: draw_promise(random, receiver, plan),
+            is_touched: !moves && random.chance(100),
+        });
+    }
+    triggers
+}
+
+fn draw_promise(random: &Random, receiver: usize, plan: &ReceiverPlan) -> Promise {
+    let standard = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+    let pauses: Vec<u64> = match random.below(4) {
+        0 => standard.to_vec(),
+        1 => vec![1; 3],
+        2 => (0..random.below(7)).map(|n| 10 << n).collect(),
+        _ => (0..random.between(1, 6)).map(|_| random.below(7_200)).collect(),
+    };
+    Promise {
+        receiver,
+        is_healthy: plan.behaviour == Behaviour::Healthy,
+        is_action: plan.is_action,
+        pauses: pauses.into_iter().map(Duration::from_secs).collect(),
+        jitter: random.pick(&[Jitter::None, Jitter::Added, Jitter::Equal, Jitter::Full]),
+        timeout: Duration::from_millis(random.pick(&[500, 1_000, 2_000, 4_000])),
+        max_age: random.chance(150).then(|| random.span(MINUTE, DAY)),
+        final_statuses: if random.chance(150) { vec![404] } else { Vec::new() },
+    }
+}
+
+fn draw_events(random: &Random, start: Timestamp, span: Duration) -> Vec<Vec<EventPlan>> {
+    let mut number = 0;
+    let mut draw_publisher = || {
+        let bursts = (0..random.between(2, 5)).map(|_| start + random.span(Duration::ZERO, span));
+        let mut events = Vec::new();
+        for at in bursts {
+            for _ in 0..random.between(1, 6) {
+                number += 1;
+                events.push(EventPlan {
+                    at: at + random.span(Duration::ZERO, random.pick(&[SECOND / 100, MINUTE])),
+                    kind: random.index(KINDS.len()),
+                    scope: random.pick(&SCOPES),
+                    number,
+                    is_repeated: random.chance(50),
+                });
+            }
+        }
+        events.sort_by_key(|event| event.at);
+        events
+    };
+    (0..2).map(|_| draw_publisher()).collect()
+}
