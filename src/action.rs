@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::event::Event;
+use crate::event::{Correlation, Event};
 use crate::id::{DeliveryId, MessageId, TriggerId};
 
 /// Does something in-process with an event.
@@ -52,6 +52,13 @@ impl ActionCall {
         let delivery = DeliveryId::of(event.id, trigger);
         let message_id = MessageId::of(delivery);
         Self { event, trigger, delivery, message_id, attempt: 1, config: Value::Null }
+    }
+
+    /// What an event is to say of its cause that the action publishes, so that loops can be cut.
+    pub fn correlation(&self) -> Correlation {
+        let mut hops = self.event.correlation.hops.clone();
+        hops.push(self.trigger.to_string());
+        Correlation { cause: Some(self.event.id), hops, ..Correlation::default() }
     }
 
     /// Sets what the trigger tells the action.

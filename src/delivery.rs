@@ -4,6 +4,7 @@
 //! [`DeliveryPolicy::settle`]; storages write down what it says.
 
 mod attempt;
+mod health;
 mod policy;
 mod retry;
 mod turn;
@@ -11,9 +12,10 @@ mod turn;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Outcome};
+pub use health::{Diagnosis, Failing};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};
 pub use turn::{OnDead, Order, Turn};
@@ -164,7 +166,7 @@ pub enum State {
 }
 
 /// The name of a [`State`], to select by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StateName {

@@ -370,4 +370,5 @@ field_from_str!(crate::id::EventId, "an event id");
 field_from_str!(crate::id::TriggerId, "a trigger id");
 field_from_str!(crate::id::DeliveryId, "a delivery id");
 field_from_str!(crate::id::MessageId, "a message id");
+field_from_str!(crate::id::JobId, "a job id");
 field_from_str!(crate::id::OrderingKey, "an ordering key");

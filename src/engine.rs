@@ -9,8 +9,12 @@ mod claim;
 mod endpoints;
 mod explain;
 mod gate;
+mod health;
 mod history;
+mod jobs;
 mod observe;
+mod options;
+mod ping;
 mod publish;
 mod receive;
 mod run;
@@ -20,14 +24,17 @@ mod triggers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 pub use endpoints::Paused;
-pub use publish::{PublishError, Published};
+pub use jobs::{BackfillPlan, Job, JobError, Plan, ReplayPlan};
+pub use options::{EngineOptions, Overload};
+pub use ping::{PingError, Pinged};
+pub use publish::{LOOP, PublishError, Published};
 pub use receive::{IncomingError, Received};
 pub use stats::EngineStats;
 pub use triggers::TriggerError;
@@ -43,8 +50,8 @@ use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
-use crate::trigger::filter::FilterLimits;
 use gate::{Gate, Policies};
+use health::Health;
 use observe::{Observers, Overseen};
 use triggers::Known;
 
@@ -72,106 +79,19 @@ struct Core {
     /// The last change to a trigger that the index has; locked while changes are applied.
     applied: Mutex<u64>,
     gate: Gate,
+    health: Health,
+    /// A permit for each event that may be on its way into the storage.
+    publishing: Semaphore,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
     /// Told whenever there may be something new to claim; holds the end of a shutdown.
     signal: watch::Sender<Option<Timestamp>>,
     /// How many `run`s there are.
     runs: watch::Sender<usize>,
+    /// Whether a job was begun that no run has seen.
+    has_new_job: AtomicBool,
     /// What the next `run` is told apart by.
     next_run: AtomicU64,
-}
-
-/// How an engine works.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct EngineOptions {
-    /// How many deliveries one [`run`](Engine::run) attempts at once.
-    pub concurrency: usize,
-    /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
-    /// ([`EngineBuilder::endpoint`]).
-    pub endpoint: EndpointPolicy,
-    /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
-    /// An attempt's time-out must be at most half of it.
-    pub lease: Duration,
-    /// How often the engine looks for triggers that other nodes changed.
-    pub refresh: Duration,
-    /// How long a call of the storage may take; then it counts as failed.
-    pub storage_timeout: Duration,
-    /// How large the filters of triggers may be that this engine stores.
-    pub filter_limits: FilterLimits,
-}
-
-impl Default for EngineOptions {
-    /// 256 at once, to an endpoint what the default [`EndpointPolicy`] says, leases of 60 s, a look
-    /// for changed triggers every 5 s, and filters as large as they can be.
-    fn default() -> Self {
-        Self {
-            concurrency: 256,
-            endpoint: EndpointPolicy::default(),
-            lease: Duration::from_secs(60),
-            refresh: Duration::from_secs(5),
-            storage_timeout: Duration::from_secs(15),
-            filter_limits: FilterLimits::default(),
-        }
-    }
-}
-
-impl EngineOptions {
-    /// Sets how many deliveries one `run` attempts at once.
-    pub fn with_concurrency(mut self, deliveries: usize) -> Self {
-        self.concurrency = deliveries;
-        self
-    }
-
-    /// Sets what each endpoint may be given.
-    pub fn with_endpoint(mut self, policy: EndpointPolicy) -> Self {
-        self.endpoint = policy;
-        self
-    }
-
-    /// Sets how long a worker has the right to a delivery.
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets how often the engine looks for triggers that other nodes changed.
-    pub fn with_refresh(mut self, interval: Duration) -> Self {
-        self.refresh = interval;
-        self
-    }
-
-    /// Sets how long a call of the storage may take.
-    pub fn with_storage_timeout(mut self, timeout: Duration) -> Self {
-        self.storage_timeout = timeout;
-        self
-    }
-
-    /// Sets how large the filters of new and changed triggers may be.
-    pub fn with_filter_limits(mut self, limits: FilterLimits) -> Self {
-        self.filter_limits = limits;
-        self
-    }
-
-    /// The longest time-out of an attempt that a lease leaves room for.
-    pub(crate) fn longest_timeout(&self) -> Duration {
-        self.lease / 2
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        let refuse = |option, expected| Err(BuildError::Option { option, expected });
-        if self.concurrency == 0 {
-            return refuse("concurrency", "1 or more");
-        }
-        if self.lease < Duration::from_secs(2) {
-            return refuse("lease", "2 s or more");
-        }
-        if self.refresh.is_zero() {
-            return refuse("refresh", "more than nothing");
-        }
-        Ok(())
-    }
 }
 
 /// Why an engine cannot be built.
@@ -284,20 +204,23 @@ impl EngineBuilder {
                 inner: self.storage,
                 observers: observers.clone(),
                 clock: clock.clone(),
-                limit: self.options.storage_timeout,
+                limit: self.options.longest_call(),
             }),
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
             gate: Gate::new(default, self.endpoints, clock.clone(), signal.clone()),
             clock,
             entropy: self.entropy,
-            options: self.options,
             observers,
             known: ArcSwap::default(),
+            health: Health::default(),
+            publishing: Semaphore::new(self.options.publishing),
             applied: Mutex::new(0),
             claiming: Mutex::new(()),
+            options: self.options,
             signal,
             runs: watch::Sender::new(0),
+            has_new_job: AtomicBool::new(true),
             next_run: AtomicU64::new(0),
         };
         core.refresh().await?;

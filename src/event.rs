@@ -416,8 +416,8 @@ pub struct Correlation {
     /// The event that caused this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<EventId>,
-    /// The engines that events went through on their way to this one, oldest first, as far as who
-    /// tells it knows them.
+    /// The triggers that events went through on their way to this one, oldest first, as far as who
+    /// tells it knows them. An engine sends no event on that has too many behind it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<String>,
     /// Members that this version of the crate does not know; they are kept.

@@ -98,6 +98,10 @@ id!(
     MessageId, "msg"
 );
 id!(
+    /// Names a replay or a backfill.
+    JobId, "job"
+);
+id!(
     /// Names what goes one after the other: deliveries with one ordering key.
     OrderingKey, "ord"
 );

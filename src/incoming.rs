@@ -5,9 +5,12 @@
 //! storage or the network.
 
 pub mod distribution;
+mod hops;
 pub mod known;
 
 use std::fmt;
+
+pub use hops::hops;
 
 use crate::clock::Timestamp;
 use crate::document::Problems;

@@ -16,6 +16,10 @@ use crate::document::{Field, Problems, mismatch};
 use crate::event::Event;
 use crate::id::TriggerId;
 
+/// The header field that tells through which triggers an event went, oldest first, so that loops can
+/// be cut: every request has it, and receivers [read](crate::incoming::hops) it.
+pub const HOPS_HEADER: &str = "artifact-triggers-hops";
+
 /// The form in which an event is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,6 +103,18 @@ impl Payload {
     fn new(content_type: &str, body: Vec<u8>) -> Self {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
         Self { headers, body: body.into() }
+    }
+
+    /// Tells the hops that the event went through, and the trigger's.
+    #[cfg(feature = "engine")]
+    pub(crate) fn with_hops(mut self, event: &Event, trigger: TriggerId) -> Self {
+        let mut hops = event.correlation.hops.join(",");
+        if !hops.is_empty() {
+            hops.push(',');
+        }
+        hops.push_str(&trigger.to_string());
+        self.headers.push((HOPS_HEADER.to_owned(), hops));
+        self
     }
 
     /// What an in-process action gets: the event's JSON.

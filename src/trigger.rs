@@ -150,7 +150,11 @@ impl TriggerSpec {
     /// Reports what no trigger may do, neither when it is written nor when it is read.
     fn check_use(&self, problems: &mut Problems) {
         self.target.check("target", problems);
-        self.policy.check("policy", problems);
+        let longest = match self.target {
+            Target::Webhook(_) => DeliveryPolicy::MAX_TIMEOUT,
+            Target::Action(_) => DeliveryPolicy::MAX_ACTION_TIMEOUT,
+        };
+        self.policy.check("policy", longest, problems);
     }
 
     /// What the trigger waits for, as a sentence for logs and pages.
@@ -247,17 +251,31 @@ pub struct Trigger {
 pub enum SuspendReason {
     /// Its endpoint said that it is gone (410).
     EndpointGone,
+    /// All its attempts failed for as long as its policy allows.
+    Failing,
+}
+
+impl SuspendReason {
+    const ALL: [Self; 2] = [Self::EndpointGone, Self::Failing];
+
+    /// The reason's name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointGone => "endpoint_gone",
+            Self::Failing => "failing",
+        }
+    }
 }
 
 impl Field for SuspendReason {
-    const EXPECTED: &'static str = "endpoint_gone";
+    const EXPECTED: &'static str = "endpoint_gone or failing";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        if value.as_str() == Some("endpoint_gone") {
-            return Some(Self::EndpointGone);
+        let known = Self::ALL.into_iter().find(|reason| value.as_str() == Some(reason.as_str()));
+        if known.is_none() {
+            document::mismatch(&value, Self::EXPECTED, path, problems);
         }
-        document::mismatch(&value, Self::EXPECTED, path, problems);
-        None
+        known
     }
 }
 

@@ -27,11 +27,13 @@ pub struct DeliveryPolicy {
     pub order: Order,
     /// What a dead letter is to those behind it in the order.
     pub on_dead: OnDead,
+    /// After how long a span of failure without a break the trigger is disabled; never if `None`.
+    pub disable_after: Option<Duration>,
 }
 
 impl Default for DeliveryPolicy {
     /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final, no
-    /// order.
+    /// order, and disabled after [`DISABLE_AFTER`](Self::DISABLE_AFTER).
     fn default() -> Self {
         Self {
             retry: RetrySchedule::standard(),
@@ -41,19 +43,24 @@ impl Default for DeliveryPolicy {
             final_statuses: Vec::new(),
             order: Order::None,
             on_dead: OnDead::Skip,
+            disable_after: Some(Self::DISABLE_AFTER),
         }
     }
 }
 
 impl DeliveryPolicy {
+    /// After how long a span of failure a trigger is disabled unless its policy says otherwise.
+    pub const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
     /// The longest that `Retry-After` is followed.
     pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
     /// The most status codes that are final.
     pub const MAX_FINAL_STATUSES: usize = 64;
     /// The shortest time-out of an attempt: spans of time are written in milliseconds.
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-    /// The longest time-out of an attempt.
+    /// The longest time-out of an attempt of a webhook.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+    /// The longest time-out of an attempt of an action.
+    pub const MAX_ACTION_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
     /// Sets the pauses between attempts.
     pub fn with_retry(mut self, retry: RetrySchedule) -> Self {
@@ -91,6 +98,12 @@ impl DeliveryPolicy {
         self
     }
 
+    /// Sets after how long a span of failure the trigger is disabled; `None` for never.
+    pub fn with_disable_after(mut self, span: Option<Duration>) -> Self {
+        self.disable_after = span;
+        self
+    }
+
     /// Sets what a dead letter is to those behind it in the order.
     pub fn with_on_dead(mut self, on_dead: OnDead) -> Self {
         self.on_dead = on_dead;
@@ -122,6 +135,11 @@ impl DeliveryPolicy {
         }
     }
 
+    /// Whether a delivery made at a time has grown too old to be tried.
+    pub fn is_too_old(&self, created_at: Timestamp, now: Timestamp) -> bool {
+        self.max_age.is_some_and(|age| now > created_at + age)
+    }
+
     pub(crate) fn to_value(&self) -> Value {
         let mut value = json!({
             "retry": self.retry.to_value(),
@@ -138,14 +156,18 @@ impl DeliveryPolicy {
             value["order"] = json!(self.order.as_str());
             value["on_dead"] = json!(self.on_dead);
         }
+        if self.disable_after != Some(Self::DISABLE_AFTER) {
+            value["disable_after"] = json!(DisableAfter(self.disable_after));
+        }
         value
     }
 
-    pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
+    pub(crate) fn check(&self, path: &str, longest: Duration, problems: &mut Problems) {
         self.retry.check(&format!("{path}.retry"), problems);
-        if self.timeout < Self::MIN_TIMEOUT || self.timeout > Self::MAX_TIMEOUT {
-            let found = span::print(self.timeout);
-            problems.add(format!("{path}.timeout"), format!("expected 1ms to 5m, found {found}"));
+        if self.timeout < Self::MIN_TIMEOUT || self.timeout > longest {
+            let (longest, found) = (span::print(longest), span::print(self.timeout));
+            let message = format!("expected 1ms to {longest}, found {found}");
+            problems.add(format!("{path}.timeout"), message);
         }
         let path = format!("{path}.final_statuses");
         let found = self.final_statuses.len();
@@ -206,9 +228,32 @@ impl Field for DeliveryPolicy {
             final_statuses: statuses.into_iter().flatten().map(|Status(code)| code).collect(),
             order: object.optional("order", problems).unwrap_or_default(),
             on_dead: object.optional("on_dead", problems).unwrap_or_default(),
+            disable_after: object
+                .optional("disable_after", problems)
+                .map_or(default.disable_after, |DisableAfter(span)| span),
         };
         object.finish(problems);
         Some(policy)
+    }
+}
+
+/// A span after which a trigger is disabled, as JSON has it: `never` if there is none.
+struct DisableAfter(Option<Duration>);
+
+impl Serialize for DisableAfter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.map_or_else(|| "never".to_owned(), span::print))
+    }
+}
+
+impl Field for DisableAfter {
+    const EXPECTED: &'static str = "a span of time such as 5d, or never";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        if value.as_str() == Some("never") {
+            return Some(Self(None));
+        }
+        Duration::read(value, path, problems).map(|span| Self(Some(span)))
     }
 }
 

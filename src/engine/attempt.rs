@@ -3,6 +3,7 @@
 //! In: a claimed delivery. Out: [`Finished`], to be settled. Whatever happens here, a panic in a
 //! deliverer or a trigger that is gone, ends in one.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::delivery::{
 use crate::event::Event;
 use crate::request::{Headers, Request};
 use crate::signature::{Message, standard_webhooks};
-use crate::storage::{Settle, StorageError};
+use crate::storage::{Settle, Settled, StorageError};
 use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
@@ -33,8 +34,8 @@ pub(super) struct Finished {
     pub(super) settle: Settle,
     /// The delivery as it was claimed.
     pub(super) delivery: Delivery,
-    /// The trigger, if the delivery is dead, for the events that follow.
-    pub(super) dead: Option<(Arc<Trigger>, DeadReason)>,
+    /// The trigger, if it was there to be attempted or to end.
+    pub(super) trigger: Option<Arc<Trigger>>,
 }
 
 impl Finished {
@@ -45,7 +46,7 @@ impl Finished {
         settlement: Settlement,
     ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, delivery, dead: None }
+        Self { settle, delivery, trigger: None }
     }
 }
 
@@ -66,13 +67,24 @@ impl Core {
         if trigger.suspended.is_some() || !trigger.spec.enabled {
             return without_attempt(Settlement::Parked);
         }
+        self.attempt_with(trigger, claimed).await
+    }
+
+    /// Tries a delivery of a trigger that is at work.
+    pub(super) async fn attempt_with(&self, trigger: Arc<Trigger>, claimed: Claimed) -> Finished {
+        let without_attempt = |settlement| {
+            Finished::without_attempt(claimed.lease, claimed.delivery.clone(), settlement)
+        };
         let number = claimed.delivery.attempts;
         let policy = &trigger.spec.policy;
         // More attempts were begun than there are: their outcomes were lost, one crash after another.
         if number > 1 && policy.retry.pause_after(number - 1).is_none() {
-            let reason = DeadReason::Exhausted;
-            let dead = Some((trigger, reason));
-            return Finished { dead, ..without_attempt(Settlement::Dead(reason)) };
+            let settlement = Settlement::Dead(DeadReason::Exhausted);
+            return Finished { trigger: Some(trigger), ..without_attempt(settlement) };
+        }
+        if policy.is_too_old(claimed.delivery.created_at, self.clock.now()) {
+            let settlement = Settlement::Dead(DeadReason::TooOld);
+            return Finished { trigger: Some(trigger), ..without_attempt(settlement) };
         }
         // The claim was answered late, or the process stood still. Another may be at work on it; if
         // not, it is given at once.
@@ -88,13 +100,9 @@ impl Core {
             created_at: claimed.delivery.created_at,
         };
         let settlement = policy.settle(&settling, attempt.ended_at, self.entropy.fraction());
-        let dead = match settlement {
-            Settlement::Dead(reason) => Some((trigger, reason)),
-            _ => None,
-        };
         let attempts = vec![attempt];
         let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
-        Finished { settle, delivery: claimed.delivery, dead }
+        Finished { settle, delivery: claimed.delivery, trigger: Some(trigger) }
     }
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.
@@ -129,26 +137,64 @@ impl Core {
     async fn guarded(&self, trigger: &Trigger, claimed: &Claimed) -> Attempt {
         let number = claimed.delivery.attempts;
         let started_at = self.clock.now();
-        // No longer than the lease leaves room for: it may have been longer when the trigger was
-        // stored.
-        let timeout = trigger.spec.policy.timeout.min(self.options.longest_timeout());
         let observed = self.observe_attempt(claimed, started_at);
+        let timeout = self.timeout_of(trigger);
         let attempt = self.make(trigger, claimed, timeout, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
-        let attempt = match select(std::pin::pin!(attempt), self.clock.sleep(timeout + GRACE)).await
-        {
-            Either::Left((Ok(attempt), _)) => attempt,
-            Either::Left((Err(_), _)) => {
-                Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
-                    .with_error("the handler panicked")
-            }
-            Either::Right(_) => {
+        let attempt = match self.within(claimed.lease, timeout + GRACE, attempt).await {
+            Some(Ok(attempt)) => attempt,
+            Some(Err(_)) => Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
+                .with_error("the handler panicked"),
+            None => {
                 let answer = Err(DeliverError::Timeout { after: timeout });
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
         };
         observed.ended(&attempt);
         attempt
+    }
+
+    /// How long an attempt of a trigger may take. A webhook's no longer than the lease leaves room
+    /// for: it may have been longer when the trigger was stored.
+    pub(super) fn timeout_of(&self, trigger: &Trigger) -> Duration {
+        let timeout = trigger.spec.policy.timeout;
+        match trigger.spec.target {
+            Target::Webhook(_) => timeout.min(self.options.longest_timeout()),
+            Target::Action(_) => timeout,
+        }
+    }
+
+    /// Waits for an attempt to end within its time, and extends its lease if that may run out before;
+    /// `None` if the time is up, or another worker has the lease.
+    async fn within<T>(
+        &self,
+        lease: Lease,
+        limit: Duration,
+        attempt: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut attempt = std::pin::pin!(attempt);
+        let mut left = limit;
+        // Often enough that one extension may fail.
+        let step = if limit < self.options.lease * 3 / 4 { limit } else { self.options.lease / 3 };
+        loop {
+            let span = step.min(left);
+            match select(attempt.as_mut(), self.clock.sleep(span)).await {
+                Either::Left((ended, _)) => return Some(ended),
+                Either::Right(_) => left = left.saturating_sub(span),
+            }
+            if left.is_zero() || !self.extend(lease).await {
+                return None;
+            }
+        }
+    }
+
+    /// Makes a lease last as long again from now on; tells whether it may still be held.
+    async fn extend(&self, lease: Lease) -> bool {
+        let now = self.clock.now();
+        let settlement = Settlement::Extended { until: now + self.options.lease };
+        let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
+        // A storage that does not answer now may do so before the lease runs out.
+        !matches!(self.storage.settle(vec![settle], now).await.as_deref(), Ok([Settled::LeaseLost]))
     }
 
     async fn make(
@@ -189,7 +235,7 @@ impl Core {
 }
 
 /// The request of an attempt: signed first, so that no other field can stand before the signature.
-fn signed_request(
+pub(super) fn signed_request(
     endpoint: &Endpoint,
     claimed: &Claimed,
     timeout: Duration,

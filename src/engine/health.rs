@@ -83,9 +83,11 @@ impl Core {
             match policy.diagnose(known.failing(), succeeded, trigger.updated_at, now) {
                 Diagnosis::Unchanged => {}
                 Diagnosis::Began(failing) => {
-                    self.write_health(&trigger, &known, Some(failing), None).await?;
+                    self.write_health(&trigger, &known, Some(failing), Record::default()).await?;
                 }
-                Diagnosis::Recovered => self.write_health(&trigger, &known, None, None).await?,
+                Diagnosis::Recovered => {
+                    self.write_health(&trigger, &known, None, Record::default()).await?;
+                }
                 Diagnosis::Warn(failing) => {
                     let told = self.tell_of(&trigger, &EventKind::TRIGGER_FAILING, failing);
                     self.write_health(&trigger, &known, Some(failing), told).await?;
@@ -122,14 +124,14 @@ impl Core {
         trigger: &Trigger,
         known: &Known,
         failing: Option<Failing>,
-        told: Option<Record>,
+        told: Record,
     ) -> Result<(), StorageError> {
         let value = failing.map(|failing| {
             serde_json::to_string(&failing).expect("a time and a truth value are JSON")
         });
         let (key, expected) = (key(&trigger.id), known.cursor.clone());
         let moved = CursorMove::Set { key, expected, value: value.clone() };
-        let record = Record { cursors: vec![moved], ..told.unwrap_or_default() };
+        let record = Record { cursors: vec![moved], ..told };
         let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
         match self.record(vec![record], by).await?.first() {
             Some(Recorded::Stored) => {
@@ -141,7 +143,7 @@ impl Core {
     }
 
     /// The record of an event that tells of a trigger that fails.
-    fn tell_of(&self, trigger: &Trigger, kind: &EventKind, failing: Failing) -> Option<Record> {
+    fn tell_of(&self, trigger: &Trigger, kind: &EventKind, failing: Failing) -> Record {
         let now = self.clock.now();
         let since = failing.since.to_string();
         let parts = [kind.as_str().as_bytes(), trigger.id.as_bytes(), since.as_bytes()];
@@ -155,7 +157,7 @@ impl Core {
             .attribute("reason", SuspendReason::Failing.as_str())
             .attribute("failing_since", since)
             .build_at(now, &*self.entropy);
-        Some(self.prepare(NewEvent::of(event.expect("what is told of a trigger is short"))))
+        self.prepare(NewEvent::of(event.expect("what is told of a trigger is short")))
     }
 }
 

@@ -1,7 +1,11 @@
 //! Publish: takes events, finds their triggers, and stores both in one atomic write.
 
+use std::sync::Arc;
+
+use tokio::sync::SemaphorePermit;
+
 use super::observe::Publishing;
-use super::{Core, Engine};
+use super::{Core, Engine, Overload};
 use crate::delivery::{Delivery, State, Turn};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
@@ -21,7 +25,16 @@ pub struct Published {
     pub duplicate: bool,
     /// The deliveries that were made, one for each trigger that it concerns.
     pub deliveries: Vec<DeliveryId>,
+    /// Whether it went to no trigger because too many
+    /// [hops](crate::engine::EngineOptions::max_hops) lie behind it: it goes round in a loop. The
+    /// stored event says so in its attribute [`LOOP`].
+    pub is_loop: bool,
 }
+
+/// The attribute of an event that was recorded and sent to no trigger, since it goes round in a loop.
+pub const LOOP: &str = "loop";
+/// The most that one event's deliveries may send in all, in bytes.
+const MAX_FAN_OUT_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why an event was not published.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +48,10 @@ pub enum PublishError {
         /// What is wrong with it.
         problems: Problems,
     },
+    /// As many events as may be are on their way into the storage, and the engine was told to
+    /// [refuse](crate::engine::Overload::Refuse) more. Publish it again later.
+    #[error("too many events are being stored")]
+    Overloaded,
     /// The storage did not take it. Publish it again: if it was stored after all, that is noticed.
     #[error("the event could not be stored")]
     Storage(#[from] StorageError),
@@ -66,6 +83,7 @@ impl Engine {
     /// As [`publish`](Self::publish).
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
         let by = Publishing { by: Publisher::Caller, since: self.core.clock.now() };
+        let _room = self.core.room(events.len()).await?;
         let mut records = Vec::with_capacity(events.len());
         let mut published = Vec::with_capacity(events.len());
         for event in events {
@@ -84,7 +102,9 @@ impl Engine {
 impl Published {
     pub(super) fn of(id: EventId, record: &Record) -> Self {
         let deliveries = record.deliveries.iter().map(|(delivery, _)| delivery.id).collect();
-        Self { id, duplicate: false, deliveries }
+        let event = record.event.as_ref();
+        let is_loop = event.is_some_and(|new| new.event.attributes.contains_key(LOOP));
+        Self { id, duplicate: false, deliveries, is_loop }
     }
 
     pub(super) fn after(mut self, recorded: Recorded) -> Self {
@@ -110,8 +130,30 @@ impl Core {
         })
     }
 
-    fn check_limits(&self, event: Event) -> Result<Record, Problems> {
+    /// Waits until so many events may be on their way into the storage, or refuses them.
+    pub(super) async fn room(&self, events: usize) -> Result<SemaphorePermit<'_>, PublishError> {
+        let wanted = events.min(self.options.publishing);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        match self.options.overload {
+            Overload::Wait => {
+                let permit = self.publishing.acquire_many(wanted).await;
+                Ok(permit.expect("it is never closed"))
+            }
+            Overload::Refuse => {
+                self.publishing.try_acquire_many(wanted).map_err(|_| PublishError::Overloaded)
+            }
+        }
+    }
+
+    fn check_limits(&self, mut event: Event) -> Result<Record, Problems> {
         event.validate()?;
+        event.attributes.remove(LOOP);
+        if self.is_loop(&event) {
+            let most = self.options.max_hops;
+            event
+                .attributes
+                .insert(LOOP.to_owned(), format!("it has gone through {most} triggers"));
+        }
         let new = NewEvent::of(event);
         let found = new.json.len();
         if found > MAX_EVENT_BYTES {
@@ -119,20 +161,44 @@ impl Core {
                 format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
             return Err(Problems::of(message));
         }
-        Ok(self.prepare(new))
+        let triggers = self.wanting(&new.event);
+        let (found, most) = (triggers.len(), self.options.max_fan_out);
+        if found > most {
+            let message = format!("expected an event that at most {most} triggers want");
+            return Err(Problems::of(format!("{message}, found {found} of them")));
+        }
+        if found.saturating_mul(new.json.len()) > MAX_FAN_OUT_BYTES {
+            let message = format!("expected an event that takes at most {MAX_FAN_OUT_BYTES} bytes");
+            return Err(Problems::of(format!("{message}, sent to {found} triggers")));
+        }
+        Ok(self.deliveries(new, &triggers))
     }
 
-    /// Finds an event's triggers and makes its deliveries.
+    fn is_loop(&self, event: &Event) -> bool {
+        event.correlation.hops.len() >= self.options.max_hops
+    }
+
+    /// Finds the triggers of an event of the engine's own and makes its deliveries.
     pub(super) fn prepare(&self, new: NewEvent) -> Record {
-        let known = self.known();
-        let mut triggers = Vec::new();
-        known.index.find(&new.event, &mut triggers);
-        triggers.sort_unstable_by_key(|trigger| trigger.id);
+        let triggers = self.wanting(&new.event);
+        self.deliveries(new, &triggers)
+    }
+
+    /// The triggers that an event goes to, in the order of their ids.
+    fn wanting(&self, event: &Event) -> Vec<Arc<Trigger>> {
+        if self.is_loop(event) {
+            return Vec::new();
+        }
+        self.known().index.matching(event)
+    }
+
+    fn deliveries(&self, new: NewEvent, triggers: &[Arc<Trigger>]) -> Record {
         let deliveries = triggers.iter().map(|trigger| self.delivery(&new, trigger)).collect();
         Record::of_event(new, deliveries)
     }
 
-    fn delivery(&self, new: &NewEvent, trigger: &Trigger) -> (Delivery, Payload) {
+    /// The delivery of an event to a trigger, and what it sends.
+    pub(super) fn delivery(&self, new: &NewEvent, trigger: &Trigger) -> (Delivery, Payload) {
         let NewEvent { event, json } = new;
         let target = &trigger.spec.target;
         let scope = trigger.spec.scope.clone();
@@ -149,7 +215,7 @@ impl Core {
         let payload = match target {
             Target::Webhook(endpoint) => {
                 let name = TriggerName { id: trigger.id, name: &trigger.spec.name };
-                endpoint.format.render(event, json, name)
+                endpoint.format.render(event, json, name).with_hops(event, trigger.id)
             }
             Target::Action(_) => Payload::of_action(json),
         };

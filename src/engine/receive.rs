@@ -8,7 +8,7 @@ use super::publish::Published;
 use super::{Core, Engine, PublishError};
 use crate::id::EventId;
 use crate::incoming::known::{self, Decision, SkipReason};
-use crate::incoming::{Incoming, Notice, ReceiveError, Receiver};
+use crate::incoming::{Incoming, Notice, ReceiveError, Receiver, hops};
 use crate::observer::{Publisher, Transition};
 use crate::storage::{Recorded, StorageError};
 
@@ -53,7 +53,8 @@ impl IncomingError {
         match self {
             Self::Refused(error) => error.status(),
             Self::Publish(PublishError::Invalid { .. }) => 400,
-            Self::Publish(PublishError::Storage(_)) | Self::Contended => 503,
+            Self::Publish(PublishError::Overloaded | PublishError::Storage(_))
+            | Self::Contended => 503,
         }
     }
 }
@@ -80,13 +81,18 @@ impl Engine {
         incoming: Incoming<'_>,
     ) -> Result<Vec<Received>, IncomingError> {
         let by = Publishing { by: Publisher::Receiver, since: self.core.clock.now() };
+        let hops = hops(incoming.headers);
         let notices = receiver.open(incoming, by.since).inspect_err(|error| {
             self.core.observers.tell(&Transition::ReceiveRefused { error });
         })?;
         self.core.observers.tell(&Transition::Received { events: notices.len() });
         let mut taken = Vec::with_capacity(notices.len());
         // One after the other: each may say something about the next.
-        for notice in notices {
+        for mut notice in notices {
+            let told = &mut notice.event.correlation.hops;
+            if told.len() < hops.len() {
+                told.clone_from(&hops);
+            }
             taken.push(self.core.take_in(notice, by).await?);
         }
         Ok(taken)
@@ -109,6 +115,7 @@ impl Core {
                 Decision::Publish { event, cursors } => (*event, cursors),
             };
             let id = event.id;
+            let _room = self.room(1).await?;
             let mut record = self.prepare_checked(event, by.by)?;
             record.cursors = cursors;
             let published = Published::of(id, &record);

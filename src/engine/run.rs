@@ -70,7 +70,8 @@ enum Step {
     Claimed(Result<Taken, StorageError>),
     Attempted(Vec<Finished>),
     Settled(Result<Option<Timestamp>, Vec<Finished>>),
-    Refreshed(Result<(), StorageError>),
+    /// With the time at which a job goes on.
+    Refreshed(Result<Option<Timestamp>, StorageError>),
     /// There may be something new to claim, or it is to end.
     Woken,
     /// The time has come for something.
@@ -87,7 +88,7 @@ struct Begun {
     waited: bool,
     claim: Option<BoxFuture<'static, Result<Taken, StorageError>>>,
     settlement: Option<BoxFuture<'static, Result<Option<Timestamp>, Vec<Finished>>>>,
-    refresh: Option<BoxFuture<'static, Result<(), StorageError>>>,
+    refresh: Option<BoxFuture<'static, Result<Option<Timestamp>, StorageError>>>,
 }
 
 impl Begun {
@@ -167,7 +168,7 @@ impl Worker {
             in_settlement: 0,
             claim_at: Some(now),
             claim_when_free: false,
-            refresh_at: now + core.options.refresh,
+            refresh_at: now,
             pause_until: Timestamp::MIN,
             pause: FIRST_PAUSE,
             timer: None,
@@ -229,12 +230,19 @@ impl Worker {
     }
 
     fn begin_refresh(&mut self, now: Timestamp) {
-        if self.begun.refresh.is_some() || self.refresh_at > now {
+        if self.begun.refresh.is_some() {
+            return;
+        }
+        let has_new_job = self.core.has_new_job.swap(false, Ordering::AcqRel);
+        if self.refresh_at > now && !has_new_job {
             return;
         }
         self.refresh_at = now + self.core.options.refresh;
         let core = self.core.clone();
-        self.begun.refresh = Some(Box::pin(async move { core.refresh().await }));
+        self.begun.refresh = Some(Box::pin(async move {
+            core.refresh().await?;
+            core.work_at_jobs().await
+        }));
     }
 
     /// Gives back what is still attempted.
@@ -307,7 +315,11 @@ impl Worker {
                 }
             }
             // Besides, finds what other nodes left: wake-ups are only hints.
-            Step::Refreshed(Ok(())) | Step::Woken => self.claim_by(Some(now)),
+            Step::Woken => self.claim_by(Some(now)),
+            Step::Refreshed(Ok(job_at)) => {
+                self.refresh_at = job_at.into_iter().fold(self.refresh_at, Timestamp::min);
+                self.claim_by(Some(now));
+            }
             // It is tried again soon, and what is known can be delivered meanwhile.
             Step::Refreshed(Err(_)) => {}
             Step::Due => self.timer = None,

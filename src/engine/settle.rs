@@ -17,6 +17,13 @@ use crate::id::{DeliveryId, EventId};
 use crate::storage::{DeliveryQuery, EventQuery, NewEvent, Record, StorageError};
 use crate::trigger::{SuspendReason, Trigger};
 
+/// What a dead letter is not told of: nobody listens where nobody answers.
+const UNTOLD: [EventKind; 4] = [
+    EventKind::DELIVERY_DEAD,
+    EventKind::TRIGGER_DISABLED,
+    EventKind::TRIGGER_FAILING,
+    EventKind::PING,
+];
 /// The most hops that an event of the engine's own is told to have gone through.
 const MAX_HOPS: usize = 64;
 
@@ -28,16 +35,22 @@ impl Core {
         batch: Vec<Finished>,
     ) -> Result<Option<Timestamp>, Vec<Finished>> {
         match self.write(&batch).await {
-            Ok(()) => Ok(batch.iter().filter_map(due_again).min()),
+            Ok(()) => {
+                let now = self.clock.now();
+                Ok(batch.iter().filter_map(|finished| due_again(finished, now)).min())
+            }
             Err(_) => Err(batch),
         }
     }
 
     async fn write(&self, batch: &[Finished]) -> Result<(), StorageError> {
+        self.follow_health(batch).await?;
         let mut settlements = Vec::with_capacity(batch.len());
         for finished in batch {
             let mut settle = finished.settle.clone();
-            if let Some((trigger, reason)) = &finished.dead {
+            if let (Some(trigger), Settlement::Dead(reason)) =
+                (&finished.trigger, &settle.settlement)
+            {
                 let told = self.consequences(settle.lease.delivery, trigger, *reason).await;
                 settle.records = match told {
                     // What is damaged stays so. It must not keep what is settled with it waiting.
@@ -60,8 +73,7 @@ impl Core {
         Ok(())
     }
 
-    /// The events that a dead letter causes. None for a dead letter of such an event: nobody
-    /// listens where nobody answers.
+    /// The events that a dead letter causes.
     async fn consequences(
         &self,
         delivery: DeliveryId,
@@ -72,7 +84,7 @@ impl Core {
         let suspended = reason == DeadReason::Gone
             && self.suspend(trigger, SuspendReason::EndpointGone).await?;
         let Some(cause) = self.event_of(delivery).await? else { return Ok(Vec::new()) };
-        if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&cause.kind) {
+        if UNTOLD.contains(&cause.kind) {
             return Ok(Vec::new());
         }
         let mut kinds = vec![EventKind::DELIVERY_DEAD];
@@ -139,9 +151,10 @@ fn own_event(
         .data(json!({"kind": cause.kind}))
 }
 
-fn due_again(finished: &Finished) -> Option<Timestamp> {
+/// When the delivery is due again, or the one behind it in its order.
+fn due_again(finished: &Finished, now: Timestamp) -> Option<Timestamp> {
     match finished.settle.settlement {
         Settlement::Retry { at } | Settlement::Released { at } => Some(at),
-        _ => None,
+        _ => finished.delivery.turn.map(|_| now),
     }
 }

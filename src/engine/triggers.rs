@@ -192,7 +192,9 @@ impl Core {
     fn check(&self, spec: &TriggerSpec) -> Result<(), TriggerError> {
         let checked = spec.validate().and_then(|()| {
             Problems::gather(|problems| {
-                self.check_timeout(spec.policy.timeout, problems);
+                if matches!(spec.target, Target::Webhook(_)) {
+                    self.check_timeout(spec.policy.timeout, problems);
+                }
                 self.check_target(&spec.target, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())

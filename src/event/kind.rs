@@ -89,6 +89,8 @@ kinds! {
     SCHEDULE_FIRED = "schedule.fired";
     /// An incoming webhook was received that stands for itself.
     WEBHOOK_RECEIVED = "webhook.received";
+    /// A trigger's deliveries have failed for long; it will be disabled if they go on.
+    TRIGGER_FAILING = "trigger.failing";
     /// A trigger was disabled by the engine.
     TRIGGER_DISABLED = "trigger.disabled";
     /// A delivery became a dead letter.

@@ -136,6 +136,9 @@ impl Trigger {
             (true, Some(SuspendReason::EndpointGone)) => {
                 "suspended: its endpoint is gone, what matches is parked"
             }
+            (true, Some(SuspendReason::Failing)) => {
+                "suspended: all its attempts failed for long, what matches is parked"
+            }
         };
         let filter = spec.filter.explain_within(event, filter_held, MAX_PARTS - FACTS, steps);
         let parts = vec![

@@ -15,7 +15,7 @@ use artifact_triggers::storage::{
     TriggerWrite,
 };
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::bench::*;
 
@@ -30,6 +30,8 @@ pub(crate) struct Unreliable {
     claims: Arc<Semaphore>,
     /// Whether it is in order all the time.
     reliable: bool,
+    /// Whether calls wait.
+    stuck: Arc<watch::Sender<bool>>,
     /// Whether no event can be read.
     damaged: bool,
     /// The name of triggers that cannot be read.
@@ -41,12 +43,23 @@ impl Default for Unreliable {
         let (inner, calls) = (MemoryStorage::new(), Arc::default());
         let open = || Arc::new(Semaphore::new(1));
         let (updates, claims) = (open(), open());
-        let unreadable = Arc::default();
-        Self { inner, calls, updates, claims, reliable: false, damaged: false, unreadable }
+        let (reliable, damaged, unreadable) = (false, false, Arc::default());
+        let stuck = Arc::new(watch::Sender::new(false));
+        Self { inner, calls, updates, claims, reliable, stuck, damaged, unreadable }
     }
 }
 
 impl Unreliable {
+    /// A storage that is in order, and can be made to keep its callers waiting.
+    pub(crate) fn sound() -> Self {
+        Self { reliable: true, ..Self::default() }
+    }
+
+    /// Keeps callers waiting from now on, or no more.
+    pub(crate) fn stick(&self, stuck: bool) {
+        self.stuck.send_replace(stuck);
+    }
+
     /// Whether this call fails, and whether after it was carried out.
     fn fault(&self) -> (bool, bool) {
         // Scattered, but the same in every run (Knuth's multiplicative hash).
@@ -63,6 +76,8 @@ impl Unreliable {
         call: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
         let lost = || Err(StorageError::Unavailable { reason: "on purpose".to_owned() });
+        // The sender lives in the storage, so waiting cannot fail.
+        let _ = self.stuck.subscribe().wait_for(|stuck| !stuck).await;
         let (before, after) = self.fault();
         if before {
             return lost();

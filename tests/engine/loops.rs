@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use std::sync::Mutex;
 
 use crate::bench::*;
+use crate::faults::Unreliable;
 
 /// Publishes what it is asked to send, as a third party would that pushes what it is told of.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +33,10 @@ impl Deliverer for Echo {
         };
         let engine = self.engine.lock().unwrap().clone().unwrap();
         let kind = format!("ring.{}", request.url.path().trim_matches('/'));
+        let mut correlation = Correlation::default();
+        correlation.hops = hops(&request.headers);
         let event = Event::builder(kind.parse().unwrap())
-            .correlation(Correlation { hops: hops(&request.headers), ..Correlation::default() })
+            .correlation(correlation)
             .attribute("number", number.to_string())
             .build()
             .unwrap();
@@ -50,13 +53,15 @@ impl Deliverer for Echo {
 async fn ring(size: usize) -> (Engine, Echo, artifact_triggers::clock::ManualClock) {
     let clock = artifact_triggers::clock::ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
     let echo = Echo::default();
-    let builder = Engine::builder(MemoryStorage::new()).deliverer(echo.clone()).clock(clock.clone());
+    let builder =
+        Engine::builder(MemoryStorage::new()).deliverer(echo.clone()).clock(clock.clone());
     let engine = builder.build().await.unwrap();
     *echo.engine.lock().unwrap() = Some(engine.clone());
     for n in 0..size {
         let url = format!("https://ring.example/{}", (n + 1) % size);
         let kind: EventKind = format!("ring.{n}").parse().unwrap();
-        let spec = Trigger::builder(format!("t{n}")).on(kind).webhook(&url, SECRET.parse().unwrap());
+        let spec =
+            Trigger::builder(format!("t{n}")).on(kind).webhook(&url, SECRET.parse().unwrap());
         engine.create_trigger(spec.build().unwrap()).await.unwrap();
     }
     (engine, echo, clock)
@@ -68,7 +73,8 @@ async fn loops_of_one_and_of_three_end_within_sixteen_hops_for_a_reason_that_can
         let (engine, echo, clock) = ring(size).await;
         let start = Event::builder("ring.0".parse().unwrap()).build().unwrap();
         engine.publish(start).await.unwrap();
-        let bench = Bench { engine, clock, script: Script::default(), storage: MemoryStorage::new() };
+        let bench =
+            Bench { engine, clock, script: Script::default(), storage: MemoryStorage::new() };
         bench.work(DAY).await;
         assert_eq!(echo.requests.lock().unwrap().len(), 16, "a ring of {size}");
         let query = EventQuery::of_scope(Scope::root()).with_limit(100);
@@ -88,9 +94,14 @@ async fn every_request_tells_through_which_triggers_its_event_went() {
     second.correlation.hops = vec!["trg_elsewhere".to_owned()];
     bench.engine.publish_all(vec![event("a"), second]).await.unwrap();
     bench.work(MINUTE).await;
-    let told: Vec<String> = bench.script.requests().iter().map(|request| {
-        String::from_utf8(request.headers.only(HOPS_HEADER).unwrap().to_vec()).unwrap()
-    }).collect();
+    let told: Vec<String> = bench
+        .script
+        .requests()
+        .iter()
+        .map(|request| {
+            String::from_utf8(request.headers.only(HOPS_HEADER).unwrap().to_vec()).unwrap()
+        })
+        .collect();
     let own = trigger.id.to_string();
     assert!(told.contains(&own) && told.contains(&format!("trg_elsewhere,{own}")), "{told:?}");
 }
@@ -112,10 +123,10 @@ async fn an_event_that_too_many_triggers_want_is_refused_with_their_number() {
 #[tokio::test]
 async fn a_publisher_waits_or_is_refused_while_the_storage_does_not_answer() {
     for overload in [Overload::Wait, Overload::Refuse] {
-        let storage = crate::leases::Stuck::default();
+        let storage = Unreliable::sound();
         let options = EngineOptions::default().with_publishing(2, overload);
         let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
-        storage.stick();
+        storage.stick(true);
         let publish = |name: &'static str| {
             let engine = bench.engine.clone();
             tokio::spawn(async move { engine.publish(event(name)).await })
@@ -127,10 +138,10 @@ async fn a_publisher_waits_or_is_refused_while_the_storage_does_not_answer() {
         if overload == Overload::Refuse {
             let refused = third.await.unwrap();
             assert!(matches!(refused, Err(PublishError::Overloaded)), "{refused:?}");
-            storage.free();
+            storage.stick(false);
         } else {
             assert!(!third.is_finished());
-            storage.free();
+            storage.stick(false);
             third.await.unwrap().unwrap();
         }
         first.await.unwrap().unwrap();

@@ -1,6 +1,8 @@
 //! Order: across retries, several runs, a crash, dead letters and replay.
 
-use artifact_triggers::delivery::{DeliveryPolicy, Jitter, OnDead, Order, RetrySchedule, StateName};
+use artifact_triggers::delivery::{
+    DeliveryPolicy, Jitter, OnDead, Order, RetrySchedule, StateName,
+};
 use artifact_triggers::engine::ReplayPlan;
 use artifact_triggers::event::Scope;
 
@@ -12,7 +14,11 @@ impl Bench {
         let name = |request: &artifact_triggers::request::Request| {
             let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
             let artifact = &body["data"]["artifact"];
-            format!("{}-{}", artifact["name"].as_str().unwrap(), artifact["version"].as_str().unwrap())
+            format!(
+                "{}-{}",
+                artifact["name"].as_str().unwrap(),
+                artifact["version"].as_str().unwrap()
+            )
         };
         self.script.requests().iter().map(name).collect()
     }

@@ -8,15 +8,20 @@ use artifact_triggers::request::Headers;
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 
+use artifact_triggers::trigger::filter::Filter;
+
 use crate::bench::*;
 
 #[tokio::test]
 async fn a_ping_goes_the_whole_way_without_a_run_and_tells_what_came_of_it() {
     let bench = bench(Script::statuses([204, 500])).await;
-    let filter = r#"{"artifact": {"name": ["never"]}}"#.parse().unwrap();
+    let filter: Filter = r#"{"artifact": {"name": ["never"]}}"#.parse().unwrap();
     let trigger = bench.trigger(webhook("t").filter(filter)).await;
     let pinged = bench.engine.ping(&Scope::root(), trigger.id).await.unwrap();
-    assert_eq!((pinged.attempt.outcome.clone(), pinged.attempt.status), (Outcome::Accepted, Some(204)));
+    assert_eq!(
+        (pinged.attempt.outcome.clone(), pinged.attempt.status),
+        (Outcome::Accepted, Some(204))
+    );
     let delivery = bench.only().await;
     assert_eq!((delivery.id, &delivery.state), (pinged.delivery, &State::Delivered));
     assert_eq!(bench.log(&delivery).await[0].attempt, pinged.attempt);

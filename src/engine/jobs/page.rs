@@ -18,6 +18,9 @@ const PAGE: usize = 500;
 /// The longest span that a page makes due ahead.
 const AHEAD: Duration = Duration::from_secs(10);
 
+/// After how long every node knows a trigger, whatever its clock says.
+const KNOWN_AFTER: Duration = Duration::from_secs(3_600);
+
 /// What a page did.
 pub(super) struct Page {
     /// How many deliveries it made or tried again.
@@ -84,8 +87,9 @@ impl Core {
         };
         let limit = page_of(&job.plan);
         let mut query = past_events(plan, &trigger).with_limit(limit);
-        // What comes from now on the trigger gets anyway.
-        query.until = Some(plan.until.unwrap_or(job.begun_at).min(job.begun_at));
+        // What comes from then on the trigger gets anyway, on every node.
+        let known = job.begun_at + KNOWN_AFTER;
+        query.until = Some(plan.until.unwrap_or(known).min(known));
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
         let events = self.storage.events(query).await?;
         let last = events.last().map(|event| event.id).filter(|_| events.len() == limit);
