@@ -19,6 +19,7 @@ mod publish;
 mod receive;
 mod run;
 mod settle;
+mod stalled;
 mod stats;
 mod triggers;
 

@@ -108,8 +108,13 @@ impl Core {
     /// Tells the endpoint's gate what came of an attempt, or that none was made.
     pub(super) fn report(&self, finished: &Finished, slot: Slot) {
         match finished.settle.attempts.last() {
-            Some(Attempt { outcome: Outcome::Accepted, .. }) => slot.end(&Outcome::Accepted, 0.0),
-            Some(attempt) => slot.end(&attempt.outcome, self.entropy.fraction()),
+            Some(Attempt { outcome: Outcome::Accepted, .. }) => {
+                slot.end(&Outcome::Accepted, true, 0.0);
+            }
+            Some(attempt) => {
+                let answered = attempt.status.is_some();
+                slot.end(&attempt.outcome, answered, self.entropy.fraction());
+            }
             None => slot.unused(),
         }
     }

@@ -4,11 +4,13 @@
 //! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::stalled::PATIENCE;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{EndpointKey, Outcome};
 use crate::endpoint::{EndpointPolicy, EndpointState, EndpointStatus, Permit};
@@ -46,6 +48,13 @@ struct Known {
     state: EndpointState,
     /// How many deliveries each run has in flight to it.
     by_run: Vec<(RunId, usize)>,
+    /// When each that is in flight was begun, in that order.
+    begun: BTreeMap<u64, Timestamp>,
+    next_begun: u64,
+    /// How long it takes to answer, as a mean that forgets.
+    usual: Duration,
+    /// Whether the last attempt that ended got no answer.
+    is_mute: bool,
     /// Whether a run waits for the end of what another has in flight.
     awaited: bool,
 }
@@ -83,6 +92,8 @@ pub(super) struct Slot {
     gate: Gate,
     endpoint: EndpointKey,
     run: RunId,
+    /// Its place among those in flight to the endpoint.
+    begun: u64,
     permit: Option<Permit>,
 }
 
@@ -127,7 +138,8 @@ impl Gate {
             None => known.by_run.push((run, 1)),
         }
         let permit = Some(known.state.begin(now));
-        Slot { gate: self.clone(), endpoint, run, permit }
+        let begun = known.begin(now);
+        Slot { gate: self.clone(), endpoint, run, begun, permit }
     }
 
     /// When a run may be given more of endpoints of which it was given all that it may have. To be
@@ -186,11 +198,11 @@ impl Gate {
         (endpoints.paused.iter().cloned().collect(), endpoints.all_paused)
     }
 
-    fn leave(&self, endpoint: &EndpointKey, run: RunId, give: impl FnOnce(&mut EndpointState)) {
+    fn leave(&self, endpoint: &EndpointKey, run: RunId, give: impl FnOnce(&mut Known)) {
         let awaited = {
             let mut endpoints = self.lock();
             let Some(known) = endpoints.known.get_mut(endpoint) else { return };
-            give(&mut known.state);
+            give(known);
             if let Some((_, count)) = known.by_run.iter_mut().find(|(id, _)| *id == run) {
                 *count -= 1;
             }
@@ -214,11 +226,44 @@ impl Gate {
 impl Known {
     fn new(policy: &Arc<EndpointPolicy>) -> Self {
         let state = EndpointState::new(policy.clone());
-        Self { state, by_run: Vec::new(), awaited: false }
+        Self {
+            state,
+            by_run: Vec::new(),
+            begun: BTreeMap::new(),
+            next_begun: 0,
+            usual: Duration::ZERO,
+            is_mute: false,
+            awaited: false,
+        }
     }
 
     fn of(&self, run: RunId) -> usize {
         self.by_run.iter().find(|(id, _)| *id == run).map_or(0, |(_, count)| *count)
+    }
+
+    fn begin(&mut self, now: Timestamp) -> u64 {
+        self.next_begun += 1;
+        self.begun.insert(self.next_begun, now);
+        self.next_begun
+    }
+
+    /// Takes in whether an attempt was answered, and how long it took; `None` if none was made.
+    fn end(&mut self, begun: u64, now: Timestamp, answered: Option<bool>) {
+        let Some(at) = self.begun.remove(&begun) else { return };
+        self.is_mute = answered.map_or(self.is_mute, |answered| !answered);
+        if answered == Some(true) {
+            self.usual = self.usual * 7 / 8 + now.since(at) / 8;
+        }
+    }
+
+    /// Whether what is in flight to it has waited much longer than usual, or anything is in flight
+    /// to it and it did not answer last: until that ends, nothing more is begun.
+    fn keeps_waiting(&self, now: Timestamp) -> bool {
+        if self.is_mute {
+            return !self.begun.is_empty();
+        }
+        let patience = PATIENCE.max(self.usual * 4);
+        self.begun.first_key_value().is_some_and(|(_, at)| *at + patience <= now)
     }
 
     /// What a run may have in flight.
@@ -227,7 +272,11 @@ impl Known {
     }
 
     fn quota(&mut self, asking: Asking, now: Timestamp) -> usize {
-        let left = self.share(asking).saturating_sub(self.of(asking.run));
+        if self.keeps_waiting(now) {
+            return 0;
+        }
+        let most = if self.is_mute { 1 } else { self.share(asking) };
+        let left = most.saturating_sub(self.of(asking.run));
         self.state.room(now).min(left)
     }
 
@@ -250,27 +299,37 @@ impl Known {
 }
 
 impl Slot {
-    /// Ends it with what came of the attempt.
-    pub(super) fn end(mut self, outcome: &Outcome, fraction: f64) {
-        self.leave(|state, permit, now| state.end(permit, Some(outcome), now, fraction));
+    /// Ends it with what came of the attempt, and whether the endpoint answered at all.
+    pub(super) fn end(mut self, outcome: &Outcome, answered: bool, fraction: f64) {
+        self.leave(Some(answered), |state, permit, now| {
+            state.end(permit, Some(outcome), now, fraction);
+        });
     }
 
     /// Ends it if no attempt was made.
     pub(super) fn unused(mut self) {
-        self.leave(EndpointState::give_back);
+        self.leave(None, EndpointState::give_back);
     }
 
-    fn leave(&mut self, give: impl FnOnce(&mut EndpointState, Permit, Timestamp)) {
+    fn leave(
+        &mut self,
+        answered: Option<bool>,
+        give: impl FnOnce(&mut EndpointState, Permit, Timestamp),
+    ) {
         let Some(permit) = self.permit.take() else { return };
         let now = self.gate.0.clock.now();
-        self.gate.leave(&self.endpoint, self.run, |state| give(state, permit, now));
+        let begun = self.begun;
+        self.gate.leave(&self.endpoint, self.run, |known| {
+            known.end(begun, now, answered);
+            give(&mut known.state, permit, now);
+        });
     }
 }
 
 impl Drop for Slot {
     /// Whether anything was sent is not known.
     fn drop(&mut self) {
-        self.leave(|state, permit, now| state.end(permit, None, now, 0.0));
+        self.leave(None, |state, permit, now| state.end(permit, None, now, 0.0));
     }
 }
 

@@ -10,8 +10,12 @@ use crate::trigger::filter::FilterLimits;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// How many deliveries one [`run`](Engine::run) attempts at once.
+    /// How many deliveries one [`run`](super::Engine::run) attempts at once, those aside that have
+    /// waited for an answer for longer than a second.
     pub concurrency: usize,
+    /// How many attempts one [`run`](super::Engine::run) may have besides that have waited for an
+    /// answer for longer than a second: endpoints that hang do not keep the others waiting.
+    pub stalled: usize,
     /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
     /// ([`EngineBuilder::endpoint`]).
     pub endpoint: EndpointPolicy,
@@ -41,6 +45,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             concurrency: 256,
+            stalled: 1_024,
             endpoint: EndpointPolicy::default(),
             lease: Duration::from_secs(60),
             refresh: Duration::from_secs(5),
@@ -58,6 +63,12 @@ impl EngineOptions {
     /// Sets how many deliveries one `run` attempts at once.
     pub fn with_concurrency(mut self, deliveries: usize) -> Self {
         self.concurrency = deliveries;
+        self
+    }
+
+    /// Sets how many attempts one `run` may have besides that have waited long for an answer.
+    pub fn with_stalled(mut self, attempts: usize) -> Self {
+        self.stalled = attempts;
         self
     }
 

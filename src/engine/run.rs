@@ -20,6 +20,7 @@ use super::Core;
 use super::attempt::Finished;
 use super::claim::{NextClaim, Taken};
 use super::gate::{RunId, Slot};
+use super::stalled::Stalled;
 use crate::clock::{Sleep, Timestamp};
 use crate::delivery::{Claimed, Delivery, Lease, Settlement};
 use crate::id::DeliveryId;
@@ -139,6 +140,8 @@ struct Worker {
     id: RunId,
     signal: watch::Receiver<Option<Timestamp>>,
     begun: Begun,
+    /// How long what is attempted has waited for an answer.
+    stalled: Stalled,
     /// What is attempted.
     attempted: HashMap<DeliveryId, (Lease, Delivery)>,
     /// What is to be settled.
@@ -163,6 +166,7 @@ impl Worker {
             id: core.next_run.fetch_add(1, Ordering::Relaxed),
             signal: core.signal.subscribe(),
             begun: Begun::default(),
+            stalled: Stalled::default(),
             attempted: HashMap::new(),
             finished: Vec::new(),
             in_settlement: 0,
@@ -218,7 +222,8 @@ impl Worker {
     fn begin_claim(&mut self, now: Timestamp) {
         // Attempts whose leases were lost count too, until they end.
         let attempts = self.begun.attempts.len() + self.begun.ended.len();
-        let held = attempts + self.finished.len() + self.in_settlement;
+        let stalled = self.stalled.count(now).min(self.core.options.stalled);
+        let held = attempts.saturating_sub(stalled) + self.finished.len() + self.in_settlement;
         let room = self.core.options.concurrency.saturating_sub(held);
         let due = self.claim_at.is_some_and(|at| at <= now);
         if self.begun.claim.is_some() || room == 0 || !due {
@@ -248,6 +253,7 @@ impl Worker {
     /// Gives back what is still attempted.
     fn abandon(&mut self, now: Timestamp) {
         self.begun.attempts.clear();
+        self.stalled.clear();
         for (_, (lease, delivery)) in self.attempted.drain() {
             let released = Settlement::Released { at: now };
             self.finished.push(Finished::without_attempt(lease, delivery, released));
@@ -280,7 +286,9 @@ impl Worker {
         let now = self.core.clock.now();
         let end = self.deadline();
         let paused = (self.pause_until > now).then_some(self.pause_until);
-        let work = [Some(self.refresh_at), self.claim_at];
+        // What waits to be claimed may have room once something in flight counts as stalled.
+        let stalls = self.claim_at.and(self.stalled.next_at());
+        let work = [Some(self.refresh_at), self.claim_at, stalls];
         let next = [paused, end, end.map(|deadline| deadline + LONGEST_PAUSE)]
             .into_iter()
             .chain(work)
@@ -342,6 +350,7 @@ impl Worker {
 
     fn begin_attempt(&mut self, claimed: Claimed, slot: Slot) {
         let (core, lease) = (self.core.clone(), claimed.lease);
+        self.stalled.begin(lease, self.core.clock.now());
         self.attempted.insert(lease.delivery, (lease, claimed.delivery.clone()));
         self.begun.attempts.push(Box::pin(async move {
             let finished = core.attempt(claimed).await;
@@ -355,6 +364,7 @@ impl Worker {
             // One that was abandoned after it had ended is settled as abandoned already; one whose
             // delivery was claimed again meanwhile is not to end the attempt that followed.
             let lease = one.settle.lease;
+            self.stalled.end(lease);
             if self.attempted.get(&lease.delivery).is_some_and(|(held, _)| *held == lease) {
                 self.attempted.remove(&lease.delivery);
                 self.finished.push(one);
