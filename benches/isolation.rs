@@ -11,11 +11,11 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::delivery::DeliveryPolicy;
 use artifact_triggers::engine::Engine;
-use artifact_triggers::event::{Event, EventKind};
+use artifact_triggers::event::{Artifact, Event, EventKind};
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 use artifact_triggers::storage::sqlite::SqliteStorage;
 use artifact_triggers::storage::{MemoryStorage, Storage};
-use artifact_triggers::trigger::Trigger;
+use artifact_triggers::trigger::{Trigger, filter::field};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -113,9 +113,10 @@ async fn round<S: Storage>(storage: S, hangs: bool) -> Figures {
 
 /// Publishes an event for one endpoint without waiting for it, as a registry's handlers do.
 fn publish(engine: &Engine, endpoint: usize, is_measured: bool, began: Instant) {
-    let kind: EventKind = format!("load.{endpoint}").parse().expect("it is a kind");
     let sent = if is_measured { began.elapsed().as_micros().to_string() } else { "none".into() };
-    let event = Event::builder(kind).attribute("sent", sent).build().expect("it is an event");
+    let artifact = Artifact::new("generic", format!("app-{endpoint}"));
+    let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact);
+    let event = event.attribute("sent", sent).build().expect("it is an event");
     let engine = engine.clone();
     tokio::spawn(async move { engine.publish(event).await.expect("it is stored") });
 }
@@ -127,7 +128,8 @@ async fn engine<S: Storage>(storage: S, sink: &Sink) -> Engine {
     let engine = Engine::builder(storage).deliverer(deliverer).build().await.expect("it starts");
     for endpoint in 0..ENDPOINTS {
         let spec = Trigger::builder(format!("t{endpoint}"))
-            .on(format!("load.{endpoint}").parse::<EventKind>().expect("it is a kind"))
+            .on(EventKind::ARTIFACT_INGESTED)
+            .filter(field::name().is(format!("app-{endpoint}")))
             .webhook(sink.url(endpoint), SigningSecret::generate())
             .policy(DeliveryPolicy::default().with_timeout(Duration::from_secs(5)))
             .build()

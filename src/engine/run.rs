@@ -31,6 +31,8 @@ use crate::storage::StorageError;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after the storage failed, and how long it has to answer after a shutdown.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest that a claim is taken to have been of itself, and not the storage's other work.
+const LONGEST_CLAIM: Duration = Duration::from_millis(5);
 /// The most attempts that are taken in before the loop goes on.
 const MAX_ENDED: usize = 64;
 
@@ -150,6 +152,11 @@ struct Worker {
     in_settlement: usize,
     /// When to claim next; not before a wake-up if `None`.
     claim_at: Option<Timestamp>,
+    /// When the claim under way was begun.
+    claim_begun: Timestamp,
+    /// No claim before this, so that claims take no more than a fifth of the time: where there are
+    /// many endpoints each is dear, and the later one gives more.
+    claim_not_before: Timestamp,
     /// Whether an attempt that ends makes room for what is due.
     claim_when_free: bool,
     refresh_at: Timestamp,
@@ -171,6 +178,8 @@ impl Worker {
             finished: Vec::new(),
             in_settlement: 0,
             claim_at: Some(now),
+            claim_begun: now,
+            claim_not_before: Timestamp::MIN,
             claim_when_free: false,
             refresh_at: now,
             pause_until: Timestamp::MIN,
@@ -225,11 +234,12 @@ impl Worker {
         let stalled = self.stalled.count(now).min(self.core.options.stalled);
         let held = attempts.saturating_sub(stalled) + self.finished.len() + self.in_settlement;
         let room = self.core.options.concurrency.saturating_sub(held);
-        let due = self.claim_at.is_some_and(|at| at <= now);
+        let due = self.claim_at.is_some_and(|at| at.max(self.claim_not_before) <= now);
         if self.begun.claim.is_some() || room == 0 || !due {
             return;
         }
         self.claim_at = None;
+        self.claim_begun = now;
         let (core, id) = (self.core.clone(), self.id);
         self.begun.claim = Some(Box::pin(async move { core.claim(id, room).await }));
     }
@@ -288,7 +298,8 @@ impl Worker {
         let paused = (self.pause_until > now).then_some(self.pause_until);
         // What waits to be claimed may have room once something in flight counts as stalled.
         let stalls = self.claim_at.and(self.stalled.next_at());
-        let work = [Some(self.refresh_at), self.claim_at, stalls];
+        let claim_at = self.claim_at.map(|at| at.max(self.claim_not_before));
+        let work = [Some(self.refresh_at), claim_at, stalls];
         let next = [paused, end, end.map(|deadline| deadline + LONGEST_PAUSE)]
             .into_iter()
             .chain(work)
@@ -337,6 +348,7 @@ impl Worker {
     fn take_claim(&mut self, taken: Taken, now: Timestamp) {
         self.pause = FIRST_PAUSE;
         self.claim_when_free = taken.when_free;
+        self.claim_not_before = now + now.since(self.claim_begun).min(LONGEST_CLAIM) * 4;
         let next = match taken.next {
             NextClaim::Now => Some(now),
             NextClaim::At(at) => Some(at),

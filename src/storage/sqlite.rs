@@ -5,6 +5,7 @@
 
 mod claim;
 mod commit;
+mod first_due;
 mod prune;
 mod query;
 mod record;

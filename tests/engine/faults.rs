@@ -236,28 +236,6 @@ async fn what_was_claimed_longer_ago_than_its_lease_is_not_attempted() {
     assert_eq!((slow.script.requests().len(), other.script.requests().len()), (0, 1));
 }
 
-#[tokio::test]
-async fn an_attempt_whose_lease_was_lost_still_counts_among_those_made_at_once() {
-    let claims = Arc::new(Semaphore::new(0));
-    let storage = Unreliable { claims, reliable: true, ..Unreliable::default() };
-    let options = EngineOptions::default().with_concurrency(2);
-    let bench = bench_on(storage, Script::new([Answer::Hang]), options).await;
-    bench.trigger(webhook("t")).await;
-    bench.engine.publish(event("a")).await.unwrap();
-    let engine = bench.engine.clone();
-    let run = tokio::spawn(async move { engine.run().await });
-    turns().await;
-    // The claim is answered when most of its lease is over, so the attempt outlives it.
-    bench.clock.advance(Duration::from_secs(50));
-    bench.storage.claims.add_permits(1);
-    turns().await;
-    bench.clock.advance(Duration::from_secs(11));
-    bench.engine.publish_all(vec![event("b"), event("c")]).await.unwrap();
-    turns().await;
-    run.abort();
-    assert_eq!(bench.script.requests().len(), 2);
-}
-
 /// Lets what was spawned go as far as it can.
 async fn turns() {
     for _ in 0..100 {

@@ -1,16 +1,18 @@
 //! Claims: due deliveries under a lease, endpoint by endpoint.
 //!
-//! The index `claimable` has the endpoint first and then the time, so the next endpoint with its
-//! earliest time is one look-up, however long the backlog of the one before is.
+//! The index `claimable` has the endpoint first and then the time, so what is due of an endpoint is
+//! one look-up, however long its backlog is; which endpoints are due is known without one.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
 use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
+use super::first_due::Endpoint;
 use super::rows;
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, Lease, State};
+use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, State};
 use crate::id::DeliveryId;
 use crate::storage::{Claim, Claims, StorageError};
 
@@ -19,73 +21,56 @@ pub(super) const RELEASE_ALL: &str =
     "UPDATE deliveries SET state = 0, claim_at = 0 WHERE state = 1 AND claim_at IS NOT NULL";
 
 pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, StorageError> {
-    let quotas: HashMap<&str, usize> =
-        claim.quotas.iter().map(|(key, quota)| (key.as_str(), *quota)).collect();
+    let quotas: HashMap<&EndpointKey, usize> =
+        claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
     let mut claims = Claims::default();
     if let Some(id) = claim.only {
         claims.deliveries.extend(take_one(session, id, claim)?);
         return Ok(claims);
     }
+    let mut first_due = session.take_first_due()?;
     // From the one behind the last that was served to the end, then from the beginning up to it.
     let turn = session.turn;
-    for (after, last) in [(turn, i64::MAX), (i64::MIN, turn)] {
-        let mut at = after;
-        while let Some(endpoint) = next_endpoint(session, at, last)? {
-            at = endpoint.id;
-            let quota = quotas.get(endpoint.key.as_str()).copied().unwrap_or(claim.per_endpoint);
+    let behind = (Bound::Excluded(turn), Bound::Unbounded);
+    let before = (Bound::Unbounded, Bound::Included(turn));
+    'turns: for range in [behind, before] {
+        for (id, endpoint) in first_due.range_mut(range) {
+            let quota = quotas.get(&endpoint.key).copied().unwrap_or(claim.per_endpoint);
             if quota == 0 {
                 continue;
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
-            let next = take(session, &endpoint, claim, room, &mut claims.deliveries)?;
+            let next = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
             claims.next_due = claims.next_due.into_iter().chain(next).min();
             if claims.deliveries.len() >= claim.limit {
-                session.turn = endpoint.id;
-                return Ok(claims);
+                session.turn = *id;
+                break 'turns;
             }
         }
     }
+    session.first_due.replace(Some(first_due));
     Ok(claims)
-}
-
-/// An endpoint that has something to claim now or later.
-struct Endpoint {
-    id: i64,
-    key: String,
-    first: Timestamp,
-}
-
-fn next_endpoint(
-    session: &Session,
-    after: i64,
-    last: i64,
-) -> Result<Option<Endpoint>, StorageError> {
-    let sql = "SELECT d.endpoint, e.key, d.claim_at
-               FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint
-               WHERE d.claim_at IS NOT NULL AND d.endpoint > ?1 AND d.endpoint <= ?2
-               ORDER BY d.endpoint, d.claim_at LIMIT 1";
-    let read = |row: &rusqlite::Row<'_>| {
-        let first = Timestamp::from_unix_micros(row.get(2)?);
-        Ok(Endpoint { id: row.get(0)?, key: row.get(1)?, first })
-    };
-    session.prepare(sql)?.query_row(params![after, last], read).optional().map_err(unavailable)
 }
 
 /// Takes what is due of an endpoint, as far as there is room. Tells when the next one of it is due.
 fn take(
     session: &Session,
-    endpoint: &Endpoint,
+    (id, endpoint): (i64, &mut Endpoint),
     claim: &Claim,
     room: usize,
     taken: &mut Vec<Claimed>,
 ) -> Result<Option<Timestamp>, StorageError> {
-    if endpoint.first > claim.now {
-        return Ok(Some(endpoint.first));
+    if std::mem::take(&mut endpoint.may_be_later) {
+        endpoint.first = claim_at(session, id, 0)?;
     }
+    if endpoint.first.is_none_or(|first| first > claim.now) {
+        return Ok(endpoint.first);
+    }
+    let before = taken.len();
     let mut room = room;
-    loop {
-        let due = due(session, endpoint, claim.now, room)?;
-        let next = claim_at(session, endpoint.id, due.len())?;
+    let next = loop {
+        let due = due(session, id, claim.now, room)?;
+        let next = claim_at(session, id, due.len())?;
         room = 0;
         for (seq, found) in due {
             if let Ok(claimed) = found {
@@ -96,9 +81,14 @@ fn take(
             }
         }
         if room == 0 {
-            return Ok(next);
+            break next;
         }
+    };
+    endpoint.first = next;
+    if taken.len() > before {
+        endpoint.note(claim.now + claim.lease);
     }
+    Ok(next)
 }
 
 /// Takes one delivery, if it is due.
@@ -118,6 +108,8 @@ fn take_one(
     let values = params![id.as_bytes(), claim.now.unix_micros()];
     let mut found = statement.query(values).map_err(unavailable)?;
     let Some(row) = found.next().map_err(unavailable)? else { return Ok(None) };
+    // It is known anew when it is next asked for.
+    session.first_due.take();
     let seq = row.get(SEQ).map_err(unavailable)?;
     lease(session, seq, due_delivery(row)?, claim).map(Some)
 }
@@ -133,7 +125,7 @@ type Found = (i64, Result<Claimed, StorageError>);
 
 fn due(
     session: &Session,
-    endpoint: &Endpoint,
+    endpoint: i64,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Found>, StorageError> {
@@ -146,7 +138,7 @@ fn due(
         rows::DELIVERY
     );
     let mut statement = session.prepare(&sql)?;
-    let values = params![endpoint.id, now.unix_micros(), rows::integer(limit)];
+    let values = params![endpoint, now.unix_micros(), rows::integer(limit)];
     let mut found = statement.query(values).map_err(unavailable)?;
     let mut due = Vec::new();
     while let Some(row) = found.next().map_err(unavailable)? {
@@ -212,10 +204,13 @@ fn claim_at(
     Ok(at.map(Timestamp::from_unix_micros))
 }
 
-/// The place of a delivery, if a lease is the latest of it and it is still leased.
-pub(super) fn held(session: &Session, lease: Lease) -> Result<Option<i64>, StorageError> {
-    let sql = "SELECT seq FROM deliveries WHERE id = ?1 AND token = ?2 AND state = 1";
+/// The place of a delivery and its endpoint, if a lease is the latest of it and it is still leased.
+pub(super) fn held(session: &Session, lease: Lease) -> Result<Option<(i64, i64)>, StorageError> {
+    let sql = "SELECT seq, endpoint FROM deliveries WHERE id = ?1 AND token = ?2 AND state = 1";
     let mut statement = session.prepare(sql)?;
     let values = params![lease.delivery.as_bytes(), rows::integer(lease.token)];
-    statement.query_row(values, |row| row.get(0)).optional().map_err(unavailable)
+    statement
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(unavailable)
 }

@@ -1,6 +1,7 @@
 //! Group commit: one thread runs all writes that wait in one transaction, and answers once it is on
 //! disk. Reads have a thread of their own.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::thread::JoinHandle;
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::first_due::FirstDue;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
 
@@ -21,6 +23,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// The ids of endpoints that were looked up. Forgotten when a transaction fails.
     pub(super) endpoints: HashMap<EndpointKey, i64>,
+    /// When each endpoint has something to claim at the earliest; `None` if that is to be read.
+    pub(super) first_due: RefCell<Option<FirstDue>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     pub(super) turn: i64,
 }
@@ -33,6 +37,7 @@ impl Session {
     /// Forgets what was learnt in a transaction that is undone.
     fn forget(&mut self, turn: i64) {
         self.endpoints.clear();
+        self.first_due.take();
         self.turn = turn;
     }
 
@@ -120,7 +125,12 @@ impl Thread {
 
     fn start(name: &str, connection: Connection, carry_out: CarryOut) -> Self {
         let (calls, mut queue) = mpsc::channel::<Box<dyn Call>>(QUEUE);
-        let mut session = Session { connection, endpoints: HashMap::new(), turn: 0 };
+        let mut session = Session {
+            connection,
+            endpoints: HashMap::new(),
+            first_due: RefCell::default(),
+            turn: 0,
+        };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {
                 carry_out(&mut session, first, &mut queue);

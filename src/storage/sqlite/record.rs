@@ -95,6 +95,9 @@ fn insert_delivery(
     let sql = "INSERT INTO payloads (delivery, headers, body) VALUES (?1, ?2, ?3)";
     let values = params![seq, rows::headers_json(payload), &*payload.body];
     session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    if let Some(at) = delivery.state.claimable_at() {
+        session.note_due(endpoint, at);
+    }
     match delivery.turn {
         Some(turn) => turn::next_of(session, turn.key, delivery.created_at),
         None => Ok(()),
@@ -102,7 +105,7 @@ fn insert_delivery(
 }
 
 /// The number of an endpoint, given to it if it has none.
-fn endpoint(session: &mut Session, key: &EndpointKey) -> Result<i64, StorageError> {
+pub(super) fn endpoint(session: &mut Session, key: &EndpointKey) -> Result<i64, StorageError> {
     if let Some(id) = session.endpoints.get(key) {
         return Ok(*id);
     }
@@ -114,6 +117,7 @@ fn endpoint(session: &mut Session, key: &EndpointKey) -> Result<i64, StorageErro
         .query_row([key.as_str()], |row| row.get(0))
         .map_err(unavailable)?;
     session.endpoints.insert(key.clone(), id);
+    session.note_endpoint(id, key);
     Ok(id)
 }
 

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::claim::held;
 use super::commit::{Session, unavailable};
 use super::query::select;
-use super::record::record;
+use super::record::{self, record};
 use super::{rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Settlement};
@@ -21,8 +21,14 @@ pub(super) fn settle_all(
 }
 
 fn settle(session: &mut Session, settle: &Settle, now: Timestamp) -> Result<Settled, StorageError> {
-    let Some(seq) = held(session, settle.lease)? else { return Ok(Settled::LeaseLost) };
+    let Some((seq, endpoint)) = held(session, settle.lease)? else {
+        return Ok(Settled::LeaseLost);
+    };
     write_state(session, seq, &settle.settlement, now)?;
+    session.note_gone(endpoint);
+    if let Some(at) = settle.settlement.state().claimable_at() {
+        session.note_due(endpoint, at);
+    }
     for attempt in &settle.attempts {
         log(session, seq, attempt)?;
     }
@@ -72,7 +78,10 @@ fn log(session: &Session, seq: i64, attempt: &Attempt) -> Result<(), StorageErro
     session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
 }
 
-pub(super) fn replay(session: &Session, replay: &Replay) -> Result<Vec<DeliveryId>, StorageError> {
+pub(super) fn replay(
+    session: &mut Session,
+    replay: &Replay,
+) -> Result<Vec<DeliveryId>, StorageError> {
     let selected = select(session, &replay.query, "d.claim_at IS NULL AND d.state IN (3, 5)")?;
     let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
                    message = ?5, changed_at = ?6 WHERE id = ?1";
@@ -88,6 +97,10 @@ pub(super) fn replay(session: &Session, replay: &Replay) -> Result<Vec<DeliveryI
             replay.now.unix_micros(),
         ];
         session.prepare(sql)?.execute(values).map_err(unavailable)?;
+        if let Some(at) = delivery.state.claimable_at() {
+            let endpoint = record::endpoint(session, &delivery.endpoint)?;
+            session.note_due(endpoint, at);
+        }
         ids.push(delivery.id);
     }
     for id in &ids {

@@ -36,7 +36,14 @@ pub(super) fn next_of(
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries d
                    WHERE d.ordering = ?1 AND d.state IN (3, 5) AND d.seq < deliveries.seq
-                       AND d.blocks = 1)";
+                       AND d.blocks = 1)
+               RETURNING endpoint";
     let values = params![key.as_bytes(), now.unix_micros()];
-    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+    let mut statement = session.prepare(sql)?;
+    let goes: Option<i64> =
+        statement.query_row(values, |row| row.get(0)).optional().map_err(unavailable)?;
+    if let Some(endpoint) = goes {
+        session.note_due(endpoint, now);
+    }
+    Ok(())
 }
