@@ -8,7 +8,7 @@ use crate::event::{Event, Scope};
 use crate::id::DeliveryId;
 use crate::observer::Transition;
 use crate::storage::{
-    DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
+    Backlog, DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
 };
 
 /// How much is pruned in one write.
@@ -64,6 +64,29 @@ impl Engine {
             self.core.wake();
         }
         Ok(taken)
+    }
+
+    /// Discards dead and parked deliveries of a selection: they become cancelled, and hold up nobody
+    /// in their [order](crate::delivery::Order) any more. Takes as many as the query's limit, in the
+    /// order of ids, and answers with those taken.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn discard(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
+        let replay = Replay { query, now: self.core.clock.now(), fate: Fate::Discarded };
+        let taken = self.core.storage.replay(replay).await?;
+        if !taken.is_empty() {
+            self.core.wake();
+        }
+        Ok(taken)
+    }
+
+    /// What waits for each endpoint, and since when the oldest of it is due.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        self.core.storage.backlog().await
     }
 
     /// Deletes what is final, its log, and events without deliveries, once they are older than a

@@ -11,10 +11,10 @@ use crate::trigger::filter::FilterLimits;
 #[non_exhaustive]
 pub struct EngineOptions {
     /// How many deliveries one [`run`](super::Engine::run) attempts at once, those aside that have
-    /// waited for an answer for longer than a second.
+    /// waited for an answer for longer than a quarter of a second.
     pub concurrency: usize,
     /// How many attempts one [`run`](super::Engine::run) may have besides that have waited for an
-    /// answer for longer than a second: endpoints that hang do not keep the others waiting.
+    /// answer for longer than a quarter of a second: endpoints that hang do not keep the others waiting.
     pub stalled: usize,
     /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
     /// ([`EngineBuilder::endpoint`]).

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::delivery::Lease;
 
 /// How long an attempt waits before it counts as stalled.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The attempts in flight of a run, by how long they have waited.
 #[derive(Debug, Default)]

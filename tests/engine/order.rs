@@ -5,6 +5,7 @@ use artifact_triggers::delivery::{
 };
 use artifact_triggers::engine::ReplayPlan;
 use artifact_triggers::event::Scope;
+use artifact_triggers::storage::DeliveryQuery;
 
 use crate::bench::*;
 
@@ -73,6 +74,23 @@ async fn a_strict_trigger_tells_everything_in_order_also_after_a_crash() {
     second.clock.set(artifact_triggers::clock::Clock::now(&first.clock));
     second.work(2 * MINUTE).await;
     assert_eq!(second.told(), ["a-1", "b-1", "a-2", "b-2", "a-3", "b-3"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_blocks_can_be_discarded_and_the_backlog_tells_what_waits() {
+    let bench = bench(Script::statuses([400, 200])).await;
+    let policy = ordered(Order::Strict, OnDead::Block).with_retry(RetrySchedule::never());
+    bench.trigger(webhook("t").policy(policy)).await;
+    bench.publish_versions(&["a"], 1..3).await;
+    let backlog = bench.engine.backlog().await.unwrap();
+    assert_eq!((backlog.len(), backlog[0].deliveries), (1, 1), "the second is queued");
+    bench.work(MINUTE).await;
+    let dead = DeliveryQuery::of_scope(Scope::root());
+    assert_eq!(bench.engine.discard(dead).await.unwrap().len(), 1);
+    bench.work(MINUTE).await;
+    assert_eq!(bench.told(), ["a-1", "a-2"]);
+    let states: Vec<StateName> = bench.deliveries().await.iter().map(|d| d.state.name()).collect();
+    assert!(states.contains(&StateName::Cancelled) && states.contains(&StateName::Delivered));
 }
 
 #[tokio::test]
