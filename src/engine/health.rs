@@ -5,7 +5,7 @@
 //! the attempts are settled: an attempt that succeeded and could not be settled is made again, and a
 //! span of failure that nobody could end would disable a trigger that works.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Health {
 }
 
 /// Whether any attempt of a trigger in a batch succeeded.
-type Seen = HashMap<TriggerId, (Arc<Trigger>, bool)>;
+type Seen = BTreeMap<TriggerId, (Arc<Trigger>, bool)>;
 
 impl Core {
     /// Takes in what attempts say of the health of their triggers.
