@@ -11,8 +11,8 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
-    Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
 
@@ -240,6 +240,10 @@ impl Storage for Front {
 
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
         ask!(self, Call::Replay(replay), Answer::Replayed)
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        ask!(self, Call::Backlog, Answer::Backlog)
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {

@@ -4,11 +4,12 @@ use std::fmt;
 
 use artifact_triggers::clock::Timestamp;
 
-/// A rule, by its number. 3 is kept for order, which nothing promises yet.
+/// A rule, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Invariant {
     NothingIsLost = 1,
     SettledStaysSettled = 2,
+    OrderIsKept = 3,
     HealthyEndpointsAreServed = 4,
     LimitsHold = 5,
     EverythingEnds = 6,
@@ -23,7 +24,7 @@ pub(crate) enum Invariant {
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 13] = [
+    pub(crate) const ALL: [(Self, &'static str); 14] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -33,6 +34,11 @@ impl Invariant {
             Self::SettledStaysSettled,
             "A delivery that has ended is not claimed, attempted or settled again, unless it is \
              replayed.",
+        ),
+        (
+            Self::OrderIsKept,
+            "Where an order is promised, one delivery of a key goes at a time, in the order in which \
+             they were recorded, and nothing overtakes one that blocks.",
         ),
         (
             Self::HealthyEndpointsAreServed,
@@ -47,7 +53,8 @@ impl Invariant {
         ),
         (
             Self::EverythingEnds,
-            "Once faults have stopped, every delivery comes to an end within its schedule.",
+            "Once faults have stopped, every delivery comes to an end within its schedule, unless it \
+             waits behind one that blocks.",
         ),
         (
             Self::MemoryIsBounded,

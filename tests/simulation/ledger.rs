@@ -3,6 +3,7 @@
 
 mod claims;
 mod ending;
+mod order;
 mod settlements;
 mod visits;
 
@@ -11,10 +12,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Delivery, EndpointKey, State};
+use artifact_triggers::delivery::{Delivery, EndpointKey, Settlement, State};
 use artifact_triggers::event::EventKind;
-use artifact_triggers::id::{DeliveryId, EventId, MessageId, TriggerId};
-use artifact_triggers::storage::{Record, Recorded, TriggerWrite};
+use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
+use artifact_triggers::storage::{Fate, Record, Recorded, Replay, TriggerWrite};
 
 pub(crate) use visits::Visit;
 
@@ -25,6 +26,9 @@ use crate::plan::{EventPlan, Promise, Rules, TriggerPlan};
 use crate::storage::{Answer, Call};
 use crate::trace::{Trace, short};
 
+/// What the engine itself tells, and no dead letter is told of.
+const OWN: [EventKind; 3] =
+    [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED, EventKind::TRIGGER_FAILING];
 /// The most violations that are kept.
 const MAX_VIOLATIONS: usize = 20;
 
@@ -56,6 +60,10 @@ pub(crate) struct Books {
     /// What each life was given and has not been told to be settled.
     held: BTreeMap<Life, BTreeMap<DeliveryId, Held>>,
     in_flight: BTreeMap<(Life, EndpointKey), usize>,
+    /// The deliveries of each ordering key, in the order in which they were recorded.
+    lines: BTreeMap<OrderingKey, Vec<DeliveryId>>,
+    /// How many turns were given and taken.
+    turns: u64,
     /// How many deliveries have not ended.
     open: usize,
     /// What ended before may be gone.
@@ -118,6 +126,11 @@ struct Account {
     floor: Timestamp,
     recorded_at: Timestamp,
     settled_at: Timestamp,
+    /// The storage has it no more.
+    is_gone: bool,
+    /// When its turn in an order came, and when it was put back into the line, by the number of turns.
+    turn_at: u64,
+    queued_at: u64,
     /// How many healthy deliveries were open when it was recorded.
     before: usize,
 }
@@ -163,7 +176,8 @@ impl Ledger {
 
     /// How many deliveries have not ended.
     pub(crate) fn open(&self) -> usize {
-        self.lock().open
+        let books = self.lock();
+        if books.open == 0 { 0 } else { books.open - books.stuck() }
     }
 
     pub(crate) fn violate(&self, invariant: Invariant, what: String) {
@@ -187,7 +201,7 @@ impl Ledger {
             (Call::Record(records), Answer::Recorded(recorded)) => {
                 for (record, recorded) in records.iter().zip(recorded) {
                     books.record(record, *recorded, now);
-                    let event = short(record.event.id.as_bytes());
+                    let event = record.event_id().map_or(0, |id| short(id.as_bytes()));
                     let deliveries = record.deliveries.len() as u64;
                     self.trace.note("record", &[("event", event), ("deliveries", deliveries)]);
                 }
@@ -197,15 +211,22 @@ impl Ledger {
             }
             (Call::Settle(settlements, at), Answer::Settled(settled)) => {
                 let mut all: Vec<_> = settlements.iter().zip(settled).collect();
-                all.sort_by_key(|(settle, _)| settle.lease.delivery);
+                // What is given up at the end of a run comes in no order, and changes no line.
+                all.sort_by_key(|(settle, _)| {
+                    let is_released = matches!(settle.settlement, Settlement::Released { .. });
+                    is_released.then_some(settle.lease.delivery)
+                });
                 for (settle, settled) in all {
                     books.settle(life, settle, *settled, *at, now, &self.trace);
                 }
             }
             (Call::Replay(replay), Answer::Replayed(ids)) => {
-                for id in ids {
-                    books.replay(*id, replay.due, now);
+                for (place, id) in (0..).zip(ids) {
+                    books.replay(*id, replay, place, now);
                     self.trace.note("replay", &[("delivery", short(id.as_bytes()))]);
+                }
+                for id in ids {
+                    books.next_after(*id, replay.now);
                 }
             }
             (Call::Prune(before, _), Answer::Pruned(_)) => {
@@ -236,16 +257,22 @@ impl Ledger {
             (Call::Settle(settlements, _), _) => {
                 let held = books.held.entry(life).or_default();
                 for settle in settlements {
-                    if held
-                        .get(&settle.lease.delivery)
-                        .is_some_and(|h| h.token == settle.lease.token)
-                    {
-                        held.remove(&settle.lease.delivery);
+                    let id = settle.lease.delivery;
+                    let Some(own) = held.get_mut(&id) else { continue };
+                    match settle.settlement {
+                        _ if own.token != settle.lease.token => {}
+                        Settlement::Extended { until } => own.until = until,
+                        _ => drop(held.remove(&id)),
                     }
                 }
             }
             _ => {}
         }
+    }
+
+    /// The storage has pruned what ended before a time, and has this left.
+    pub(crate) fn pruned(&self, left: &[Delivery], before: Timestamp) {
+        self.lock().prune(left, before);
     }
 
     /// A life ended, and with it all that it knew.
@@ -284,7 +311,10 @@ impl Books {
     }
 
     fn record(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
-        let id = record.event.id;
+        let Some(event) = record.event.as_ref().map(|new| &new.event) else {
+            return self.record_more(record, recorded, now);
+        };
+        let id = event.id;
         let is_known = self.events.contains(&id);
         match recorded {
             Recorded::Duplicate if is_known => return,
@@ -294,6 +324,7 @@ impl Books {
                 return;
             }
             Recorded::Stored => {}
+            Recorded::CursorMoved if !record.cursors.is_empty() => return,
             _ => {
                 let what = format!("{id} is new, and answered with {recorded:?}");
                 self.violate(now, Invariant::NothingIsLost, what);
@@ -301,11 +332,21 @@ impl Books {
             }
         }
         self.events.insert(id);
-        if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&record.event.kind) {
+        if OWN.contains(&event.kind) {
             self.own.insert(id);
         }
+        self.record_more(record, recorded, now);
+    }
+
+    /// Deliveries, and what else there is beside an event or without one.
+    fn record_more(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
+        if recorded != Recorded::Stored {
+            return;
+        }
         for (delivery, payload) in &record.deliveries {
-            self.begin(delivery, payload.body.clone(), now);
+            if self.accounts.get(&delivery.id).is_none_or(|account| account.is_gone) {
+                self.begin(delivery, payload.body.clone(), now);
+            }
         }
     }
 
@@ -322,6 +363,9 @@ impl Books {
             made: 0,
             released: 0,
             floor: Timestamp::MIN,
+            is_gone: false,
+            turn_at: 0,
+            queued_at: 0,
             recorded_at: now,
             settled_at: delivery.created_at,
             before: self.accounts.values().filter(is_healthy).count(),
@@ -330,13 +374,23 @@ impl Books {
         self.open += usize::from(!delivery.state.is_final());
         self.by_message.insert(delivery.message_id, delivery.id);
         self.accounts.insert(delivery.id, account);
+        self.line_up(delivery.id);
+        self.next_after(delivery.id, delivery.created_at);
     }
 
-    fn replay(&mut self, id: DeliveryId, due: Timestamp, now: Timestamp) {
+    fn replay(&mut self, id: DeliveryId, replay: &Replay, place: u32, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
+        let Fate::Again { due, spacing, new_message_ids } = replay.fate else { return };
+        let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
         account.delivery.attempts = 0;
+        account.settled_at = replay.now;
         (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);
+        if new_message_ids {
+            account.delivery.message_id = account.delivery.message_id.next();
+            self.by_message.insert(account.delivery.message_id, id);
+        }
+        self.put_back(id);
         self.open += 1;
         self.counts.replayed += 1;
         if !matches!(state, State::Dead { .. } | State::Parked) {

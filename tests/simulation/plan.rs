@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule};
+use artifact_triggers::delivery::{DeliveryPolicy, Jitter, OnDead, Order, RetrySchedule};
+use artifact_triggers::endpoint::{BreakerPolicy, EndpointPolicy};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Artifact, Event, EventKind};
 use artifact_triggers::trigger::{KindPattern, Trigger, TriggerSpec};
@@ -108,6 +109,8 @@ pub(crate) struct Promise {
     pub(crate) timeout: Duration,
     pub(crate) max_age: Option<Duration>,
     pub(crate) final_statuses: Vec<u16>,
+    pub(crate) order: Order,
+    pub(crate) on_dead: OnDead,
 }
 
 impl Promise {
@@ -142,7 +145,7 @@ pub(crate) struct EventPlan {
 
 impl EventPlan {
     pub(crate) fn event(&self, now: Timestamp, random: &Random) -> Event {
-        let artifact = Artifact::new("generic", format!("a{}", self.number));
+        let artifact = Artifact::new("generic", format!("a{}", self.number % 4));
         Event::builder(KINDS[self.kind].clone())
             .scope(self.scope.parse().expect("it is a scope"))
             .artifact(artifact)
@@ -164,7 +167,9 @@ impl TriggerPlan {
         let mut policy = DeliveryPolicy::default()
             .with_retry(RetrySchedule::Pauses(promise.pauses.clone()))
             .with_jitter(promise.jitter)
-            .with_timeout(promise.timeout);
+            .with_timeout(promise.timeout)
+            .with_order(promise.order)
+            .with_on_dead(promise.on_dead);
         policy.max_age = promise.max_age;
         policy.final_statuses.clone_from(&promise.final_statuses);
         let mut builder = Trigger::builder(format!("t{}", self.index)).policy(policy);
@@ -195,7 +200,11 @@ impl Plan {
         let lease = random.pick(&[10, 20, 60]);
         let options = EngineOptions::default()
             .with_concurrency(random.pick(&[1, 2, 4, 8, 16]))
-            .with_per_endpoint(random.pick(&[1, 1, 2, 4]))
+            .with_endpoint(
+                EndpointPolicy::default()
+                    .with_concurrency(random.pick(&[1, 1, 2, 4]))
+                    .with_breaker(BreakerPolicy::off()),
+            )
             .with_lease(SECOND * lease)
             .with_refresh(random.span(MINUTE * 20, HOUR * 3));
         let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
@@ -207,7 +216,7 @@ impl Plan {
             nodes,
             runs: random.pick(&[1, 1, 2]),
             concurrency: options.concurrency,
-            per_endpoint: options.per_endpoint,
+            per_endpoint: options.endpoint.concurrency,
             skew: if skewed { options.lease / 8 } else { Duration::ZERO },
             failing: receivers.iter().filter(|r| r.behaviour != Behaviour::Healthy).count(),
             longest_timeout: triggers.iter().map(|t| t.promise.timeout).max().expect("some"),
@@ -295,10 +304,20 @@ fn draw_promise(random: &Random, receiver: usize, plan: &ReceiverPlan) -> Promis
         is_action: plan.is_action,
         pauses: pauses.into_iter().map(Duration::from_secs).collect(),
         jitter: random.pick(&[Jitter::None, Jitter::Added, Jitter::Equal, Jitter::Full]),
-        timeout: Duration::from_millis(random.pick(&[500, 1_000, 2_000, 4_000])),
+        timeout: draw_timeout(random, plan),
         max_age: random.chance(150).then(|| random.span(MINUTE, DAY)),
         final_statuses: if random.chance(150) { vec![404] } else { Vec::new() },
+        order: random.pick(&[Order::None, Order::None, Order::PerArtifact, Order::Strict]),
+        on_dead: random.pick(&[OnDead::Skip, OnDead::Block]),
     }
+}
+
+/// An action may take longer than a lease.
+fn draw_timeout(random: &Random, plan: &ReceiverPlan) -> Duration {
+    if plan.is_action && random.chance(300) {
+        return random.span(SECOND * 5, MINUTE * 3);
+    }
+    Duration::from_millis(random.pick(&[500, 1_000, 2_000, 4_000]))
 }
 
 fn draw_events(random: &Random, start: Timestamp, span: Duration) -> Vec<Vec<EventPlan>> {

@@ -170,9 +170,15 @@ impl Books {
             problems.push((Invariant::AttemptsAreCounted, what));
         }
         problems.extend(self.doubled(account));
+        if token == account.token {
+            problems.extend(self.overtaken(account));
+        }
         let waited = now.since(account.recorded_at);
         let story = self.stories[&account.delivery.trigger];
-        let is_measured = account.visits.is_empty() && promise.is_healthy && self.rules.is_calm;
+        let is_measured = account.visits.is_empty()
+            && account.delivery.turn.is_none()
+            && promise.is_healthy
+            && self.rules.is_calm;
         if is_measured && !story.was_suspended && !story.was_disabled {
             self.counts.measured += 1;
             let patience = self.rules.patience(account.before);
