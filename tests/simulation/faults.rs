@@ -136,6 +136,7 @@ impl Front {
             // The node died a moment before, in the same turn.
             pending::<()>().await;
         }
+        let asked_at = self.time.now();
         let fault = self.weather.fault(self.time.now(), &self.random);
         if let Some(span) = fault.before {
             self.time.sleep(span).await;
@@ -160,7 +161,7 @@ impl Front {
             return Err(lost());
         }
         if let Ok(answer) = &answer {
-            self.ledger.told(self.life, &call, answer);
+            self.ledger.told(self.life, &call, answer, asked_at);
         }
         answer
     }

@@ -21,10 +21,11 @@ pub(crate) enum Invariant {
     DeadLettersAreTold = 12,
     EnginesRest = 13,
     NothingIsDoubledForNothing = 14,
+    DisabledOnlyIfFailing = 15,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 14] = [
+    pub(crate) const ALL: [(Self, &'static str); 15] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -48,8 +49,8 @@ impl Invariant {
         ),
         (
             Self::LimitsHold,
-            "No endpoint has more attempts in flight from an engine than it may, and no claim gives \
-             more than it was asked for, of an endpoint or in all.",
+            "No endpoint has more attempts in flight from an engine than it may, or in any span of \
+             time, or more than one while it fails; and no claim gives more than it was asked for.",
         ),
         (
             Self::EverythingEnds,
@@ -87,6 +88,11 @@ impl Invariant {
             Self::NothingIsDoubledForNothing,
             "If nothing fails on our side, no delivery is attempted twice at once, or again after \
              it was accepted.",
+        ),
+        (
+            Self::DisabledOnlyIfFailing,
+            "A trigger is disabled only after its span of failure without a break, and gets nothing \
+             then: what comes for it is parked.",
         ),
     ];
 

@@ -3,6 +3,8 @@
 
 mod claims;
 mod ending;
+mod endpoints;
+mod health;
 mod order;
 mod settlements;
 mod visits;
@@ -15,9 +17,12 @@ use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{Delivery, EndpointKey, Settlement, State};
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
-use artifact_triggers::storage::{Fate, Record, Recorded, Replay, TriggerWrite};
+use artifact_triggers::storage::{Fate, Record, Recorded, Replay};
 
 pub(crate) use visits::Visit;
+
+use endpoints::Endpoint;
+use health::Story;
 
 use crate::clock::Time;
 use crate::invariants::{Invariant, Violation};
@@ -59,7 +64,7 @@ pub(crate) struct Books {
     acknowledged: Vec<(EventId, EventPlan)>,
     /// What each life was given and has not been told to be settled.
     held: BTreeMap<Life, BTreeMap<DeliveryId, Held>>,
-    in_flight: BTreeMap<(Life, EndpointKey), usize>,
+    endpoints: BTreeMap<(Life, EndpointKey), Endpoint>,
     /// The deliveries of each ordering key, in the order in which they were recorded.
     lines: BTreeMap<OrderingKey, Vec<DeliveryId>>,
     /// How many turns were given and taken.
@@ -78,6 +83,8 @@ struct Held {
     token: u64,
     /// By the clock of the node.
     until: Timestamp,
+    /// When it was asked for, in true time.
+    asked_at: Timestamp,
     is_attempted: bool,
 }
 
@@ -90,6 +97,7 @@ pub(crate) struct Counts {
     pub(crate) dead: usize,
     pub(crate) parked: usize,
     pub(crate) cancelled: usize,
+    pub(crate) disabled: usize,
     pub(crate) replayed: usize,
     /// Attempts whose delay was held against what healthy endpoints are promised.
     pub(crate) measured: usize,
@@ -105,6 +113,7 @@ impl Counts {
         self.dead += other.dead;
         self.parked += other.parked;
         self.cancelled += other.cancelled;
+        self.disabled += other.disabled;
         self.replayed += other.replayed;
         self.measured += other.measured;
         self.doubles += other.doubles;
@@ -145,14 +154,6 @@ struct Trip {
     class: &'static str,
     status: Option<u16>,
     not_before: Option<Timestamp>,
-}
-
-/// What a trigger has gone through.
-#[derive(Debug, Clone, Copy, Default)]
-struct Story {
-    was_disabled: bool,
-    was_suspended: bool,
-    was_deleted: bool,
 }
 
 impl Ledger {
@@ -197,7 +198,7 @@ impl Ledger {
         let now = self.time.now();
         let mut books = self.lock();
         match (call, answer) {
-            (Call::WriteTrigger(write), Answer::Written) => books.trigger(write),
+            (Call::WriteTrigger(write), Answer::Written) => books.trigger(write, now),
             (Call::Record(records), Answer::Recorded(recorded)) => {
                 for (record, recorded) in records.iter().zip(recorded) {
                     books.record(record, *recorded, now);
@@ -237,7 +238,7 @@ impl Ledger {
     }
 
     /// An engine heard the answer to its call.
-    pub(crate) fn told(&self, life: Life, call: &Call, answer: &Answer) {
+    pub(crate) fn told(&self, life: Life, call: &Call, answer: &Answer, asked_at: Timestamp) {
         let now = self.time.now();
         let mut books = self.lock();
         match (call, answer) {
@@ -246,7 +247,7 @@ impl Ledger {
                 held.extend(claims.deliveries.iter().map(|claimed| {
                     let until = claimed.delivery.state.claimable_at().unwrap_or(Timestamp::MIN);
                     let token = claimed.lease.token;
-                    (claimed.delivery.id, Held { token, until, is_attempted: false })
+                    (claimed.delivery.id, Held { token, until, asked_at, is_attempted: false })
                 }));
                 let (held, most) = (held.len(), books.rules.concurrency * books.rules.runs);
                 if held > most {
@@ -298,18 +299,6 @@ impl Books {
         }
     }
 
-    fn trigger(&mut self, write: &TriggerWrite) {
-        match write {
-            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
-                let story = self.stories.entry(trigger.id).or_default();
-                story.was_disabled |= !trigger.spec.enabled;
-                story.was_suspended |= trigger.suspended.is_some();
-            }
-            TriggerWrite::Delete(id) => self.stories.entry(*id).or_default().was_deleted = true,
-            _ => {}
-        }
-    }
-
     fn record(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
         let Some(event) = record.event.as_ref().map(|new| &new.event) else {
             return self.record_more(record, recorded, now);
@@ -345,6 +334,11 @@ impl Books {
         }
         for (delivery, payload) in &record.deliveries {
             if self.accounts.get(&delivery.id).is_none_or(|account| account.is_gone) {
+                let is_parked = delivery.state == State::Parked;
+                if !is_parked && self.is_known_suspended(delivery.trigger, now) {
+                    let what = format!("{} is not parked", delivery.id);
+                    self.violate(now, Invariant::DisabledOnlyIfFailing, what);
+                }
                 self.begin(delivery, payload.body.clone(), now);
             }
         }

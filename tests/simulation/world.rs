@@ -193,7 +193,8 @@ impl World {
         let timeouts: BTreeMap<_, _> =
             self.triggers.iter().map(|(id, plan)| (*id, plan.promise.timeout)).collect();
         let mut builder = Engine::builder(front);
-        for receiver in 0..self.plan.receivers.len() {
+        for (receiver, plan) in self.plan.receivers.iter().enumerate() {
+            builder = builder.endpoint(plan.key(receiver), plan.policy.clone());
             let hand = Hand { wire: wire.clone(), receiver, timeouts: timeouts.clone() };
             builder = builder.action(action_name(receiver), hand);
         }

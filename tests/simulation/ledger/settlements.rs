@@ -43,6 +43,9 @@ impl Books {
             self.violate(now, invariant, format!("{id}: {what}"));
         }
         self.write_down(life, settle, at);
+        if settle.settlement == Settlement::Delivered {
+            self.succeeded(self.accounts[&id].delivery.trigger, now);
+        }
         for record in &settle.records {
             if record.event_id().is_some_and(|event| !self.events.contains(&event)) {
                 self.record(record, Recorded::Stored, now);
@@ -92,6 +95,11 @@ impl Books {
                 let what = "a settlement logs more than one attempt".to_owned();
                 problems.push((Invariant::NothingIsLost, what));
             }
+        }
+        let is_exhausted = settle.settlement == Settlement::Dead(DeadReason::Exhausted);
+        if is_exhausted && self.rules.is_calm && account.made < promise.attempts() {
+            let what = format!("it is dead after {} attempts only", account.made);
+            problems.push((Invariant::AttemptsAreCounted, what));
         }
         let is_dead = matches!(settle.settlement, Settlement::Dead(_));
         let tells = || {
