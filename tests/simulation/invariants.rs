@@ -22,10 +22,11 @@ pub(crate) enum Invariant {
     EnginesRest = 13,
     NothingIsDoubledForNothing = 14,
     DisabledOnlyIfFailing = 15,
+    JobsEnd = 16,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 15] = [
+    pub(crate) const ALL: [(Self, &'static str); 16] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -93,6 +94,11 @@ impl Invariant {
             Self::DisabledOnlyIfFailing,
             "A trigger is disabled only after its span of failure without a break, and gets nothing \
              then: what comes for it is parked.",
+        ),
+        (
+            Self::JobsEnd,
+            "A replay or a backfill comes to its end, and has tried again all that was dead or parked \
+             when it began, or made all that was missing then.",
         ),
     ];
 

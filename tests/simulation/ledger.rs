@@ -5,6 +5,7 @@ mod claims;
 mod ending;
 mod endpoints;
 mod health;
+mod jobs;
 mod order;
 mod settlements;
 mod visits;
@@ -23,6 +24,7 @@ pub(crate) use visits::Visit;
 
 use endpoints::Endpoint;
 use health::Story;
+use jobs::Job;
 
 use crate::clock::Time;
 use crate::invariants::{Invariant, Violation};
@@ -61,12 +63,14 @@ pub(crate) struct Books {
     /// Deliveries of events that the engine itself tells.
     own: BTreeSet<EventId>,
     stories: BTreeMap<TriggerId, Story>,
+    plans: BTreeMap<TriggerId, TriggerPlan>,
     acknowledged: Vec<(EventId, EventPlan)>,
     /// What each life was given and has not been told to be settled.
     held: BTreeMap<Life, BTreeMap<DeliveryId, Held>>,
     endpoints: BTreeMap<(Life, EndpointKey), Endpoint>,
     /// The deliveries of each ordering key, in the order in which they were recorded.
     lines: BTreeMap<OrderingKey, Vec<DeliveryId>>,
+    jobs: BTreeMap<String, Job>,
     /// How many turns were given and taken.
     turns: u64,
     /// How many deliveries have not ended.
@@ -99,6 +103,8 @@ pub(crate) struct Counts {
     pub(crate) cancelled: usize,
     pub(crate) disabled: usize,
     pub(crate) replayed: usize,
+    pub(crate) jobs: usize,
+    pub(crate) backfilled: usize,
     /// Attempts whose delay was held against what healthy endpoints are promised.
     pub(crate) measured: usize,
     /// Messages that receivers took more than once.
@@ -115,6 +121,8 @@ impl Counts {
         self.cancelled += other.cancelled;
         self.disabled += other.disabled;
         self.replayed += other.replayed;
+        self.jobs += other.jobs;
+        self.backfilled += other.backfilled;
         self.measured += other.measured;
         self.doubles += other.doubles;
     }
@@ -137,6 +145,9 @@ struct Account {
     settled_at: Timestamp,
     /// The storage has it no more.
     is_gone: bool,
+    /// A backfill made it.
+    is_late: bool,
+    replays: u32,
     /// When its turn in an order came, and when it was put back into the line, by the number of turns.
     turn_at: u64,
     queued_at: u64,
@@ -167,7 +178,9 @@ impl Ledger {
     }
 
     pub(crate) fn promise(&self, trigger: TriggerId, plan: &TriggerPlan) {
-        self.lock().promises.insert(trigger, plan.promise.clone());
+        let mut books = self.lock();
+        books.promises.insert(trigger, plan.promise.clone());
+        books.plans.insert(trigger, plan.clone());
     }
 
     pub(crate) fn acknowledge(&self, event: EventId, plan: &EventPlan) {
@@ -175,10 +188,11 @@ impl Ledger {
         self.lock().acknowledged.push((event, plan.clone()));
     }
 
-    /// How many deliveries have not ended.
+    /// How many deliveries and jobs have not ended, and will end by themselves.
     pub(crate) fn open(&self) -> usize {
         let books = self.lock();
-        if books.open == 0 { 0 } else { books.open - books.stuck() }
+        let stuck = if books.open == 0 { 0 } else { books.stuck() };
+        books.open - stuck + books.running_jobs()
     }
 
     pub(crate) fn violate(&self, invariant: Invariant, what: String) {
@@ -332,6 +346,7 @@ impl Books {
         if recorded != Recorded::Stored {
             return;
         }
+        self.follow_jobs(&record.cursors, now);
         for (delivery, payload) in &record.deliveries {
             if self.accounts.get(&delivery.id).is_none_or(|account| account.is_gone) {
                 let is_parked = delivery.state == State::Parked;
@@ -340,6 +355,9 @@ impl Books {
                     self.violate(now, Invariant::DisabledOnlyIfFailing, what);
                 }
                 self.begin(delivery, payload.body.clone(), now);
+                let account = self.accounts.get_mut(&delivery.id).expect("it was begun");
+                account.is_late = record.event.is_none();
+                self.counts.backfilled += usize::from(record.event.is_none());
             }
         }
     }
@@ -358,6 +376,8 @@ impl Books {
             released: 0,
             floor: Timestamp::MIN,
             is_gone: false,
+            is_late: false,
+            replays: 0,
             turn_at: 0,
             queued_at: 0,
             recorded_at: now,
@@ -379,6 +399,7 @@ impl Books {
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
         account.delivery.attempts = 0;
         account.settled_at = replay.now;
+        account.replays += 1;
         (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);
         if new_message_ids {
             account.delivery.message_id = account.delivery.message_id.next();

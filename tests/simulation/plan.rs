@@ -251,7 +251,7 @@ impl Plan {
             start,
             faults_end: start + span,
             odds: if is_calm { Odds::default() } else { draw_odds(random) },
-            actions_of_operator: random.below(8),
+            actions_of_operator: random.below(14),
             blows,
             events: draw_events(random, start, span),
             rules,

@@ -20,7 +20,10 @@ impl Ledger {
     ) {
         let now = self.time.now();
         let mut books = self.lock();
-        for (invariant, what) in books.missing(triggers).into_iter().chain(books.unlike(stored)) {
+        let mut problems = books.missing(triggers);
+        problems.extend(books.unlike(stored));
+        problems.extend(books.unended());
+        for (invariant, what) in problems {
             books.violate(now, invariant, what);
         }
         let ends: Vec<_> =

@@ -191,6 +191,7 @@ impl Books {
         let story = self.stories[&account.delivery.trigger];
         let is_measured = account.visits.is_empty()
             && account.delivery.turn.is_none()
+            && !account.is_late
             && promise.is_healthy
             && self.rules.is_calm;
         if is_measured && !story.was_suspended && !story.was_disabled {
