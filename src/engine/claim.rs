@@ -54,9 +54,11 @@ impl Core {
             only: None,
         };
         let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
+        // They are begun now, however long the storage took: an endpoint's rate counts from here.
+        let begun_at = self.clock.now();
         let occupy = |claimed: Claimed| {
             self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
-            let slot = self.gate.occupy(claimed.delivery.endpoint.clone(), run, now);
+            let slot = self.gate.occupy(claimed.delivery.endpoint.clone(), run, begun_at);
             (claimed, slot)
         };
         let deliveries: Vec<_> = deliveries.into_iter().map(occupy).collect();

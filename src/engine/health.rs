@@ -5,7 +5,7 @@
 //! the attempts are settled: an attempt that succeeded and could not be settled is made again, and a
 //! span of failure that nobody could end would disable a trigger that works.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::trigger::{SuspendReason, Trigger};
 
 /// How long what is known of a trigger is taken to be so: another node may have seen it fail.
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// How often what follows is decided anew when another node writes in between.
+const TRIES: usize = 8;
 /// The most triggers that something is remembered of.
 const MAX_KNOWN: usize = 100_000;
 
@@ -69,7 +71,7 @@ impl Health {
 }
 
 /// Whether any attempt of a trigger in a batch succeeded.
-type Seen = HashMap<TriggerId, (Arc<Trigger>, bool)>;
+type Seen = BTreeMap<TriggerId, (Arc<Trigger>, bool)>;
 
 impl Core {
     /// Takes in what attempts say of the health of their triggers.
@@ -77,30 +79,54 @@ impl Core {
         let now = self.clock.now();
         let seen = seen(batch);
         self.read_health(&seen, now).await?;
-        for (id, (trigger, succeeded)) in seen {
-            let Some(known) = self.health.known(id, now) else { continue };
-            let policy = &trigger.spec.policy;
-            match policy.diagnose(known.failing(), succeeded, trigger.updated_at, now) {
-                Diagnosis::Unchanged => {}
-                Diagnosis::Began(failing) => {
-                    self.write_health(&trigger, &known, Some(failing), Record::default()).await?;
-                }
-                Diagnosis::Recovered => {
-                    self.write_health(&trigger, &known, None, Record::default()).await?;
-                }
-                Diagnosis::Warn(failing) => {
-                    let told = self.tell_of(&trigger, &EventKind::TRIGGER_FAILING, failing);
-                    self.write_health(&trigger, &known, Some(failing), told).await?;
-                }
-                Diagnosis::Disable(failing) => {
-                    // Told first: if it is not suspended after all, it is next time, and told once.
-                    let told = self.tell_of(&trigger, &EventKind::TRIGGER_DISABLED, failing);
-                    self.write_health(&trigger, &known, None, told).await?;
-                    self.suspend(&trigger, SuspendReason::Failing).await?;
+        for (trigger, succeeded) in seen.into_values() {
+            for _ in 0..TRIES {
+                if self.follow_health_of(&trigger, succeeded).await? {
+                    break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Takes in what attempts say of the health of a trigger. False if another node wrote it
+    /// meanwhile: then something else may follow.
+    async fn follow_health_of(
+        &self,
+        trigger: &Trigger,
+        succeeded: bool,
+    ) -> Result<bool, StorageError> {
+        let now = self.clock.now();
+        let known = match self.health.known(trigger.id, now) {
+            Some(known) => known,
+            None => {
+                let cursors = self.storage.cursors(vec![key(&trigger.id)]).await?;
+                self.health.learn(trigger.id, cursors.into_iter().next().flatten(), now)
+            }
+        };
+        let policy = &trigger.spec.policy;
+        match policy.diagnose(known.failing(), succeeded, trigger.updated_at, now) {
+            Diagnosis::Unchanged => Ok(true),
+            Diagnosis::Began(failing) => {
+                self.write_health(trigger, &known, Some(failing), Record::default()).await
+            }
+            Diagnosis::Recovered => {
+                self.write_health(trigger, &known, None, Record::default()).await
+            }
+            Diagnosis::Warn(failing) => {
+                let told = self.tell_of(trigger, &EventKind::TRIGGER_FAILING, failing);
+                self.write_health(trigger, &known, Some(failing), told).await
+            }
+            Diagnosis::Disable(failing) => {
+                // Told first: if it is not suspended after all, it is next time, and told once.
+                let told = self.tell_of(trigger, &EventKind::TRIGGER_DISABLED, failing);
+                let is_written = self.write_health(trigger, &known, None, told).await?;
+                if is_written {
+                    self.suspend(trigger, SuspendReason::Failing).await?;
+                }
+                Ok(is_written)
+            }
+        }
     }
 
     /// Reads the cursors of triggers of which nothing is known, or nothing new.
@@ -117,15 +143,15 @@ impl Core {
         Ok(())
     }
 
-    /// Writes a trigger's cursor, with an event that follows. If another node wrote it meanwhile, it
-    /// is read anew at the next attempt.
+    /// Writes a trigger's cursor, with an event that follows. False if another node wrote it
+    /// meanwhile: then it is to be read anew.
     async fn write_health(
         &self,
         trigger: &Trigger,
         known: &Known,
         failing: Option<Failing>,
         told: Record,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         let value = failing.map(|failing| {
             serde_json::to_string(&failing).expect("a time and a truth value are JSON")
         });
@@ -133,13 +159,14 @@ impl Core {
         let moved = CursorMove::Set { key, expected, value: value.clone() };
         let record = Record { cursors: vec![moved], ..told };
         let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
-        match self.record(vec![record], by).await?.first() {
-            Some(Recorded::Stored) => {
-                self.health.learn(trigger.id, value, self.clock.now());
-            }
-            _ => self.health.forget(trigger.id),
+        let recorded = self.record(vec![record], by).await?;
+        if recorded == [Recorded::Stored] {
+            self.health.learn(trigger.id, value, self.clock.now());
+            return Ok(true);
         }
-        Ok(())
+        self.health.forget(trigger.id);
+        // The event was told before, together with the cursor.
+        Ok(recorded == [Recorded::Duplicate])
     }
 
     /// The record of an event that tells of a trigger that fails.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use artifact_triggers::clock::{Clock as _, Timestamp};
 use artifact_triggers::delivery::{Delivery, DeliveryPolicy, RetrySchedule, StateName};
+use artifact_triggers::endpoint::{EndpointPolicy, Rate};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
@@ -290,4 +291,27 @@ async fn of_a_trigger_that_can_no_longer_be_read_no_older_revision_stays() {
 
 fn options() -> EngineOptions {
     EngineOptions::default().with_refresh(Duration::from_secs(600))
+}
+
+#[tokio::test]
+async fn a_rate_counts_from_when_deliveries_begin_not_from_when_they_were_asked_for() {
+    let claims = Arc::new(Semaphore::new(0));
+    let storage = Unreliable { claims, reliable: true, ..Unreliable::default() };
+    let rate = Rate::new(1, Duration::from_secs(10)).with_burst(1);
+    let options = EngineOptions::default().with_endpoint(EndpointPolicy::default().with_rate(rate));
+    let bench = bench_on(storage, Script::statuses([200, 200]), options).await;
+    bench.trigger(webhook("t")).await;
+    bench.engine.publish_all(vec![event("a"), event("b")]).await.unwrap();
+    let engine = bench.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    turns().await;
+    // The first claim is answered when the rate would allow another one.
+    bench.clock.advance(Duration::from_secs(10));
+    bench.storage.claims.add_permits(100);
+    turns().await;
+    assert_eq!(bench.script.requests().len(), 1);
+    bench.clock.advance(Duration::from_secs(10));
+    turns().await;
+    assert_eq!(bench.script.requests().len(), 2);
+    run.abort();
 }

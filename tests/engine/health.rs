@@ -129,3 +129,27 @@ async fn a_policy_may_say_never() {
     assert_eq!(bench.suspended(trigger.id), None);
     assert_eq!(bench.events_of(&EventKind::TRIGGER_FAILING).await, 0);
 }
+
+#[tokio::test]
+async fn a_success_on_another_node_shortly_before_begins_the_span_anew() {
+    let first = bench(Script::statuses([500])).await;
+    let policy = stubborn().with_retry(RetrySchedule::never()).with_disable_after(Some(2 * HOUR));
+    let trigger = first.trigger(webhook("t").policy(policy)).await;
+    first.engine.publish(event("a")).await.unwrap();
+    first.work(90 * MINUTE).await;
+    first.engine.publish(event("b")).await.unwrap();
+    first.work(10 * MINUTE).await;
+
+    let options = artifact_triggers::engine::EngineOptions::default();
+    let second = bench_on(first.storage.clone(), Script::statuses([200]), options).await;
+    second.clock.set(artifact_triggers::clock::Clock::now(&first.clock));
+    second.engine.publish(event("c")).await.unwrap();
+    second.work(MINUTE).await;
+    assert_eq!(second.script.requests().len(), 1);
+
+    first.work(25 * MINUTE).await;
+    first.engine.publish(event("d")).await.unwrap();
+    first.work(MINUTE).await;
+    assert_eq!(first.script.requests().len(), 3);
+    assert_eq!(first.suspended(trigger.id), None);
+}

@@ -11,8 +11,8 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded, Replay,
-    Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
+    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
 
@@ -136,6 +136,7 @@ impl Front {
             // The node died a moment before, in the same turn.
             pending::<()>().await;
         }
+        let asked_at = self.time.now();
         let fault = self.weather.fault(self.time.now(), &self.random);
         if let Some(span) = fault.before {
             self.time.sleep(span).await;
@@ -160,7 +161,7 @@ impl Front {
             return Err(lost());
         }
         if let Ok(answer) = &answer {
-            self.ledger.told(self.life, &call, answer);
+            self.ledger.told(self.life, &call, answer, asked_at);
         }
         answer
     }
@@ -240,6 +241,10 @@ impl Storage for Front {
 
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
         ask!(self, Call::Replay(replay), Answer::Replayed)
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        ask!(self, Call::Backlog, Answer::Backlog)
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {

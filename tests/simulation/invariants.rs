@@ -4,11 +4,12 @@ use std::fmt;
 
 use artifact_triggers::clock::Timestamp;
 
-/// A rule, by its number. 3 is kept for order, which nothing promises yet.
+/// A rule, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Invariant {
     NothingIsLost = 1,
     SettledStaysSettled = 2,
+    OrderIsKept = 3,
     HealthyEndpointsAreServed = 4,
     LimitsHold = 5,
     EverythingEnds = 6,
@@ -20,10 +21,12 @@ pub(crate) enum Invariant {
     DeadLettersAreTold = 12,
     EnginesRest = 13,
     NothingIsDoubledForNothing = 14,
+    DisabledOnlyIfFailing = 15,
+    JobsEnd = 16,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 13] = [
+    pub(crate) const ALL: [(Self, &'static str); 16] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -35,6 +38,11 @@ impl Invariant {
              replayed.",
         ),
         (
+            Self::OrderIsKept,
+            "Where an order is promised, one delivery of a key goes at a time, in the order in which \
+             they were recorded, and nothing overtakes one that blocks.",
+        ),
+        (
             Self::HealthyEndpointsAreServed,
             "If nothing fails but other endpoints, a healthy one hears within a second and 150 ms \
              for each delivery before it, plus the time-outs of one round of the others if these \
@@ -42,12 +50,13 @@ impl Invariant {
         ),
         (
             Self::LimitsHold,
-            "No endpoint has more attempts in flight from an engine than it may, and no claim gives \
-             more than it was asked for, of an endpoint or in all.",
+            "No endpoint has more attempts in flight from an engine than it may, or in any span of \
+             time, or more than one while it fails; and no claim gives more than it was asked for.",
         ),
         (
             Self::EverythingEnds,
-            "Once faults have stopped, every delivery comes to an end within its schedule.",
+            "Once faults have stopped, every delivery comes to an end within its schedule, unless it \
+             waits behind one that blocks.",
         ),
         (
             Self::MemoryIsBounded,
@@ -80,6 +89,16 @@ impl Invariant {
             Self::NothingIsDoubledForNothing,
             "If nothing fails on our side, no delivery is attempted twice at once, or again after \
              it was accepted.",
+        ),
+        (
+            Self::DisabledOnlyIfFailing,
+            "A trigger is disabled only after its span of failure without a break, and gets nothing \
+             then: what comes for it is parked.",
+        ),
+        (
+            Self::JobsEnd,
+            "A replay or a backfill comes to its end, and has tried again all that was dead or parked \
+             when it began, or made all that was missing then.",
         ),
     ];
 

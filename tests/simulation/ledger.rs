@@ -3,6 +3,10 @@
 
 mod claims;
 mod ending;
+mod endpoints;
+mod health;
+mod jobs;
+mod order;
 mod settlements;
 mod visits;
 
@@ -11,12 +15,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Delivery, EndpointKey, State};
+use artifact_triggers::delivery::{Delivery, EndpointKey, Settlement, State};
 use artifact_triggers::event::EventKind;
-use artifact_triggers::id::{DeliveryId, EventId, MessageId, TriggerId};
-use artifact_triggers::storage::{Record, Recorded, TriggerWrite};
+use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
+use artifact_triggers::storage::{Fate, Record, Recorded, Replay};
 
 pub(crate) use visits::Visit;
+
+use endpoints::Endpoint;
+use health::Story;
+use jobs::Job;
 
 use crate::clock::Time;
 use crate::invariants::{Invariant, Violation};
@@ -25,6 +33,9 @@ use crate::plan::{EventPlan, Promise, Rules, TriggerPlan};
 use crate::storage::{Answer, Call};
 use crate::trace::{Trace, short};
 
+/// What the engine itself tells, and no dead letter is told of.
+const OWN: [EventKind; 3] =
+    [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED, EventKind::TRIGGER_FAILING];
 /// The most violations that are kept.
 const MAX_VIOLATIONS: usize = 20;
 
@@ -52,10 +63,16 @@ pub(crate) struct Books {
     /// Deliveries of events that the engine itself tells.
     own: BTreeSet<EventId>,
     stories: BTreeMap<TriggerId, Story>,
+    plans: BTreeMap<TriggerId, TriggerPlan>,
     acknowledged: Vec<(EventId, EventPlan)>,
     /// What each life was given and has not been told to be settled.
     held: BTreeMap<Life, BTreeMap<DeliveryId, Held>>,
-    in_flight: BTreeMap<(Life, EndpointKey), usize>,
+    endpoints: BTreeMap<(Life, EndpointKey), Endpoint>,
+    /// The deliveries of each ordering key, in the order in which they were recorded.
+    lines: BTreeMap<OrderingKey, Vec<DeliveryId>>,
+    jobs: BTreeMap<String, Job>,
+    /// How many turns were given and taken.
+    turns: u64,
     /// How many deliveries have not ended.
     open: usize,
     /// What ended before may be gone.
@@ -70,6 +87,8 @@ struct Held {
     token: u64,
     /// By the clock of the node.
     until: Timestamp,
+    /// When it was asked for, in true time.
+    asked_at: Timestamp,
     is_attempted: bool,
 }
 
@@ -82,7 +101,10 @@ pub(crate) struct Counts {
     pub(crate) dead: usize,
     pub(crate) parked: usize,
     pub(crate) cancelled: usize,
+    pub(crate) disabled: usize,
     pub(crate) replayed: usize,
+    pub(crate) jobs: usize,
+    pub(crate) backfilled: usize,
     /// Attempts whose delay was held against what healthy endpoints are promised.
     pub(crate) measured: usize,
     /// Messages that receivers took more than once.
@@ -97,7 +119,10 @@ impl Counts {
         self.dead += other.dead;
         self.parked += other.parked;
         self.cancelled += other.cancelled;
+        self.disabled += other.disabled;
         self.replayed += other.replayed;
+        self.jobs += other.jobs;
+        self.backfilled += other.backfilled;
         self.measured += other.measured;
         self.doubles += other.doubles;
     }
@@ -118,6 +143,14 @@ struct Account {
     floor: Timestamp,
     recorded_at: Timestamp,
     settled_at: Timestamp,
+    /// The storage has it no more.
+    is_gone: bool,
+    /// A backfill made it.
+    is_late: bool,
+    replays: u32,
+    /// When its turn in an order came, and when it was put back into the line, by the number of turns.
+    turn_at: u64,
+    queued_at: u64,
     /// How many healthy deliveries were open when it was recorded.
     before: usize,
 }
@@ -134,14 +167,6 @@ struct Trip {
     not_before: Option<Timestamp>,
 }
 
-/// What a trigger has gone through.
-#[derive(Debug, Clone, Copy, Default)]
-struct Story {
-    was_disabled: bool,
-    was_suspended: bool,
-    was_deleted: bool,
-}
-
 impl Ledger {
     pub(crate) fn new(rules: Rules, time: Time, trace: Trace) -> Self {
         let books = Books { rules, ..Books::default() };
@@ -153,7 +178,9 @@ impl Ledger {
     }
 
     pub(crate) fn promise(&self, trigger: TriggerId, plan: &TriggerPlan) {
-        self.lock().promises.insert(trigger, plan.promise.clone());
+        let mut books = self.lock();
+        books.promises.insert(trigger, plan.promise.clone());
+        books.plans.insert(trigger, plan.clone());
     }
 
     pub(crate) fn acknowledge(&self, event: EventId, plan: &EventPlan) {
@@ -161,9 +188,11 @@ impl Ledger {
         self.lock().acknowledged.push((event, plan.clone()));
     }
 
-    /// How many deliveries have not ended.
+    /// How many deliveries and jobs have not ended, and will end by themselves.
     pub(crate) fn open(&self) -> usize {
-        self.lock().open
+        let books = self.lock();
+        let stuck = if books.open == 0 { 0 } else { books.stuck() };
+        books.open - stuck + books.running_jobs()
     }
 
     pub(crate) fn violate(&self, invariant: Invariant, what: String) {
@@ -183,11 +212,11 @@ impl Ledger {
         let now = self.time.now();
         let mut books = self.lock();
         match (call, answer) {
-            (Call::WriteTrigger(write), Answer::Written) => books.trigger(write),
+            (Call::WriteTrigger(write), Answer::Written) => books.trigger(write, now),
             (Call::Record(records), Answer::Recorded(recorded)) => {
                 for (record, recorded) in records.iter().zip(recorded) {
                     books.record(record, *recorded, now);
-                    let event = short(record.event.id.as_bytes());
+                    let event = record.event_id().map_or(0, |id| short(id.as_bytes()));
                     let deliveries = record.deliveries.len() as u64;
                     self.trace.note("record", &[("event", event), ("deliveries", deliveries)]);
                 }
@@ -197,15 +226,22 @@ impl Ledger {
             }
             (Call::Settle(settlements, at), Answer::Settled(settled)) => {
                 let mut all: Vec<_> = settlements.iter().zip(settled).collect();
-                all.sort_by_key(|(settle, _)| settle.lease.delivery);
+                // What is given up at the end of a run comes in no order, and changes no line.
+                all.sort_by_key(|(settle, _)| {
+                    let is_released = matches!(settle.settlement, Settlement::Released { .. });
+                    is_released.then_some(settle.lease.delivery)
+                });
                 for (settle, settled) in all {
                     books.settle(life, settle, *settled, *at, now, &self.trace);
                 }
             }
             (Call::Replay(replay), Answer::Replayed(ids)) => {
-                for id in ids {
-                    books.replay(*id, replay.due, now);
+                for (place, id) in (0..).zip(ids) {
+                    books.replay(*id, replay, place, now);
                     self.trace.note("replay", &[("delivery", short(id.as_bytes()))]);
+                }
+                for id in ids {
+                    books.next_after(*id, replay.now);
                 }
             }
             (Call::Prune(before, _), Answer::Pruned(_)) => {
@@ -216,7 +252,7 @@ impl Ledger {
     }
 
     /// An engine heard the answer to its call.
-    pub(crate) fn told(&self, life: Life, call: &Call, answer: &Answer) {
+    pub(crate) fn told(&self, life: Life, call: &Call, answer: &Answer, asked_at: Timestamp) {
         let now = self.time.now();
         let mut books = self.lock();
         match (call, answer) {
@@ -225,7 +261,7 @@ impl Ledger {
                 held.extend(claims.deliveries.iter().map(|claimed| {
                     let until = claimed.delivery.state.claimable_at().unwrap_or(Timestamp::MIN);
                     let token = claimed.lease.token;
-                    (claimed.delivery.id, Held { token, until, is_attempted: false })
+                    (claimed.delivery.id, Held { token, until, asked_at, is_attempted: false })
                 }));
                 let (held, most) = (held.len(), books.rules.concurrency * books.rules.runs);
                 if held > most {
@@ -236,16 +272,22 @@ impl Ledger {
             (Call::Settle(settlements, _), _) => {
                 let held = books.held.entry(life).or_default();
                 for settle in settlements {
-                    if held
-                        .get(&settle.lease.delivery)
-                        .is_some_and(|h| h.token == settle.lease.token)
-                    {
-                        held.remove(&settle.lease.delivery);
+                    let id = settle.lease.delivery;
+                    let Some(own) = held.get_mut(&id) else { continue };
+                    match settle.settlement {
+                        _ if own.token != settle.lease.token => {}
+                        Settlement::Extended { until } => own.until = until,
+                        _ => drop(held.remove(&id)),
                     }
                 }
             }
             _ => {}
         }
+    }
+
+    /// The storage has pruned what ended before a time, and has this left.
+    pub(crate) fn pruned(&self, left: &[Delivery], before: Timestamp) {
+        self.lock().prune(left, before);
     }
 
     /// A life ended, and with it all that it knew.
@@ -271,20 +313,11 @@ impl Books {
         }
     }
 
-    fn trigger(&mut self, write: &TriggerWrite) {
-        match write {
-            TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
-                let story = self.stories.entry(trigger.id).or_default();
-                story.was_disabled |= !trigger.spec.enabled;
-                story.was_suspended |= trigger.suspended.is_some();
-            }
-            TriggerWrite::Delete(id) => self.stories.entry(*id).or_default().was_deleted = true,
-            _ => {}
-        }
-    }
-
     fn record(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
-        let id = record.event.id;
+        let Some(event) = record.event.as_ref().map(|new| &new.event) else {
+            return self.record_more(record, recorded, now);
+        };
+        let id = event.id;
         let is_known = self.events.contains(&id);
         match recorded {
             Recorded::Duplicate if is_known => return,
@@ -294,6 +327,7 @@ impl Books {
                 return;
             }
             Recorded::Stored => {}
+            Recorded::CursorMoved if !record.cursors.is_empty() => return,
             _ => {
                 let what = format!("{id} is new, and answered with {recorded:?}");
                 self.violate(now, Invariant::NothingIsLost, what);
@@ -301,11 +335,30 @@ impl Books {
             }
         }
         self.events.insert(id);
-        if [EventKind::DELIVERY_DEAD, EventKind::TRIGGER_DISABLED].contains(&record.event.kind) {
+        if OWN.contains(&event.kind) {
             self.own.insert(id);
         }
+        self.record_more(record, recorded, now);
+    }
+
+    /// Deliveries, and what else there is beside an event or without one.
+    fn record_more(&mut self, record: &Record, recorded: Recorded, now: Timestamp) {
+        if recorded != Recorded::Stored {
+            return;
+        }
+        self.follow_jobs(&record.cursors, now);
         for (delivery, payload) in &record.deliveries {
-            self.begin(delivery, payload.body.clone(), now);
+            if self.accounts.get(&delivery.id).is_none_or(|account| account.is_gone) {
+                let is_parked = delivery.state == State::Parked;
+                if !is_parked && self.is_known_suspended(delivery.trigger, now) {
+                    let what = format!("{} is not parked", delivery.id);
+                    self.violate(now, Invariant::DisabledOnlyIfFailing, what);
+                }
+                self.begin(delivery, payload.body.clone(), now);
+                let account = self.accounts.get_mut(&delivery.id).expect("it was begun");
+                account.is_late = record.event.is_none();
+                self.counts.backfilled += usize::from(record.event.is_none());
+            }
         }
     }
 
@@ -322,6 +375,11 @@ impl Books {
             made: 0,
             released: 0,
             floor: Timestamp::MIN,
+            is_gone: false,
+            is_late: false,
+            replays: 0,
+            turn_at: 0,
+            queued_at: 0,
             recorded_at: now,
             settled_at: delivery.created_at,
             before: self.accounts.values().filter(is_healthy).count(),
@@ -330,13 +388,24 @@ impl Books {
         self.open += usize::from(!delivery.state.is_final());
         self.by_message.insert(delivery.message_id, delivery.id);
         self.accounts.insert(delivery.id, account);
+        self.line_up(delivery.id);
+        self.next_after(delivery.id, delivery.created_at);
     }
 
-    fn replay(&mut self, id: DeliveryId, due: Timestamp, now: Timestamp) {
+    fn replay(&mut self, id: DeliveryId, replay: &Replay, place: u32, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
+        let Fate::Again { due, spacing, new_message_ids } = replay.fate else { return };
+        let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
         account.delivery.attempts = 0;
+        account.settled_at = replay.now;
+        account.replays += 1;
         (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);
+        if new_message_ids {
+            account.delivery.message_id = account.delivery.message_id.next();
+            self.by_message.insert(account.delivery.message_id, id);
+        }
+        self.put_back(id);
         self.open += 1;
         self.counts.replayed += 1;
         if !matches!(state, State::Dead { .. } | State::Parked) {

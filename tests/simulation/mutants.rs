@@ -16,7 +16,7 @@ use crate::storage::{Answer, Call, Port};
 use crate::world::{Kind, Sabotage, simulate};
 
 /// How many seeds a mutant may survive.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 200;
 
 /// How a storage breaks its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ enum Flaw {
     ChangesBodies,
     GivesNothing,
     SkipsTheHealthy,
+    ForgetsOrder,
 }
 
 /// A storage with a flaw.
@@ -87,6 +88,11 @@ impl Flawed {
                 }
             }
             (Flaw::LeasesTwice, Call::Claim(claim)) => claim.lease = Duration::ZERO,
+            (Flaw::ForgetsOrder, Call::Record(records)) => {
+                for (delivery, _) in records.iter_mut().flat_map(|one| &mut one.deliveries) {
+                    delivery.turn = None;
+                }
+            }
             (Flaw::IgnoresQuotas, Call::Claim(claim)) => {
                 claim.quotas.clear();
                 claim.per_endpoint = claim.limit;
@@ -144,7 +150,7 @@ fn is_caught(sabotage: Sabotage, expected: &[Invariant]) {
 fn the_simulation_catches_a_storage_that_settles_without_fencing() {
     is_caught(
         flawed!(SettlesWithoutFencing),
-        &[Invariant::LeasesAreExclusive, Invariant::SettledStaysSettled],
+        &[Invariant::LeasesAreExclusive, Invariant::SettledStaysSettled, Invariant::OrderIsKept],
     );
 }
 
@@ -157,18 +163,32 @@ fn the_simulation_catches_a_storage_that_gives_a_lease_twice() {
 fn the_simulation_catches_a_storage_that_forgets_settlements() {
     is_caught(
         flawed!(ForgetsSettlements),
-        &[Invariant::SettledStaysSettled, Invariant::LeasesAreExclusive, Invariant::NothingIsLost],
+        &[
+            Invariant::SettledStaysSettled,
+            Invariant::LeasesAreExclusive,
+            Invariant::NothingIsLost,
+            Invariant::OrderIsKept,
+            Invariant::PausesAreKept,
+        ],
     );
 }
 
 #[test]
 fn the_simulation_catches_a_storage_that_loses_what_it_acknowledged() {
-    is_caught(flawed!(LosesRecords), &[Invariant::NothingIsLost, Invariant::EverythingEnds]);
+    is_caught(
+        flawed!(LosesRecords),
+        &[Invariant::NothingIsLost, Invariant::EverythingEnds, Invariant::OrderIsKept],
+    );
 }
 
 #[test]
 fn the_simulation_catches_a_storage_that_does_not_count_attempts() {
     is_caught(flawed!(CountsNoAttempts), &[Invariant::AttemptsAreCounted]);
+}
+
+#[test]
+fn the_simulation_catches_a_storage_that_forgets_the_order() {
+    is_caught(flawed!(ForgetsOrder), &[Invariant::OrderIsKept]);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifact_triggers::engine::Engine;
+use artifact_triggers::engine::{BackfillPlan, Engine, ReplayPlan};
 use artifact_triggers::event::Scope;
+use artifact_triggers::id::TriggerId;
 use artifact_triggers::storage::{DeliveryQuery, StorageError};
 
 use crate::network::{Behaviour, NEW_PATH};
@@ -27,7 +28,7 @@ pub(crate) async fn operate(world: Arc<World>, random: Random) {
 }
 
 async fn act(world: &World, engine: &Engine, random: &Random) -> Result<(), StorageError> {
-    let which = random.below(5);
+    let which = random.below(8);
     world.trace.note("operator", &[("which", which)]);
     let (trigger, plan) = &world.triggers[random.index(world.triggers.len())];
     match which {
@@ -39,8 +40,35 @@ async fn act(world: &World, engine: &Engine, random: &Random) -> Result<(), Stor
         2 => engine.enable_trigger(*trigger).await.map(drop),
         3 if plan.is_touched => engine.disable_trigger(*trigger).await.map(drop),
         4 if plan.is_touched => engine.delete_trigger(*trigger).await,
+        5 | 6 => {
+            // A job that is not begun, or not known to be, is nobody's loss.
+            let _ = engine.start_replay(draw_replay(*trigger, random)).await;
+            Ok(())
+        }
+        7 => {
+            let plan = BackfillPlan::of_trigger(*trigger);
+            let rate = draw_rate(random);
+            let plan = rate.map_or(plan.clone(), |rate| plan.with_rate(rate));
+            let _ = engine.start_backfill(plan).await;
+            Ok(())
+        }
         _ => Ok(()),
     }
+}
+
+fn draw_rate(random: &Random) -> Option<u32> {
+    random.pick(&[None, None, Some(1), Some(3), Some(100)])
+}
+
+fn draw_replay(trigger: TriggerId, random: &Random) -> ReplayPlan {
+    let mut plan = ReplayPlan::of_scope(Scope::root());
+    if random.chance(500) {
+        plan = plan.with_trigger(trigger);
+    }
+    if random.chance(200) {
+        plan = plan.with_new_message_ids();
+    }
+    draw_rate(random).map_or(plan.clone(), |rate| plan.with_rate(rate))
 }
 
 /// Tells triggers of the new addresses of receivers that move, and has them move once that is known.

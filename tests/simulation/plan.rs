@@ -1,9 +1,13 @@
 //! The plan: all that a seed decides beforehand.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule};
+use artifact_triggers::delivery::{
+    DeliveryPolicy, EndpointKey, Jitter, OnDead, Order, RetrySchedule,
+};
+use artifact_triggers::endpoint::{BreakerPolicy, EndpointPolicy, Rate};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Artifact, Event, EventKind};
 use artifact_triggers::trigger::{KindPattern, Trigger, TriggerSpec};
@@ -41,15 +45,18 @@ pub(crate) struct Plan {
 pub(crate) struct Rules {
     /// Nothing fails on our side: neither nodes nor storage.
     pub(crate) is_calm: bool,
+    /// How often something befalls the nodes.
+    pub(crate) blows: u32,
     pub(crate) nodes: usize,
     /// The runs of each engine.
     pub(crate) runs: usize,
     pub(crate) concurrency: usize,
-    pub(crate) per_endpoint: usize,
+    pub(crate) refresh: Duration,
+    pub(crate) endpoints: BTreeMap<EndpointKey, EndpointPolicy>,
     /// No clock is wrong by more.
     pub(crate) skew: Duration,
-    /// How many receivers do anything but take what they get.
-    pub(crate) failing: usize,
+    /// How much each endpoint may be given at once that does anything but take what it gets.
+    pub(crate) failing: Vec<usize>,
     pub(crate) longest_timeout: Duration,
 }
 
@@ -58,12 +65,17 @@ impl Rules {
     pub(crate) fn patience(&self, before: usize) -> Duration {
         let number = |count: usize| u32::try_from(count).expect("there are few");
         let own = SECOND + Duration::from_millis(150) * number(before);
-        let taken = self.failing * self.per_endpoint.div_ceil(self.runs);
+        let taken: usize = self.failing.iter().map(|most| most.div_ceil(self.runs)).sum();
         if taken < self.concurrency {
             return own;
         }
         let rounds = 1 + taken.div_ceil(self.concurrency);
         own + (self.longest_timeout + SECOND / 2) * number(rounds)
+    }
+
+    /// How much longer a node's clock may make a span, by being set.
+    pub(crate) fn leaps(&self) -> Duration {
+        if self.is_calm { Duration::ZERO } else { self.slack() * self.blows }
     }
 
     /// How far two times may seem apart that are the same.
@@ -81,6 +93,18 @@ pub(crate) struct ReceiverPlan {
     pub(crate) period: Duration,
     /// An action of the engine's own, no endpoint.
     pub(crate) is_action: bool,
+    pub(crate) policy: EndpointPolicy,
+}
+
+impl ReceiverPlan {
+    /// What the engine knows the receiver of a number by.
+    pub(crate) fn key(&self, number: usize) -> EndpointKey {
+        EndpointKey::new(if self.is_action {
+            format!("action:{}", action_name(number))
+        } else {
+            format!("https://r{number}.example")
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +132,9 @@ pub(crate) struct Promise {
     pub(crate) timeout: Duration,
     pub(crate) max_age: Option<Duration>,
     pub(crate) final_statuses: Vec<u16>,
+    pub(crate) order: Order,
+    pub(crate) on_dead: OnDead,
+    pub(crate) disable_after: Option<Duration>,
 }
 
 impl Promise {
@@ -142,7 +169,7 @@ pub(crate) struct EventPlan {
 
 impl EventPlan {
     pub(crate) fn event(&self, now: Timestamp, random: &Random) -> Event {
-        let artifact = Artifact::new("generic", format!("a{}", self.number));
+        let artifact = Artifact::new("generic", format!("a{}", self.number % 4));
         Event::builder(KINDS[self.kind].clone())
             .scope(self.scope.parse().expect("it is a scope"))
             .artifact(artifact)
@@ -164,7 +191,10 @@ impl TriggerPlan {
         let mut policy = DeliveryPolicy::default()
             .with_retry(RetrySchedule::Pauses(promise.pauses.clone()))
             .with_jitter(promise.jitter)
-            .with_timeout(promise.timeout);
+            .with_timeout(promise.timeout)
+            .with_order(promise.order)
+            .with_on_dead(promise.on_dead)
+            .with_disable_after(promise.disable_after);
         policy.max_age = promise.max_age;
         policy.final_statuses.clone_from(&promise.final_statuses);
         let mut builder = Trigger::builder(format!("t{}", self.index)).policy(policy);
@@ -195,29 +225,34 @@ impl Plan {
         let lease = random.pick(&[10, 20, 60]);
         let options = EngineOptions::default()
             .with_concurrency(random.pick(&[1, 2, 4, 8, 16]))
-            .with_per_endpoint(random.pick(&[1, 1, 2, 4]))
             .with_lease(SECOND * lease)
             .with_refresh(random.span(MINUTE * 20, HOUR * 3));
         let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
         let receivers = draw_receivers(random);
         let triggers = draw_triggers(random, &receivers);
         let skewed = random.chance(600);
+        let blows = if is_calm { 0 } else { random.between(1, 10) };
         let rules = Rules {
             is_calm,
+            blows: u32::try_from(blows).expect("they are few"),
             nodes,
             runs: random.pick(&[1, 1, 2]),
             concurrency: options.concurrency,
-            per_endpoint: options.per_endpoint,
+            refresh: options.refresh,
+            endpoints: (0..)
+                .zip(&receivers)
+                .map(|(n, one)| (one.key(n), one.policy.clone()))
+                .collect(),
             skew: if skewed { options.lease / 8 } else { Duration::ZERO },
-            failing: receivers.iter().filter(|r| r.behaviour != Behaviour::Healthy).count(),
+            failing: draw_failing(&receivers),
             longest_timeout: triggers.iter().map(|t| t.promise.timeout).max().expect("some"),
         };
         Self {
             start,
             faults_end: start + span,
             odds: if is_calm { Odds::default() } else { draw_odds(random) },
-            actions_of_operator: random.below(8),
-            blows: if is_calm { 0 } else { random.between(1, 10) },
+            actions_of_operator: random.below(14),
+            blows,
             events: draw_events(random, start, span),
             rules,
             options,
@@ -255,9 +290,37 @@ fn draw_receivers(random: &Random) -> Vec<ReceiverPlan> {
             _ => random.pick(&Behaviour::ALL),
         };
         let period = random.span(MINUTE, HOUR * 6);
-        ReceiverPlan { behaviour, heals: random.chance(700), period, is_action }
+        let policy = draw_endpoint(random);
+        ReceiverPlan { behaviour, heals: random.chance(700), period, is_action, policy }
     };
     (0..count).map(draw).collect()
+}
+
+fn draw_failing(receivers: &[ReceiverPlan]) -> Vec<usize> {
+    let failing = receivers.iter().filter(|one| one.behaviour != Behaviour::Healthy);
+    failing.map(|one| one.policy.concurrency).collect()
+}
+
+fn draw_endpoint(random: &Random) -> EndpointPolicy {
+    let breaker = if random.chance(300) {
+        BreakerPolicy::off()
+    } else {
+        let first = random.span(SECOND, MINUTE);
+        // It opens by failures in a row alone: that is what the ledger reckons with.
+        BreakerPolicy::default()
+            .with_failures(u32::try_from(random.between(1, 6)).expect("it is small"))
+            .with_ratio(100, 1_000_000, MINUTE)
+            .with_pauses(first, first + random.span(Duration::ZERO, MINUTE * 10))
+    };
+    let policy = EndpointPolicy::default()
+        .with_concurrency(random.pick(&[1, 1, 2, 4]))
+        .with_breaker(breaker);
+    if random.chance(200) {
+        let events = random.pick(&[1, 2, 5]);
+        let rate = Rate::new(events, random.span(SECOND / 10, MINUTE));
+        return policy.with_rate(rate.with_burst(random.pick(&[1, 2, 4])));
+    }
+    policy
 }
 
 fn draw_triggers(random: &Random, receivers: &[ReceiverPlan]) -> Vec<TriggerPlan> {
@@ -289,16 +352,37 @@ fn draw_promise(random: &Random, receiver: usize, plan: &ReceiverPlan) -> Promis
         2 => (0..random.below(7)).map(|n| 10 << n).collect(),
         _ => (0..random.between(1, 6)).map(|_| random.below(7_200)).collect(),
     };
+    let order = random.pick(&[Order::None, Order::None, Order::PerArtifact, Order::Strict]);
     Promise {
         receiver,
-        is_healthy: plan.behaviour == Behaviour::Healthy,
+        is_healthy: plan.behaviour == Behaviour::Healthy && plan.policy.rate.is_none(),
         is_action: plan.is_action,
         pauses: pauses.into_iter().map(Duration::from_secs).collect(),
         jitter: random.pick(&[Jitter::None, Jitter::Added, Jitter::Equal, Jitter::Full]),
-        timeout: Duration::from_millis(random.pick(&[500, 1_000, 2_000, 4_000])),
+        timeout: draw_timeout(random, plan),
         max_age: random.chance(150).then(|| random.span(MINUTE, DAY)),
         final_statuses: if random.chance(150) { vec![404] } else { Vec::new() },
+        disable_after: draw_disable_after(random, order),
+        order,
+        on_dead: random.pick(&[OnDead::Skip, OnDead::Block]),
     }
+}
+
+/// Never only without an order: there, each would be tried for days, one after the other.
+fn draw_disable_after(random: &Random, order: Order) -> Option<Duration> {
+    match random.below(4) {
+        0 if order == Order::None => None,
+        1 => Some(random.span(HOUR, DAY * 2)),
+        _ => Some(DeliveryPolicy::DISABLE_AFTER),
+    }
+}
+
+/// An action may take longer than a lease.
+fn draw_timeout(random: &Random, plan: &ReceiverPlan) -> Duration {
+    if plan.is_action && random.chance(300) {
+        return random.span(SECOND * 5, MINUTE * 3);
+    }
+    Duration::from_millis(random.pick(&[500, 1_000, 2_000, 4_000]))
 }
 
 fn draw_events(random: &Random, start: Timestamp, span: Duration) -> Vec<Vec<EventPlan>> {

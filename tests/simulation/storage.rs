@@ -15,8 +15,8 @@ use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::sqlite::{SqliteOptions, SqliteStorage, Synchronous};
 use artifact_triggers::storage::{
-    Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned, Record,
-    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
+    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 
 use crate::node::Life;
@@ -34,6 +34,7 @@ pub(crate) enum Call {
     Deliveries(DeliveryQuery),
     Attempts(DeliveryId),
     Replay(Replay),
+    Backlog,
     Prune(Timestamp, usize),
 }
 
@@ -50,6 +51,7 @@ impl Call {
             Self::Deliveries(_) => "deliveries",
             Self::Attempts(_) => "attempts",
             Self::Replay(_) => "replay",
+            Self::Backlog => "backlog",
             Self::Prune(..) => "prune",
         }
     }
@@ -68,6 +70,7 @@ pub(crate) enum Answer {
     Deliveries(Vec<Delivery>),
     Attempts(Vec<LoggedAttempt>),
     Replayed(Vec<DeliveryId>),
+    Backlog(Vec<Backlog>),
     Pruned(Pruned),
 }
 
@@ -145,6 +148,7 @@ async fn answer(storage: &impl Storage, call: Call) -> Result<Answer, StorageErr
         Call::Deliveries(query) => Answer::Deliveries(storage.deliveries(query).await?),
         Call::Attempts(delivery) => Answer::Attempts(storage.attempts(delivery).await?),
         Call::Replay(replay) => Answer::Replayed(storage.replay(replay).await?),
+        Call::Backlog => Answer::Backlog(storage.backlog().await?),
         Call::Prune(before, limit) => Answer::Pruned(storage.prune(before, limit).await?),
     })
 }

@@ -84,6 +84,12 @@ impl Port for Watched {
     fn call(&self, life: Life, call: &Call) -> Result<Answer, StorageError> {
         let answer = self.inner.call(life, call)?;
         self.ledger.observe(life, call, &answer);
+        if let Call::Prune(before, _) = call {
+            let Answer::Deliveries(left) = self.inner.call(life, &everything())? else {
+                unreachable!("it is asked for deliveries")
+            };
+            self.ledger.pruned(&left, *before);
+        }
         Ok(answer)
     }
 
@@ -94,6 +100,11 @@ impl Port for Watched {
         }
         is_owned
     }
+}
+
+/// Asks for all deliveries that there are.
+fn everything() -> Call {
+    Call::Deliveries(DeliveryQuery::of_scope(Scope::root()).with_limit(1_000_000))
 }
 
 pub(crate) fn simulate(seed: u64, kind: Kind, sabotage: Sabotage, loud: bool) -> Outcome {
@@ -182,7 +193,8 @@ impl World {
         let timeouts: BTreeMap<_, _> =
             self.triggers.iter().map(|(id, plan)| (*id, plan.promise.timeout)).collect();
         let mut builder = Engine::builder(front);
-        for receiver in 0..self.plan.receivers.len() {
+        for (receiver, plan) in self.plan.receivers.iter().enumerate() {
+            builder = builder.endpoint(plan.key(receiver), plan.policy.clone());
             let hand = Hand { wire: wire.clone(), receiver, timeouts: timeouts.clone() };
             builder = builder.action(action_name(receiver), hand);
         }
@@ -221,8 +233,10 @@ impl World {
     }
 
     fn count_timers(&self) {
-        // One for each run, and one for each attempt.
-        let most = self.plan.rules.runs * (self.plan.rules.concurrency + 1);
+        // One for each attempt; for each run its own and those of its three calls of the storage at
+        // most; one for each other call: of publishers, the operator, who moves, and who shuts down.
+        let others = self.plan.events.len() + 3;
+        let most = self.plan.rules.runs * (self.plan.rules.concurrency + 4) + others;
         for node in &self.nodes {
             let found = node.clock.sleeping();
             if found > most {
@@ -233,8 +247,7 @@ impl World {
     }
 
     fn close(&self, executor: &Executor) -> Outcome {
-        let query = DeliveryQuery::of_scope(Scope::root()).with_limit(1_000_000);
-        let all = self.port.call(Life { node: 0, number: 0 }, &Call::Deliveries(query));
+        let all = self.port.call(Life { node: 0, number: 0 }, &everything());
         let Ok(Answer::Deliveries(stored)) = all else { panic!("{all:?}") };
         if !self.ledger.is_broken() {
             self.ledger.close(&stored, &self.triggers, &self.network);

@@ -69,6 +69,10 @@ impl Books {
                 Some((Invariant::LeasesAreExclusive, what))
             }
             State::Waiting { .. } | State::Leased { .. } => None,
+            State::Queued => {
+                let what = format!("it is claimed before its turn, {:?}", known.turn);
+                Some((Invariant::OrderIsKept, what))
+            }
             ended => {
                 self.open += 1;
                 let what = format!("it is claimed, but {ended:?}");

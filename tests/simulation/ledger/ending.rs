@@ -20,7 +20,10 @@ impl Ledger {
     ) {
         let now = self.time.now();
         let mut books = self.lock();
-        for (invariant, what) in books.missing(triggers).into_iter().chain(books.unlike(stored)) {
+        let mut problems = books.missing(triggers);
+        problems.extend(books.unlike(stored));
+        problems.extend(books.unended());
+        for (invariant, what) in problems {
             books.violate(now, invariant, what);
         }
         let ends: Vec<_> =
@@ -57,11 +60,9 @@ impl Books {
         let stored: BTreeMap<_, _> = stored.iter().map(|one| (one.id, one)).collect();
         for account in self.accounts.values() {
             let found = stored.get(&account.delivery.id);
-            let may_be_gone = account.delivery.state.is_final()
-                && self.pruned_before.is_some_and(|before| account.settled_at < before);
             let is_right = match found {
-                Some(found) => **found == account.delivery,
-                None => may_be_gone,
+                Some(found) => **found == account.delivery && !account.is_gone,
+                None => account.is_gone,
             };
             if !is_right {
                 let what = format!("{:?} is stored as {found:?}", account.delivery);
@@ -88,6 +89,7 @@ impl Books {
                 (!is_justified).then_some((Invariant::NothingIsLost, what))
             }
             state if state.is_final() => None,
+            State::Queued if self.is_stuck(account) => None,
             state => {
                 let what = format!("{id} is still {state:?}, recorded {}", account.recorded_at);
                 Some((Invariant::EverythingEnds, what))

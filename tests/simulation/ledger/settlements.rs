@@ -3,7 +3,7 @@
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{Attempt, DeadReason, Settlement, State};
 use artifact_triggers::event::EventKind;
-use artifact_triggers::storage::{Recorded, Settle, Settled};
+use artifact_triggers::storage::{Record, Recorded, Settle, Settled};
 
 use super::{Account, Books, Story, Trip};
 use crate::invariants::Invariant;
@@ -39,15 +39,19 @@ impl Books {
             self.counts.leases_lost += 1;
             return;
         }
-        for (invariant, what) in self.check_settlement(life, settle) {
+        for (invariant, what) in self.check_settlement(life, settle, at) {
             self.violate(now, invariant, format!("{id}: {what}"));
         }
         self.write_down(life, settle, at);
+        if settle.settlement == Settlement::Delivered {
+            self.succeeded(self.accounts[&id].delivery.trigger, now);
+        }
         for record in &settle.records {
-            if !self.events.contains(&record.event.id) {
+            if record.event_id().is_some_and(|event| !self.events.contains(&event)) {
                 self.record(record, Recorded::Stored, now);
             }
         }
+        self.next_after(id, at);
     }
 
     /// Whether the lease is what the storage says of it.
@@ -74,13 +78,15 @@ impl Books {
         }
     }
 
-    fn check_settlement(&self, life: Life, settle: &Settle) -> Vec<Problem> {
+    fn check_settlement(&self, life: Life, settle: &Settle, at: Timestamp) -> Vec<Problem> {
         let account = &self.accounts[&settle.lease.delivery];
         let promise = &self.promises[&account.delivery.trigger];
         let story = self.stories[&account.delivery.trigger];
         let mut problems = Vec::new();
         match settle.attempts.as_slice() {
-            [] => problems.extend(without_attempt(account, promise, story, &settle.settlement)),
+            [] => {
+                problems.extend(without_attempt(account, promise, story, &settle.settlement, at));
+            }
             [attempt] => {
                 let trip = account.trip(life, settle.lease.token);
                 problems.extend(with_attempt(account, promise, settle, attempt, trip, &self.rules));
@@ -90,13 +96,15 @@ impl Books {
                 problems.push((Invariant::NothingIsLost, what));
             }
         }
+        let is_exhausted = settle.settlement == Settlement::Dead(DeadReason::Exhausted);
+        if is_exhausted && self.rules.is_calm && account.made < promise.attempts() {
+            let what = format!("it is dead after {} attempts only", account.made);
+            problems.push((Invariant::AttemptsAreCounted, what));
+        }
         let is_dead = matches!(settle.settlement, Settlement::Dead(_));
         let tells = || {
             let id = account.delivery.id.to_string();
-            settle.records.iter().any(|record| {
-                let (kind, of) = (&record.event.kind, record.event.attributes.get("delivery"));
-                *kind == EventKind::DELIVERY_DEAD && of == Some(&id)
-            })
+            settle.records.iter().any(|record| is_death_of(record, &id))
         };
         if is_dead && !self.own.contains(&account.delivery.event) && !tells() {
             problems.push((Invariant::DeadLettersAreTold, "it is dead, and not told".to_owned()));
@@ -110,6 +118,9 @@ impl Books {
         let was_final = account.delivery.state.is_final();
         account.delivery.state = settle.settlement.state();
         account.settled_at = at;
+        if let Settlement::Extended { .. } = settle.settlement {
+            return;
+        }
         if matches!(settle.settlement, Settlement::Parked | Settlement::Released { .. }) {
             account.delivery.attempts = account.delivery.attempts.saturating_sub(1);
             account.released += 1;
@@ -150,8 +161,17 @@ fn name(settlement: &Settlement) -> &'static str {
         Settlement::Cancelled => "settle cancelled",
         Settlement::Parked => "settle parked",
         Settlement::Released { .. } => "settle released",
+        Settlement::Extended { .. } => "settle extended",
         _ => "settle",
     }
+}
+
+/// Whether a record tells of the death of a delivery.
+fn is_death_of(record: &Record, delivery: &str) -> bool {
+    record.event.as_ref().is_some_and(|new| {
+        let of = new.event.attributes.get("delivery").map(String::as_str);
+        new.event.kind == EventKind::DELIVERY_DEAD && of == Some(delivery)
+    })
 }
 
 fn without_attempt(
@@ -159,13 +179,19 @@ fn without_attempt(
     promise: &Promise,
     story: Story,
     settlement: &Settlement,
+    nodes_time: Timestamp,
 ) -> Option<Problem> {
     let is_justified = match settlement {
+        // The lease of an attempt that goes on.
+        Settlement::Extended { .. } => account.visits.iter().any(|trip| trip.ended_at.is_none()),
         Settlement::Released { .. } => true,
         Settlement::Parked => story.was_disabled || story.was_suspended,
         Settlement::Cancelled => story.was_deleted,
         // All its attempts were begun, and their outcomes lost.
         Settlement::Dead(DeadReason::Exhausted) => account.delivery.attempts > promise.attempts(),
+        Settlement::Dead(DeadReason::TooOld) => {
+            promise.max_age.is_some_and(|age| nodes_time > account.delivery.created_at + age)
+        }
         _ => false,
     };
     let what = format!("it is settled as {settlement:?} without an attempt or a reason");

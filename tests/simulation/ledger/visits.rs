@@ -4,7 +4,8 @@ use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{DeliveryPolicy, EndpointKey};
 use artifact_triggers::id::{DeliveryId, MessageId};
 
-use super::{Account, Books, Ledger, Trip};
+use super::endpoints::Ticket;
+use super::{Account, Books, Held, Ledger, Trip};
 use crate::invariants::Invariant;
 use crate::network::Reply;
 use crate::node::Life;
@@ -18,6 +19,7 @@ pub(crate) struct Visit {
     delivery: DeliveryId,
     endpoint: EndpointKey,
     trip: usize,
+    ticket: Ticket,
     has_ended: bool,
 }
 
@@ -40,10 +42,12 @@ impl Visit {
                 ("status", status.unwrap_or_default().into()),
             ],
         );
-        let mut books = self.ledger.lock();
-        if let Some(count) = books.in_flight.get_mut(&(self.life, self.endpoint.clone())) {
-            *count -= 1;
+        let books = &mut *self.ledger.lock();
+        let policy = &books.rules.endpoints[&self.endpoint];
+        if let Some(endpoint) = books.endpoints.get_mut(&(self.life, self.endpoint.clone())) {
+            endpoint.end(self.ticket, class, &policy.breaker, now);
         }
+        books.fared(books.accounts[&self.delivery].delivery.trigger, class == "accepted", now);
         let account = books.accounts.get_mut(&self.delivery).expect("it was begun");
         let trip = &mut account.visits[self.trip];
         let cap = now + DeliveryPolicy::MAX_RETRY_AFTER;
@@ -107,11 +111,11 @@ impl Ledger {
                 ("bytes", body.len() as u64),
             ],
         );
-        let token = books.enter(life, delivery, nodes_time, now);
+        let (token, asked_at) = books.enter(life, delivery, nodes_time, now);
         for (invariant, what) in books.problems(delivery, token, body, now) {
             books.violate(now, invariant, format!("{delivery}: {what}"));
         }
-        books.count(life, delivery, now);
+        let ticket = books.count(life, delivery, asked_at, now);
         let account = books.accounts.get_mut(&delivery).expect("messages are of deliveries");
         account.made += 1;
         let (class, status, not_before) = ("transient", None, None);
@@ -119,26 +123,32 @@ impl Ledger {
         let (trip, endpoint) = (account.visits.len() - 1, account.delivery.endpoint.clone());
         books.counts.attempts += 1;
         let ledger = self.clone();
-        Some(Visit { message, ledger, life, delivery, endpoint, trip, has_ended: false })
+        Some(Visit { message, ledger, life, delivery, endpoint, trip, ticket, has_ended: false })
     }
 }
 
 impl Books {
-    /// Checks the lease of an attempt that begins, and tells its token.
-    fn enter(&mut self, life: Life, delivery: DeliveryId, at: Timestamp, now: Timestamp) -> u64 {
+    /// Checks the lease of an attempt that begins, and tells its token and when it was asked for.
+    fn enter(
+        &mut self,
+        life: Life,
+        delivery: DeliveryId,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> (u64, Timestamp) {
         let held = self.held.get_mut(&life).and_then(|held| held.get_mut(&delivery));
         let Some(held) = held.filter(|held| !held.is_attempted) else {
             let what = format!("{delivery} is attempted by {life:?} without a lease of its own");
             self.violate(now, Invariant::AttemptsAreCounted, what);
-            return 0;
+            return (0, now);
         };
         held.is_attempted = true;
-        let (token, until) = (held.token, held.until);
+        let Held { token, until, asked_at, .. } = *held;
         if until <= at {
             let what = format!("{delivery} is attempted under a lease that ran out at {until}");
             self.violate(now, Invariant::LeasesAreExclusive, what);
         }
-        token
+        (token, asked_at)
     }
 
     fn problems(
@@ -170,9 +180,20 @@ impl Books {
             problems.push((Invariant::AttemptsAreCounted, what));
         }
         problems.extend(self.doubled(account));
+        if token == account.token {
+            problems.extend(self.overtaken(account));
+        }
+        if self.is_known_suspended(account.delivery.trigger, now) {
+            let what = "it is attempted, although its trigger is suspended".to_owned();
+            problems.push((Invariant::DisabledOnlyIfFailing, what));
+        }
         let waited = now.since(account.recorded_at);
         let story = self.stories[&account.delivery.trigger];
-        let is_measured = account.visits.is_empty() && promise.is_healthy && self.rules.is_calm;
+        let is_measured = account.visits.is_empty()
+            && account.delivery.turn.is_none()
+            && !account.is_late
+            && promise.is_healthy
+            && self.rules.is_calm;
         if is_measured && !story.was_suspended && !story.was_disabled {
             self.counts.measured += 1;
             let patience = self.rules.patience(account.before);
@@ -192,20 +213,28 @@ impl Books {
         })
     }
 
-    fn count(&mut self, life: Life, delivery: DeliveryId, now: Timestamp) {
-        let endpoint = self.accounts[&delivery].delivery.endpoint.clone();
-        let count = self.in_flight.entry((life, endpoint.clone())).or_default();
-        *count += 1;
-        if *count > self.rules.per_endpoint {
-            let what = format!("{count} attempts at once from {life:?} to {endpoint}");
+    fn count(
+        &mut self,
+        life: Life,
+        delivery: DeliveryId,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Ticket {
+        let key = self.accounts[&delivery].delivery.endpoint.clone();
+        let policy = &self.rules.endpoints[&key];
+        let endpoint = self.endpoints.entry((life, key.clone())).or_default();
+        let (ticket, problem) = endpoint.begin(policy, &self.rules, asked_at, now);
+        if let Some(problem) = problem {
+            let what = format!("{life:?} makes {problem} to {key}");
             self.violate(now, Invariant::LimitsHold, what);
         }
-        let from_here = self.in_flight.iter().filter(|((of, _), _)| *of == life);
-        let total: usize = from_here.map(|(_, count)| count).sum();
+        let from_here = self.endpoints.iter().filter(|((of, _), _)| *of == life);
+        let total: usize = from_here.map(|(_, endpoint)| endpoint.in_flight()).sum();
         let most = self.rules.concurrency * self.rules.runs;
         if total > most {
             let what = format!("{life:?} makes {total} attempts at once, more than {most}");
             self.violate(now, Invariant::MemoryIsBounded, what);
         }
+        ticket
     }
 }
