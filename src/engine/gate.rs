@@ -375,7 +375,7 @@ mod tests {
         assert_eq!((quotas(1).own[0].1, quotas(2).own[0].1, quotas(1).per_endpoint), (1, 0, 2));
         let outlook = gate.outlook(asking(2), [&key].into_iter(), NOW);
         assert!(!outlook.now && outlook.when_free && outlook.at.is_none(), "{outlook:?}");
-        other.end(&Outcome::Accepted, 0.0);
+        other.end(&Outcome::Accepted, true, 0.0);
         assert!(!wakes.has_changed().unwrap());
         drop(own);
         assert_eq!(quotas(2).own[0].1, 2);

@@ -263,7 +263,7 @@ impl Ledger {
                     let token = claimed.lease.token;
                     (claimed.delivery.id, Held { token, until, asked_at, is_attempted: false })
                 }));
-                let (held, most) = (held.len(), books.rules.concurrency * books.rules.runs);
+                let (held, most) = (held.len(), books.rules.places * books.rules.runs);
                 if held > most {
                     let what = format!("{life:?} holds {held} deliveries, more than {most}");
                     books.violate(now, Invariant::MemoryIsBounded, what);

@@ -51,6 +51,8 @@ pub(crate) struct Rules {
     /// The runs of each engine.
     pub(crate) runs: usize,
     pub(crate) concurrency: usize,
+    /// How many attempts each run may have in all, with those that have waited long.
+    pub(crate) places: usize,
     pub(crate) refresh: Duration,
     pub(crate) endpoints: BTreeMap<EndpointKey, EndpointPolicy>,
     /// No clock is wrong by more.
@@ -225,6 +227,7 @@ impl Plan {
         let lease = random.pick(&[10, 20, 60]);
         let options = EngineOptions::default()
             .with_concurrency(random.pick(&[1, 2, 4, 8, 16]))
+            .with_stalled(random.pick(&[0, 0, 2, 8]))
             .with_lease(SECOND * lease)
             .with_refresh(random.span(MINUTE * 20, HOUR * 3));
         let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
@@ -238,6 +241,7 @@ impl Plan {
             nodes,
             runs: random.pick(&[1, 1, 2]),
             concurrency: options.concurrency,
+            places: options.concurrency + options.stalled,
             refresh: options.refresh,
             endpoints: (0..)
                 .zip(&receivers)

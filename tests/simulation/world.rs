@@ -236,7 +236,7 @@ impl World {
         // One for each attempt; for each run its own and those of its three calls of the storage at
         // most; one for each other call: of publishers, the operator, who moves, and who shuts down.
         let others = self.plan.events.len() + 3;
-        let most = self.plan.rules.runs * (self.plan.rules.concurrency + 4) + others;
+        let most = self.plan.rules.runs * (self.plan.rules.places + 4) + others;
         for node in &self.nodes {
             let found = node.clock.sleeping();
             if found > most {

@@ -230,7 +230,7 @@ impl Books {
         }
         let from_here = self.endpoints.iter().filter(|((of, _), _)| *of == life);
         let total: usize = from_here.map(|(_, endpoint)| endpoint.in_flight()).sum();
-        let most = self.rules.concurrency * self.rules.runs;
+        let most = self.rules.places * self.rules.runs;
         if total > most {
             let what = format!("{life:?} makes {total} attempts at once, more than {most}");
             self.violate(now, Invariant::MemoryIsBounded, what);
