@@ -31,6 +31,9 @@ pub(crate) struct Unreliable {
     claims: Arc<Semaphore>,
     /// Whether it is in order all the time.
     reliable: bool,
+    /// The call at which the process dies, and whether once it was carried out: no answer comes from
+    /// then on.
+    dies_at: Option<(u32, bool)>,
     /// Whether calls wait.
     stuck: Arc<watch::Sender<bool>>,
     /// Whether no event can be read.
@@ -46,7 +49,8 @@ impl Default for Unreliable {
         let (updates, claims) = (open(), open());
         let (reliable, damaged, unreadable) = (false, false, Arc::default());
         let stuck = Arc::new(watch::Sender::new(false));
-        Self { inner, calls, updates, claims, reliable, stuck, damaged, unreadable }
+        let dies_at = None;
+        Self { inner, calls, updates, claims, reliable, dies_at, stuck, damaged, unreadable }
     }
 }
 
@@ -54,6 +58,17 @@ impl Unreliable {
     /// A storage that is in order, and can be made to keep its callers waiting.
     pub(crate) fn sound() -> Self {
         Self { reliable: true, ..Self::default() }
+    }
+
+    /// A storage whose process dies at a call, before or after it is carried out; on the content of
+    /// another one.
+    pub(crate) fn dying(inner: MemoryStorage, call: u32, after: bool) -> Self {
+        Self { inner, reliable: true, dies_at: Some((call, after)), ..Self::default() }
+    }
+
+    /// Whether the process has died.
+    pub(crate) fn has_died(&self) -> bool {
+        self.dies_at.is_some_and(|(at, _)| self.calls.load(Ordering::SeqCst) > at)
     }
 
     /// Keeps callers waiting from now on, or no more.
@@ -79,6 +94,16 @@ impl Unreliable {
         let lost = || Err(StorageError::Unavailable { reason: "on purpose".to_owned() });
         // The sender lives in the storage, so waiting cannot fail.
         let _ = self.stuck.subscribe().wait_for(|stuck| !stuck).await;
+        if let Some((at, after)) = self.dies_at {
+            let number = self.calls.fetch_add(1, Ordering::SeqCst);
+            if number < at {
+                return call.await;
+            }
+            if number == at && after {
+                let _ = call.await;
+            }
+            return std::future::pending().await;
+        }
         let (before, after) = self.fault();
         if before {
             return lost();
@@ -151,7 +176,7 @@ impl Storage for Unreliable {
         &self,
         replay: Replay,
     ) -> Result<Vec<artifact_triggers::id::DeliveryId>, StorageError> {
-        self.inner.replay(replay).await
+        self.through(self.inner.replay(replay)).await
     }
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         self.inner.backlog().await

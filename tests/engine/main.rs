@@ -3,6 +3,7 @@
 
 mod actions;
 mod bench;
+mod crash_points;
 mod emission;
 mod endpoints;
 mod facades;
