@@ -18,7 +18,8 @@ copy=${TMPDIR:-/tmp}/artifact-triggers-mutations
 rm -rf "$copy" && mkdir -p "$copy"
 trap 'rm -rf "$copy"' EXIT
 [ $# -gt 0 ] || set -- $(ls tests/simulation/mutations | sed 's/\.patch$//')
-tar cf - --exclude=./target --exclude=./.git . | tar xf - -C "$copy"
+# Of now, or a build of a mutation that was cut off would count as fresh.
+tar cf - --exclude=./target --exclude=./.git . | tar xmf - -C "$copy"
 cd "$copy"
 survived=0
 for name; do
