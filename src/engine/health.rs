@@ -97,12 +97,11 @@ impl Core {
         succeeded: bool,
     ) -> Result<bool, StorageError> {
         let now = self.clock.now();
-        let known = match self.health.known(trigger.id, now) {
-            Some(known) => known,
-            None => {
-                let cursors = self.storage.cursors(vec![key(&trigger.id)]).await?;
-                self.health.learn(trigger.id, cursors.into_iter().next().flatten(), now)
-            }
+        let known = if let Some(known) = self.health.known(trigger.id, now) {
+            known
+        } else {
+            let cursors = self.storage.cursors(vec![key(&trigger.id)]).await?;
+            self.health.learn(trigger.id, cursors.into_iter().next().flatten(), now)
         };
         let policy = &trigger.spec.policy;
         match policy.diagnose(known.failing(), succeeded, trigger.updated_at, now) {
