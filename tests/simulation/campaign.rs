@@ -17,11 +17,14 @@ pub(crate) struct Campaign {
     pub(crate) count: u64,
     /// How many of them are run twice, to see that their traces are the same.
     pub(crate) twice: u64,
+    /// No run is begun after this.
+    pub(crate) budget: Option<Duration>,
 }
 
 /// What came of a campaign.
 #[derive(Debug, Default)]
 struct Tally {
+    seeds: u64,
     runs: u64,
     span: Duration,
     polls: u64,
@@ -42,7 +45,7 @@ impl Campaign {
         let next = AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..2 {
-                scope.spawn(|| self.work(&next, &tally));
+                scope.spawn(|| self.work(begin, &next, &tally));
             }
         });
         let tally = tally.into_inner().expect("no thread panicked");
@@ -50,9 +53,11 @@ impl Campaign {
         #[expect(clippy::cast_precision_loss, reason = "it is for people")]
         let a_second = tally.runs as f64 / seconds;
         println!(
-            "{:?}: {} runs of {:.1} days in all, {seconds:.1} s, {a_second:.0} runs a second, \
+            "{:?}: {} of {} seeds, {} runs of {:.1} days in all, {seconds:.1} s, {a_second:.0} runs a second, \
              {} polls, {:?}",
             self.kind,
+            tally.seeds,
+            self.count,
             tally.runs,
             tally.span.as_secs_f64() / 86_400.0,
             tally.polls,
@@ -61,8 +66,8 @@ impl Campaign {
         assert!(tally.failed.is_empty(), "\n{}", tally.failed.join("\n"));
     }
 
-    fn work(&self, next: &AtomicU64, tally: &Mutex<Tally>) {
-        loop {
+    fn work(&self, begin: Instant, next: &AtomicU64, tally: &Mutex<Tally>) {
+        while self.budget.is_none_or(|budget| begin.elapsed() < budget) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= self.count || tally.lock().unwrap().failed.len() >= MAX_FAILED {
                 return;
@@ -71,10 +76,11 @@ impl Campaign {
             let run = || simulate(seed, self.kind, Sabotage::default(), false);
             let outcome = run();
             let mut failed = self.complaint(seed, &outcome);
-            if number < self.twice && run().hash != outcome.hash {
+            let is_again = number < self.twice;
+            if is_again && run().hash != outcome.hash {
                 failed.get_or_insert(format!("seed {seed} has another trace when it is run again"));
             }
-            tally.lock().unwrap().add(&outcome, failed);
+            tally.lock().unwrap().add(&outcome, 1 + u64::from(is_again), failed);
         }
     }
 
@@ -92,8 +98,9 @@ impl Campaign {
 }
 
 impl Tally {
-    fn add(&mut self, outcome: &Outcome, failed: Option<String>) {
-        self.runs += 1;
+    fn add(&mut self, outcome: &Outcome, runs: u64, failed: Option<String>) {
+        self.seeds += 1;
+        self.runs += runs;
         self.span += outcome.span;
         self.polls += outcome.polls;
         self.counts.add(&outcome.counts);
