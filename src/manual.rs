@@ -11,6 +11,7 @@
 //! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
 //! | [`operating`] | operators: what to watch, what to do when |
 //! | [`observing`] | operators: logs, metrics and their names |
+//! | [`known_defects`] | who has seen such systems fail: why that cannot happen here |
 //! | [`dependencies`] | who has to answer for what is linked: each dependency and why |
 
 macro_rules! page {
@@ -29,4 +30,5 @@ page!(signing, "manual/signing.md");
 page!(writing_a_backend, "manual/writing_a_backend.md");
 page!(operating, "manual/operating.md");
 page!(observing, "manual/observing.md");
+page!(known_defects, "manual/known_defects.md");
 page!(dependencies, "manual/dependencies.md");

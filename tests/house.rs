@@ -334,3 +334,24 @@ fn files_are_short_and_no_module_is_a_drawer() {
         }
     }
 }
+
+#[test]
+fn every_test_that_the_list_of_known_defects_names_is_there() {
+    let page = fs::read_to_string(root().join("src/manual/known_defects.md")).unwrap();
+    let sources: String =
+        ["src", "tests"].iter().flat_map(|folder| files(folder)).map(|(_, text)| text).collect();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    for (n, row) in (1..).zip(&rows) {
+        assert!(row.starts_with(&format!("| {n} |")), "{row}");
+        let named = row.split('`').skip(1).step_by(2);
+        let is_name = |text: &&str| {
+            text.contains('_') && text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+        };
+        let names: Vec<&str> = named.filter(is_name).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "no test is called {name}");
+        }
+    }
+    assert_eq!(rows.len(), 28);
+}

@@ -216,3 +216,16 @@ async fn an_engine_takes_no_larger_filters_than_it_was_told_to() {
     let refused = engine.create_trigger(two).await.unwrap_err().to_string();
     assert_eq!(refused, r#"trigger "two": filter: expected at most 1 conditions, found 2"#);
 }
+
+#[tokio::test]
+async fn defect_05_a_trigger_that_goes_takes_nothing_from_one_that_overlaps() {
+    let bench = bench(Script::statuses([200])).await;
+    let same: artifact_triggers::trigger::filter::Filter =
+        r#"{"artifact": {"name": [{"prefix": "a"}]}}"#.parse().unwrap();
+    let goes = bench.trigger(webhook("goes").filter(same.clone())).await;
+    let stays = bench.trigger(webhook("stays").filter(same)).await;
+    bench.engine.delete_trigger(goes.id).await.unwrap();
+    let published = bench.engine.publish(event("app")).await.unwrap();
+    assert_eq!(published.deliveries.len(), 1);
+    assert_eq!(bench.only().await.trigger, stays.id);
+}
