@@ -343,13 +343,13 @@ fn every_test_that_the_list_of_known_defects_names_is_there() {
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     for (n, row) in (1..).zip(&rows) {
         assert!(row.starts_with(&format!("| {n} |")), "{row}");
-        let named = row.split('`').skip(1).step_by(2);
+        let quoted = row.split('`').skip(1).step_by(2);
         let is_name = |text: &&str| {
             text.contains('_') && text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
         };
-        let names: Vec<&str> = named.filter(is_name).collect();
-        assert!(!names.is_empty(), "{row}");
-        for name in names {
+        let tests: Vec<&str> = quoted.filter(is_name).collect();
+        assert!(!tests.is_empty(), "{row}");
+        for name in tests {
             assert!(sources.contains(&format!("fn {name}(")), "no test is called {name}");
         }
     }

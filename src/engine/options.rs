@@ -17,7 +17,7 @@ pub struct EngineOptions {
     /// answer for longer than a quarter of a second: endpoints that hang do not keep the others waiting.
     pub stalled: usize,
     /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
-    /// ([`EngineBuilder::endpoint`]).
+    /// ([`EngineBuilder::endpoint`](super::EngineBuilder::endpoint)).
     pub endpoint: EndpointPolicy,
     /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
     /// An attempt's time-out must be at most half of it.
