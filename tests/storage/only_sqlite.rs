@@ -104,6 +104,43 @@ async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn rule_15_what_cannot_be_read_does_not_hold_up_its_order() {
+    let (storage, folder) = temporary();
+    storage.record((1..4).map(|n| in_order(n, 1, OnDead::Skip)).collect()).await.unwrap();
+    drop(storage);
+    tamper(folder.path(), "DELETE FROM payloads WHERE delivery < 3");
+    let storage = open(folder.path());
+    let taken = take(&storage, at(100), 9).await;
+    let whole: Vec<_> = taken.iter().map(|claimed| claimed.delivery.event).collect();
+    assert_eq!(whole, [event(3).id]);
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_is_brought_up_to_date_with_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    file.execute_batch(include_str!("../../src/storage/sqlite/schema/001.sql")).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+    file.execute_batch(
+        "INSERT INTO endpoints VALUES (1, 'https://1.example');
+         INSERT INTO deliveries (id, message, event, trigger_id, scope, endpoint, state, claim_at,
+             attempts, created_at, changed_at)
+         VALUES (zeroblob(16), zeroblob(16), zeroblob(16), zeroblob(16), 'acme', 1, 0, 0, 0, 0, 0);
+         INSERT INTO payloads VALUES (1, '[]', x'7b7d');",
+    )
+    .unwrap();
+    drop(file);
+    let storage = open(folder.path());
+    let taken = take(&storage, at(100), 9).await;
+    assert_eq!((taken.len(), taken[0].delivery.turn), (1, None));
+    storage
+        .record(vec![in_order(1, 1, OnDead::Block), in_order(2, 1, OnDead::Block)])
+        .await
+        .unwrap();
+    assert_eq!(take(&storage, at(100), 9).await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_pruned_leaves_nothing_behind() {
     let (storage, folder) = temporary();
     storage.record((0..3).map(|n| record(n, &[1])).collect()).await.unwrap();

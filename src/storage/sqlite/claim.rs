@@ -10,10 +10,10 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
 use super::first_due::Endpoint;
-use super::rows;
+use super::{rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, State};
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, OrderingKey};
 use crate::storage::{Claim, Claims, StorageError};
 
 /// Gives up every lease: their deliveries are due at once. The attempts stay counted.
@@ -29,6 +29,7 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
         return Ok(claims);
     }
     let mut first_due = session.take_first_due()?;
+    let mut buried = false;
     // From the one behind the last that was served to the end, then from the beginning up to it.
     let turn = session.turn;
     let behind = (Bound::Excluded(turn), Bound::Unbounded);
@@ -40,33 +41,46 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
                 continue;
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
-            let next = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            let due = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
+            claims.next_due = claims.next_due.into_iter().chain(due.next).min();
+            buried |= due.buried;
             if claims.deliveries.len() >= claim.limit {
                 session.turn = *id;
                 break 'turns;
             }
         }
     }
-    session.first_due.replace(Some(first_due));
+    // What was behind a dead letter in its order may be due now, to whatever endpoint.
+    if !buried {
+        session.first_due.replace(Some(first_due));
+    }
     Ok(claims)
 }
 
-/// Takes what is due of an endpoint, as far as there is room. Tells when the next one of it is due.
+/// What was left of an endpoint.
+struct Left {
+    /// When the next delivery of it is due.
+    next: Option<Timestamp>,
+    /// Whether there was one that could not be read.
+    buried: bool,
+}
+
+/// Takes what is due of an endpoint, as far as there is room. Tells what was left.
 fn take(
     session: &Session,
     (id, endpoint): (i64, &mut Endpoint),
     claim: &Claim,
     room: usize,
     taken: &mut Vec<Claimed>,
-) -> Result<Option<Timestamp>, StorageError> {
+) -> Result<Left, StorageError> {
     if std::mem::take(&mut endpoint.may_be_later) {
         endpoint.first = claim_at(session, id, 0)?;
     }
     if endpoint.first.is_none_or(|first| first > claim.now) {
-        return Ok(endpoint.first);
+        return Ok(Left { next: endpoint.first, buried: false });
     }
     let before = taken.len();
+    let mut buried = false;
     let mut room = room;
     let next = loop {
         let due = due(session, id, claim.now, room)?;
@@ -77,6 +91,7 @@ fn take(
                 taken.push(lease(session, seq, claimed, claim)?);
             } else {
                 bury(session, seq, claim.now)?;
+                buried = true;
                 room += 1;
             }
         }
@@ -88,7 +103,7 @@ fn take(
     if taken.len() > before {
         endpoint.note(claim.now + claim.lease);
     }
-    Ok(next)
+    Ok(Left { next, buried })
 }
 
 /// Takes one delivery, if it is due.
@@ -150,9 +165,15 @@ fn due(
 /// Makes a dead letter of what cannot be read.
 fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError> {
     let sql = "UPDATE deliveries SET state = 3, reason = ?2, claim_at = NULL, changed_at = ?3
-               WHERE seq = ?1";
+               WHERE seq = ?1 RETURNING ordering";
     let values = params![seq, DeadReason::Unreadable.as_str(), now.unix_micros()];
-    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+    let mut statement = session.prepare(sql)?;
+    let ordering: Option<Vec<u8>> =
+        statement.query_row(values, |row| row.get(0)).map_err(unavailable)?;
+    match ordering.and_then(|key| key.try_into().ok()) {
+        Some(key) => turn::next_of(session, OrderingKey::from_bytes(key), now),
+        None => Ok(()),
+    }
 }
 
 fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
