@@ -14,6 +14,7 @@ mod history;
 mod jobs;
 mod observe;
 mod options;
+mod pace;
 mod ping;
 mod publish;
 mod receive;
@@ -54,6 +55,7 @@ use crate::storage::{Storage, StorageError};
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
+use pace::Pace;
 use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
@@ -81,6 +83,7 @@ struct Core {
     applied: Mutex<u64>,
     gate: Gate,
     health: Health,
+    pace: Pace,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
@@ -215,6 +218,7 @@ impl EngineBuilder {
             observers,
             known: ArcSwap::default(),
             health: Health::default(),
+            pace: Pace::default(),
             publishing: Semaphore::new(self.options.publishing),
             applied: Mutex::new(0),
             claiming: Mutex::new(()),

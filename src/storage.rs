@@ -64,7 +64,7 @@ use crate::trigger::Trigger;
 ///     or `replay`, is [`Queued`](crate::delivery::State::Queued) instead while another one is, or
 ///     while one recorded before it [holds its turn](crate::delivery::Delivery::holds_turn). When
 ///     none does any more, after `settle`, `replay` or `prune`, the queued one that was recorded
-///     first becomes waiting and due at once, in the same write.
+///     first becomes waiting, in the same write: due when it was to be, at the earliest at once.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.

@@ -163,13 +163,15 @@ impl Content {
     }
 
     fn insert(&mut self, mut delivery: Delivery, payload: Payload) {
-        let (turn, settled_at) = (delivery.turn, delivery.created_at);
+        let (turn, created_at) = (delivery.turn, delivery.created_at);
+        // Of one that is queued, when it is to be due.
+        let settled_at = delivery.state.claimable_at().unwrap_or(created_at);
         let place = self.last_place + 1;
         self.make(Change::Payload { id: delivery.id, payload });
         // Rule 15: whose turn it is, is seen once it is in its place.
         delivery.queue();
         self.make(Change::Delivery(Row { delivery, token: 0, place, settled_at }));
-        self.next_of(turn, settled_at);
+        self.next_of(turn, created_at);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {
@@ -209,7 +211,7 @@ impl Content {
         let in_line = |row: &&Row| row.delivery.holds_turn() || row.delivery.state == State::Queued;
         let next = rows().filter(in_line).min_by_key(|row| row.place);
         if let Some(mut row) = next.filter(|row| row.delivery.state == State::Queued).cloned() {
-            row.delivery.state = State::Waiting { due: now };
+            row.delivery.state = State::Waiting { due: row.settled_at.max(now) };
             self.make(Change::Delivery(row));
         }
     }
@@ -326,7 +328,8 @@ impl Content {
         for (n, id) in (0..).zip(&ids) {
             let mut row = self.deliveries[id].clone();
             replay.fate.apply(&mut row.delivery, n);
-            row.settled_at = replay.now;
+            let queued = row.delivery.state == State::Queued;
+            row.settled_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
             self.make(Change::Delivery(row));
         }
         for id in &ids {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems, span};
 
 /// So many deliveries in a span of time.
@@ -55,6 +56,14 @@ impl Rate {
     pub fn with_burst(mut self, deliveries: u32) -> Self {
         self.burst = deliveries;
         self
+    }
+
+    /// When something is due that comes now, so that at most the burst is due at once and then as
+    /// much as the rate says; and from when on nothing is owed any more, to be given the next time.
+    pub fn due(&self, free: Timestamp, now: Timestamp) -> (Timestamp, Timestamp) {
+        let each = self.per / self.events.max(1);
+        let free = free.max(now) + each;
+        (free.before(each * self.burst.max(1)).max(now), free)
     }
 
     pub(super) fn to_value(self) -> Value {

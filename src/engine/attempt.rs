@@ -112,7 +112,8 @@ impl Core {
                 slot.end(&Outcome::Accepted, true, 0.0);
             }
             Some(attempt) => {
-                let answered = attempt.status.is_some();
+                let said = matches!(attempt.outcome, Outcome::Throttled { .. } | Outcome::Invalid);
+                let answered = attempt.status.is_some() || said;
                 slot.end(&attempt.outcome, answered, self.entropy.fraction());
             }
             None => slot.unused(),

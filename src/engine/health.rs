@@ -117,9 +117,10 @@ impl Core {
                 self.write_health(trigger, &known, Some(failing), told).await
             }
             Diagnosis::Disable(failing) => {
-                // Told first: if it is not suspended after all, it is next time, and told once.
+                // Told first, and the span kept: if it is not suspended after all, it is next time,
+                // and told once.
                 let told = self.tell_of(trigger, &EventKind::TRIGGER_DISABLED, failing);
-                let is_written = self.write_health(trigger, &known, None, told).await?;
+                let is_written = self.write_health(trigger, &known, Some(failing), told).await?;
                 if is_written {
                     self.suspend(trigger, SuspendReason::Failing).await?;
                 }

@@ -99,6 +99,10 @@ impl Engine {
         let mut total = Pruned::default();
         loop {
             let pruned = self.core.storage.prune(before, PRUNE_BATCH).await?;
+            if pruned.deliveries > 0 {
+                // One that was waited for may have gone.
+                self.core.wake();
+            }
             if pruned == Pruned::default() {
                 return Ok(total);
             }

@@ -282,6 +282,8 @@ impl Core {
     /// Works at jobs as far as they can be worked at now; tells when the next one goes on.
     pub(super) async fn work_at_jobs(&self) -> Result<Option<Timestamp>, StorageError> {
         loop {
+            // A large job must not keep what others changed from this node.
+            self.refresh().await?;
             let now = self.clock.now();
             let until = now + self.options.lease;
             let jobs = read(self.read_jobs().await?.as_deref());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::BuildError;
-use crate::endpoint::EndpointPolicy;
+use crate::endpoint::{EndpointPolicy, Rate};
 use crate::trigger::filter::FilterLimits;
 
 /// How an engine works.
@@ -29,6 +29,9 @@ pub struct EngineOptions {
     pub storage_timeout: Duration,
     /// How many hops an event may have behind it: beyond, it is recorded and goes to no trigger.
     pub max_hops: usize,
+    /// How many events of each scope are delivered in a span of time, at most, whatever they are
+    /// about; those beyond are due later. No limit if `None`.
+    pub scope_rate: Option<Rate>,
     /// How many triggers one event may go to; one that would go to more is refused.
     pub max_fan_out: usize,
     /// How many events may be on their way into the storage at once.
@@ -51,6 +54,7 @@ impl Default for EngineOptions {
             refresh: Duration::from_secs(5),
             storage_timeout: Duration::from_secs(15),
             max_hops: 16,
+            scope_rate: None,
             max_fan_out: 10_000,
             publishing: 4_096,
             overload: Overload::Wait,
@@ -99,6 +103,12 @@ impl EngineOptions {
     /// Sets how many hops an event may have behind it.
     pub fn with_max_hops(mut self, hops: usize) -> Self {
         self.max_hops = hops;
+        self
+    }
+
+    /// Sets how many events of each scope are delivered in a span of time, at most.
+    pub fn with_scope_rate(mut self, rate: Rate) -> Self {
+        self.scope_rate = Some(rate);
         self
     }
 

@@ -49,18 +49,22 @@ pub enum PingError {
 
 impl Engine {
     /// Sends a synthetic event of kind `ping` to a trigger, the whole way: stored, signed, attempted
-    /// once whatever the trigger's filter and schedule say and whether it is enabled, and logged.
-    /// Answers with what came of it.
+    /// once and logged, whatever the trigger's filter and schedule say, whether it is enabled, and
+    /// whatever the limits, breaker or pause of its endpoint are. Answers with what came of it, which
+    /// neither ends nor lengthens a span of failure of the trigger.
     ///
     /// # Errors
     /// [`PingError`].
     ///
     /// # Cancel safety
-    /// If it is dropped, the ping may have been sent; what is left of it is ended after an hour.
+    /// If it is dropped, the ping may have been sent; a run takes what is left of it after about an hour, like any
+    /// delivery of the trigger.
     pub async fn ping(&self, scope: &Scope, id: TriggerId) -> Result<Pinged, PingError> {
         let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
-        let _room = self.core.room(1).await?;
-        let claimed = self.core.record_ping(&trigger).await?;
+        let claimed = {
+            let _room = self.core.room(1).await?;
+            self.core.record_ping(&trigger).await?
+        };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
         let finished = self.core.attempt_with(once(&trigger), claimed).await;
         let attempt = finished.settle.attempts.first().cloned();

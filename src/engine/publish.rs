@@ -162,7 +162,12 @@ impl Core {
             return Err(Problems::of(message));
         }
         let triggers = self.wanting(&new.event);
-        let (found, most) = (triggers.len(), self.options.max_fan_out);
+        self.check_fan_out(triggers.len(), &new)?;
+        Ok(self.deliveries(new, &triggers))
+    }
+
+    fn check_fan_out(&self, found: usize, new: &NewEvent) -> Result<(), Problems> {
+        let most = self.options.max_fan_out;
         if found > most {
             let message = format!("expected an event that at most {most} triggers want");
             return Err(Problems::of(format!("{message}, found {found} of them")));
@@ -171,17 +176,21 @@ impl Core {
             let message = format!("expected an event that takes at most {MAX_FAN_OUT_BYTES} bytes");
             return Err(Problems::of(format!("{message}, sent to {found} triggers")));
         }
-        Ok(self.deliveries(new, &triggers))
+        Ok(())
     }
 
     fn is_loop(&self, event: &Event) -> bool {
         event.correlation.hops.len() >= self.options.max_hops
     }
 
-    /// Finds the triggers of an event of the engine's own and makes its deliveries.
+    /// Finds the triggers of an event of the engine's own and makes its deliveries. One that too many
+    /// want is recorded and goes to none.
     pub(super) fn prepare(&self, new: NewEvent) -> Record {
         let triggers = self.wanting(&new.event);
-        self.deliveries(new, &triggers)
+        match self.check_fan_out(triggers.len(), &new) {
+            Ok(()) => self.deliveries(new, &triggers),
+            Err(_) => Record::of_event(new, Vec::new()),
+        }
     }
 
     /// The triggers that an event goes to, in the order of their ids.
@@ -193,7 +202,16 @@ impl Core {
     }
 
     fn deliveries(&self, new: NewEvent, triggers: &[Arc<Trigger>]) -> Record {
-        let deliveries = triggers.iter().map(|trigger| self.delivery(&new, trigger)).collect();
+        let paced = self.options.scope_rate.filter(|_| !triggers.is_empty());
+        let due = paced.map(|rate| self.pace.due(rate, &new.event.scope, self.clock.now()));
+        let delivery = |trigger: &Arc<Trigger>| {
+            let (mut delivery, payload) = self.delivery(&new, trigger);
+            if let (State::Waiting { due }, Some(paced)) = (&mut delivery.state, due) {
+                *due = paced.max(*due);
+            }
+            (delivery, payload)
+        };
+        let deliveries = triggers.iter().map(delivery).collect();
         Record::of_event(new, deliveries)
     }
 

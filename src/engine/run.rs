@@ -39,9 +39,14 @@ const MAX_ENDED: usize = 64;
 pub(super) async fn run(core: &Arc<Core>) {
     let _counted = Counted::new(core);
     let mut worker = Worker::new(core.clone());
-    while !worker.is_done() {
-        worker.begin();
-        let step = worker.next().await;
+    loop {
+        // One reading for each turn, or what comes due between two would be neither begun nor timed.
+        let now = core.clock.now();
+        if worker.is_done(now) {
+            return;
+        }
+        worker.begin(now);
+        let step = worker.next(now).await;
         worker.take(step);
     }
 }
@@ -194,17 +199,20 @@ impl Worker {
         *self.signal.borrow()
     }
 
-    fn is_done(&self) -> bool {
+    fn is_done(&self, now: Timestamp) -> bool {
         let Some(deadline) = self.deadline() else { return false };
         let settled = self.finished.is_empty() && self.begun.settlement.is_none();
         let idle = settled && self.attempted.is_empty() && self.begun.claim.is_none();
         // A storage that does not answer must not keep the process from ending.
-        idle || self.core.clock.now() >= deadline + LONGEST_PAUSE
+        idle || now >= deadline + LONGEST_PAUSE
     }
 
     /// Begins what can be begun now.
-    fn begin(&mut self) {
-        let now = self.core.clock.now();
+    fn begin(&mut self, now: Timestamp) {
+        // A clock that was set back must not make any of these last longer.
+        self.claim_not_before = self.claim_not_before.min(now + LONGEST_CLAIM * 4);
+        self.pause_until = self.pause_until.min(now + LONGEST_PAUSE);
+        self.refresh_at = self.refresh_at.min(now + self.core.options.refresh);
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.abandon(now);
         }
@@ -255,7 +263,7 @@ impl Worker {
         self.refresh_at = now + self.core.options.refresh;
         let core = self.core.clone();
         self.begun.refresh = Some(Box::pin(async move {
-            core.refresh().await?;
+            // Takes in what others changed first.
             core.work_at_jobs().await
         }));
     }
@@ -271,8 +279,8 @@ impl Worker {
     }
 
     /// Waits for something to end, a signal, or the time.
-    async fn next(&mut self) -> Step {
-        self.set_timer();
+    async fn next(&mut self, now: Timestamp) -> Step {
+        self.set_timer(now);
         let Self { signal, begun, timer, .. } = self;
         let mut changed = std::pin::pin!(signal.changed());
         poll_fn(|context| {
@@ -292,8 +300,7 @@ impl Worker {
     }
 
     /// Sets the timer to the next time at which there is something to do.
-    fn set_timer(&mut self) {
-        let now = self.core.clock.now();
+    fn set_timer(&mut self, now: Timestamp) {
         let end = self.deadline();
         let paused = (self.pause_until > now).then_some(self.pause_until);
         // What waits to be claimed may have room once something in flight counts as stalled.
@@ -333,14 +340,13 @@ impl Worker {
                     }
                 }
             }
-            // Besides, finds what other nodes left: wake-ups are only hints.
-            Step::Woken => self.claim_by(Some(now)),
+            // Besides, finds what other nodes left: wake-ups are only hints. A look at triggers that
+            // failed is tried again soon, and what is known can be delivered meanwhile.
+            Step::Woken | Step::Refreshed(Err(_)) => self.claim_by(Some(now)),
             Step::Refreshed(Ok(job_at)) => {
                 self.refresh_at = job_at.into_iter().fold(self.refresh_at, Timestamp::min);
                 self.claim_by(Some(now));
             }
-            // It is tried again soon, and what is known can be delivered meanwhile.
-            Step::Refreshed(Err(_)) => {}
             Step::Due => self.timer = None,
         }
     }

@@ -44,7 +44,11 @@ impl Core {
     }
 
     async fn write(&self, batch: &[Finished]) -> Result<(), StorageError> {
-        self.follow_health(batch).await?;
+        match self.follow_health(batch).await {
+            // What is damaged stays so. It must not keep what is settled waiting.
+            Ok(()) | Err(StorageError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let mut settlements = Vec::with_capacity(batch.len());
         for finished in batch {
             let mut settle = finished.settle.clone();

@@ -40,8 +40,6 @@ pub struct EngineStats {
     pub parked: u64,
     /// Deliveries that were given back untried.
     pub released: u64,
-    /// Leases that were made to last longer.
-    pub extended: u64,
     /// Results that were dropped, the lease being another's.
     pub leases_lost: u64,
     /// Calls to the storage that failed.
@@ -76,7 +74,6 @@ pub(super) struct Tally {
     cancelled: AtomicU64,
     parked: AtomicU64,
     released: AtomicU64,
-    extended: AtomicU64,
     leases_lost: AtomicU64,
     storage_failures: AtomicU64,
     /// Attempts that ended or were abandoned.
@@ -110,23 +107,28 @@ impl Tally {
                 }
             }
             Transition::AttemptAbandoned { .. } => add(&self.over),
-            Transition::Settled { settlement, .. } => add(self.of_settlement(settlement)),
+            Transition::Settled { settlement, .. } => {
+                if let Some(counter) = self.of_settlement(settlement) {
+                    add(counter);
+                }
+            }
             Transition::LeaseLost { .. } => add(&self.leases_lost),
             Transition::StorageFailed { .. } => add(&self.storage_failures),
             _ => {}
         }
     }
 
-    fn of_settlement(&self, settlement: &Settlement) -> &AtomicU64 {
-        match settlement {
+    /// What counts a settlement; none one that leaves a delivery leased.
+    fn of_settlement(&self, settlement: &Settlement) -> Option<&AtomicU64> {
+        Some(match settlement {
             Settlement::Delivered => &self.delivered,
             Settlement::Retry { .. } => &self.retried,
             Settlement::Dead(_) => &self.dead,
             Settlement::Cancelled => &self.cancelled,
             Settlement::Parked => &self.parked,
             Settlement::Released { .. } => &self.released,
-            Settlement::Extended { .. } => &self.extended,
-        }
+            Settlement::Extended { .. } => return None,
+        })
     }
 
     fn stats(&self) -> EngineStats {
@@ -148,7 +150,6 @@ impl Tally {
             cancelled: read(&self.cancelled),
             parked: read(&self.parked),
             released: read(&self.released),
-            extended: read(&self.extended),
             leases_lost: read(&self.leases_lost),
             storage_failures: read(&self.storage_failures),
             in_flight: sent.saturating_sub(over),

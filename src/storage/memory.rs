@@ -53,6 +53,7 @@ struct Row {
     place: u64,
     token: u64,
     log: Vec<LoggedAttempt>,
+    /// When it was made or last settled; of one that is queued when it is to be due.
     settled_at: Timestamp,
 }
 
@@ -140,7 +141,8 @@ impl Storage for MemoryStorage {
         for (n, id) in (0..).zip(&ids) {
             content.change(*id, |row| {
                 replay.fate.apply(&mut row.delivery, n);
-                row.settled_at = replay.now;
+                let queued = row.delivery.state == State::Queued;
+                row.settled_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
             });
         }
         for id in &ids {
@@ -233,19 +235,20 @@ impl Content {
     }
 
     fn insert(&mut self, mut delivery: Delivery, payload: Payload) {
+        let settled_at = delivery.state.claimable_at().unwrap_or(delivery.created_at);
         delivery.queue();
         let id = delivery.id;
         if self.deliveries.contains_key(&id) {
             return;
         }
         self.by_event.insert((delivery.event, id));
-        let settled_at = delivery.created_at;
+        let created_at = delivery.created_at;
         self.recorded += 1;
         let (place, log) = (self.recorded, Vec::new());
         let row = Row { delivery, payload, place, token: 0, log, settled_at };
         self.deliveries.insert(id, row);
         self.index(id);
-        self.next_turn(id, settled_at);
+        self.next_turn(id, created_at);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {
@@ -379,7 +382,9 @@ impl Content {
             && next.state == State::Queued
         {
             let id = next.id;
-            self.change(id, |row| row.delivery.state = State::Waiting { due: now });
+            self.change(id, |row| {
+                row.delivery.state = State::Waiting { due: row.settled_at.max(now) };
+            });
         }
     }
 

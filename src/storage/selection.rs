@@ -207,6 +207,14 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// When the one of a place in the selection is due, if it is tried again.
+    pub fn due(&self, place: u32) -> Option<Timestamp> {
+        match self {
+            Self::Again { due, spacing, .. } => Some(*due + spacing.saturating_mul(place)),
+            Self::Discarded => None,
+        }
+    }
+
     /// The delivery as it stands once it is replayed, as the one of this place in the selection; if
     /// it has an order, before its turn is given to it.
     pub fn apply(&self, delivery: &mut Delivery, place: u32) {

@@ -78,9 +78,11 @@ impl Unreliable {
 
     /// Whether this call fails, and whether after it was carried out.
     fn fault(&self) -> (bool, bool) {
-        // Scattered, but the same in every run (Knuth's multiplicative hash).
+        // Scattered without a rhythm, but the same in every run (the finish of MurmurHash3).
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let scattered = call.wrapping_mul(2_654_435_769) >> 24;
+        let mixed = (call ^ (call >> 16) ^ 0x5bd1).wrapping_mul(0x85eb_ca6b);
+        let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
+        let scattered = (mixed ^ (mixed >> 16)) >> 24;
         if self.reliable {
             return (false, false);
         }

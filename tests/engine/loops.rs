@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::delivery::{DeliveryPolicy, Order};
 use artifact_triggers::engine::{Engine, EngineOptions, LOOP, Overload, PublishError};
 use artifact_triggers::event::{Correlation, Event, EventKind, Scope};
 use artifact_triggers::incoming::hops;
@@ -21,6 +22,8 @@ use crate::faults::Unreliable;
 struct Echo {
     engine: Arc<Mutex<Option<Engine>>>,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Whether it tells nobody what the event went through.
+    strips: bool,
 }
 
 #[async_trait]
@@ -34,8 +37,13 @@ impl Deliverer for Echo {
         let engine = self.engine.lock().unwrap().clone().unwrap();
         let kind = format!("ring.{}", request.url.path().trim_matches('/'));
         let mut correlation = Correlation::default();
-        correlation.hops = hops(&request.headers);
+        if !self.strips {
+            correlation.hops = hops(&request.headers);
+        }
+        let scope = request.url.query_pairs().find(|(name, _)| name == "scope");
+        let scope = scope.map(|(_, scope)| scope.parse().unwrap()).unwrap_or_default();
         let event = Event::builder(kind.parse().unwrap())
+            .scope(scope)
             .correlation(correlation)
             .attribute("number", number.to_string())
             .build()
@@ -53,8 +61,10 @@ impl Deliverer for Echo {
 async fn ring(size: usize) -> (Engine, Echo, artifact_triggers::clock::ManualClock) {
     let clock = artifact_triggers::clock::ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
     let echo = Echo::default();
-    let builder =
-        Engine::builder(MemoryStorage::new()).deliverer(echo.clone()).clock(clock.clone());
+    let builder = Engine::builder(MemoryStorage::new())
+        .deliverer(echo.clone())
+        .clock(clock.clone())
+        .options(EngineOptions::default().with_refresh(DAY));
     let engine = builder.build().await.unwrap();
     *echo.engine.lock().unwrap() = Some(engine.clone());
     for n in 0..size {
@@ -84,6 +94,35 @@ async fn loops_of_one_and_of_three_end_within_sixteen_hops_for_a_reason_that_can
         assert_eq!(cut[0].attributes[LOOP], "it has gone through 16 triggers");
         assert_eq!(cut[0].correlation.hops.len(), 16);
     }
+}
+
+#[tokio::test]
+async fn a_loop_whose_hops_are_stripped_goes_round_at_the_rate_of_its_scope() {
+    let clock = artifact_triggers::clock::ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+    let echo = Echo { strips: true, ..Echo::default() };
+    let rate = artifact_triggers::endpoint::Rate::new(60, MINUTE).with_burst(5);
+    let engine = Engine::builder(MemoryStorage::new())
+        .deliverer(echo.clone())
+        .clock(clock.clone())
+        .options(EngineOptions::default().with_scope_rate(rate).with_refresh(DAY))
+        .build()
+        .await
+        .unwrap();
+    *echo.engine.lock().unwrap() = Some(engine.clone());
+    for (name, order) in [("t", Order::None), ("u", Order::Strict)] {
+        let spec = Trigger::builder(name)
+            .scope(name.parse().unwrap())
+            .on("ring.0".parse::<EventKind>().unwrap())
+            .webhook(format!("https://ring.example/0?scope={name}"), SECRET.parse().unwrap())
+            .policy(DeliveryPolicy::default().with_order(order));
+        engine.create_trigger(spec.build().unwrap()).await.unwrap();
+        let start = Event::builder("ring.0".parse().unwrap()).scope(name.parse().unwrap());
+        engine.publish(start.build().unwrap()).await.unwrap();
+    }
+    let bench = Bench { engine, clock, script: Script::default(), storage: MemoryStorage::new() };
+    bench.work(10 * MINUTE).await;
+    let rounds = echo.requests.lock().unwrap().len();
+    assert!((1_200..=1_212).contains(&rounds), "{rounds} in ten minutes of two loops");
 }
 
 #[tokio::test]

@@ -249,7 +249,8 @@ async fn a_storage_that_fails_is_told_by_its_calls() {
     let count = |line: &str| told.iter().filter(|told| told.starts_with(line)).count();
     let (claims, settlements) = (count("storage_failed claim"), count("storage_failed settle"));
     assert!(count("storage_failed record") > 0 && claims > 0 && settlements > 0, "{told:?}");
-    assert_eq!(count("backed_off"), claims + settlements);
+    // What is read of triggers' health before a settlement may fail too.
+    assert!(count("backed_off") >= claims + settlements, "{told:?}");
     // Each is written down once; what had been written when its answer was lost is told as lost.
     assert_eq!(count("settled") + count("lease_lost"), count("attempt_ended"));
     assert_eq!(bench.engine.stats().storage_failures, count("storage_failed") as u64);

@@ -7,8 +7,8 @@ use super::{BackfillPlan, Job, Plan, ReplayPlan};
 use crate::clock::Timestamp;
 use crate::delivery::State;
 use crate::engine::observe::Publishing;
-use crate::engine::{Core, Engine};
-use crate::event::Event;
+use crate::engine::{Core, Engine, LOOP};
+use crate::event::{Event, EventKind};
 use crate::observer::{Publisher, Transition};
 use crate::storage::{DeliveryQuery, EventQuery, Fate, NewEvent, Record, Replay, StorageError};
 use crate::trigger::Trigger;
@@ -143,4 +143,7 @@ fn wants(trigger: &Trigger, event: &Event) -> bool {
     spec.scope.contains(&event.scope)
         && spec.kinds.iter().any(|kind| kind.matches(&event.kind))
         && spec.filter.matches(event)
+        // Neither what goes round in a loop nor another trigger's ping.
+        && !event.attributes.contains_key(LOOP)
+        && event.kind != EventKind::PING
 }

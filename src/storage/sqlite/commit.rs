@@ -87,6 +87,12 @@ where
     F: FnMut(&mut Session) -> Result<T, StorageError> + Send,
 {
     fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError> {
+        if self.answer.is_closed() {
+            // Its caller gave up: whatever it would write, nobody would hear of.
+            let reason = "its caller gave up".to_owned();
+            self.result = Some(Err(StorageError::Unavailable { reason }));
+            return Ok(());
+        }
         let result = (self.run)(session);
         let done = result.as_ref().map(drop).map_err(StorageError::clone);
         self.result = Some(result);

@@ -69,10 +69,11 @@ fn insert_delivery(
 ) -> Result<(), StorageError> {
     let endpoint = endpoint(session, &delivery.endpoint)?;
     let mut delivery = delivery.clone();
+    let due = delivery.state.claimable_at().unwrap_or(delivery.created_at);
     delivery.queue();
     let sql = "INSERT OR IGNORE INTO deliveries (id, message, event, trigger_id, scope, endpoint,
                    state, reason, claim_at, attempts, created_at, changed_at, ordering, blocks)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let values = params![
         delivery.id.as_bytes(),
         delivery.message_id.as_bytes(),
@@ -85,6 +86,8 @@ fn insert_delivery(
         rows::claim_at(&delivery.state),
         delivery.attempts,
         delivery.created_at.unix_micros(),
+        // Of one that is queued, when it is to be due.
+        due.unix_micros(),
         delivery.turn.map(|turn| *turn.key.as_bytes()),
         delivery.turn.map(|turn| turn.on_dead == OnDead::Block),
     ];

@@ -8,7 +8,7 @@ use super::query::select;
 use super::record::{self, record};
 use super::{rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Settlement};
+use crate::delivery::{Attempt, Settlement, State};
 use crate::id::DeliveryId;
 use crate::storage::{Replay, Settle, Settled, StorageError};
 
@@ -88,13 +88,16 @@ pub(super) fn replay(
     let mut ids = Vec::with_capacity(selected.len());
     for (n, mut delivery) in (0..).zip(selected) {
         replay.fate.apply(&mut delivery, n);
+        // Of one that is queued, when it is to be due.
+        let queued = delivery.state == State::Queued;
+        let changed_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
         let values = params![
             delivery.id.as_bytes(),
             rows::state_number(delivery.state.name()),
             rows::claim_at(&delivery.state),
             delivery.attempts,
             delivery.message_id.as_bytes(),
-            replay.now.unix_micros(),
+            changed_at.unix_micros(),
         ];
         session.prepare(sql)?.execute(values).map_err(unavailable)?;
         if let Some(at) = delivery.state.claimable_at() {

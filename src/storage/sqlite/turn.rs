@@ -29,7 +29,7 @@ pub(super) fn next_of(
     now: Timestamp,
 ) -> Result<(), StorageError> {
     // Each side of the second condition is one look into the index `deliveries_in_order`.
-    let sql = "UPDATE deliveries SET state = 0, claim_at = ?2 WHERE seq = (
+    let sql = "UPDATE deliveries SET state = 0, claim_at = max(changed_at, ?2) WHERE seq = (
                    SELECT seq FROM deliveries WHERE ordering = ?1 AND state = 6 ORDER BY seq LIMIT 1)
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries WHERE ordering = ?1 AND state IN (0, 1))
@@ -37,13 +37,15 @@ pub(super) fn next_of(
                    SELECT 1 FROM deliveries d
                    WHERE d.ordering = ?1 AND d.state IN (3, 5) AND d.seq < deliveries.seq
                        AND d.blocks = 1)
-               RETURNING endpoint";
+               RETURNING endpoint, claim_at";
     let values = params![key.as_bytes(), now.unix_micros()];
     let mut statement = session.prepare(sql)?;
-    let goes: Option<i64> =
-        statement.query_row(values, |row| row.get(0)).optional().map_err(unavailable)?;
-    if let Some(endpoint) = goes {
-        session.note_due(endpoint, now);
+    let goes: Option<(i64, i64)> = statement
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(unavailable)?;
+    if let Some((endpoint, at)) = goes {
+        session.note_due(endpoint, Timestamp::from_unix_micros(at));
     }
     Ok(())
 }
