@@ -159,7 +159,7 @@ pub enum State {
         /// Why.
         reason: DeadReason,
     },
-    /// It will never be tried: its trigger is gone.
+    /// It will never be tried: its trigger is gone, or it was discarded.
     Cancelled,
     /// It waits for its disabled trigger; it can be replayed.
     Parked,

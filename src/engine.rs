@@ -302,8 +302,9 @@ impl Engine {
         }
     }
 
-    /// Delivers until the engine is shut down, all within this future, on any executor. Any number
-    /// of these may run side by side.
+    /// Delivers until the engine is shut down, all within this future, on any executor. At its start
+    /// and then every [`refresh`](EngineOptions::refresh) it takes in what other nodes changed, and
+    /// works at [jobs](Self::jobs). Any number of these may run side by side.
     ///
     /// # Cancel safety
     /// A `run` that is dropped abandons its attempts: their deliveries are tried again once their
@@ -327,6 +328,9 @@ impl Engine {
 
     /// Ends every [`run`](Self::run): nothing more is claimed, what is in flight has until `limit`,
     /// what is left then is released to be tried again. Events can still be published.
+    ///
+    /// It is final: a `run` that is begun later ends at once. If the storage does not answer, it takes
+    /// up to 10 s longer than the limit.
     ///
     /// It does not wait for what is due and not begun: that stays in the storage for the next
     /// start, or, with a memory storage, is gone with the process.

@@ -17,9 +17,10 @@
 //!                   ▼
 //!                storage            event + its deliveries with their payloads, one atomic write
 //!                   ▼  engine::run
-//!                   ▼  claim             a lease; no endpoint gets more than it can take
-//!                   ▼  attempt           signature → request → deliverer
-//!                   ▼  settle            delivered · retry at · dead: one pure decision
+//!                   ▼  claim, gate       a lease; no endpoint gets more than it can take
+//!                   ▼  attempt           signature → request → deliverer, or action; then one pure
+//!                   ▼                    decision: delivered · retry at · dead
+//!                   ▼  settle, health    written down, with the events that follow
 //!                storage            logged and settled, fenced by the lease
 //! ```
 //!
@@ -78,6 +79,7 @@
 //! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
 //! | `sqlite` | [`storage::sqlite`] | yes |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
+//! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
 //! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |
 //! | `metrics` | [`observer::metrics`]: what it does, counted and measured through that façade | |
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -51,6 +51,8 @@ impl Default for DeliveryPolicy {
 impl DeliveryPolicy {
     /// After how long a span of failure a trigger is disabled unless its policy says otherwise.
     pub const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
+    /// The shortest span of failure after which a trigger is disabled.
+    pub const MIN_DISABLE_AFTER: Duration = Duration::from_secs(60);
     /// The longest that `Retry-After` is followed.
     pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
     /// The most status codes that are final.
@@ -168,6 +170,10 @@ impl DeliveryPolicy {
             let (longest, found) = (span::print(longest), span::print(self.timeout));
             let message = format!("expected 1ms to {longest}, found {found}");
             problems.add(format!("{path}.timeout"), message);
+        }
+        if self.disable_after.is_some_and(|span| span < Self::MIN_DISABLE_AFTER) {
+            let message = "expected 1m or more, or never";
+            problems.add(format!("{path}.disable_after"), message);
         }
         let path = format!("{path}.final_statuses");
         let found = self.final_statuses.len();
@@ -330,6 +336,15 @@ mod tests {
             let waited = at.since(NOW).as_secs();
             assert!((least..=most).contains(&waited), "{wanted} s gave {waited} s");
         }
+    }
+
+    #[test]
+    fn a_span_of_failure_that_is_no_span_is_refused() {
+        let policy = DeliveryPolicy::default().with_disable_after(Some(Duration::ZERO));
+        let mut problems = Problems::default();
+        policy.check("policy", DeliveryPolicy::MAX_TIMEOUT, &mut problems);
+        let expected = "policy.disable_after: expected 1m or more, or never";
+        assert!(problems.to_string().contains(expected), "{problems}");
     }
 
     #[test]

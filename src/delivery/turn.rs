@@ -42,7 +42,7 @@ pub enum OnDead {
 /// The place of a delivery in an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// What has this key goes one after the other.
+    /// Deliveries with the same key go one after the other.
     pub key: OrderingKey,
     /// What a dead letter is to those behind it.
     pub on_dead: OnDead,

@@ -145,7 +145,7 @@ pub struct Job {
     pub plan: Plan,
     /// When it was begun.
     pub begun_at: Timestamp,
-    /// How many deliveries it has made or tried again.
+    /// How many deliveries it has tried again or, of a backfill, gone through.
     pub done: u64,
     /// Whether it has come to its end.
     pub is_over: bool,
@@ -229,7 +229,7 @@ impl Engine {
         self.core.begin_job(Plan::Backfill(plan)).await
     }
 
-    /// All jobs, those that are over too, as far as they are kept.
+    /// All jobs: at most 64, of which the oldest that is over goes first.
     ///
     /// # Errors
     /// The storage's.

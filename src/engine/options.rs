@@ -20,14 +20,16 @@ pub struct EngineOptions {
     /// ([`EngineBuilder::endpoint`](super::EngineBuilder::endpoint)).
     pub endpoint: EndpointPolicy,
     /// How long a worker has the right to a delivery. If it is lost, another takes over after this.
-    /// An attempt's time-out must be at most half of it.
+    /// A webhook's time-out must be at most half of it; an action may take longer, its lease is
+    /// extended.
     pub lease: Duration,
-    /// How often the engine looks for triggers that other nodes changed.
+    /// How often a [`run`](super::Engine::run) looks for triggers that other nodes changed and jobs that
+    /// they began.
     pub refresh: Duration,
     /// How long a call of the storage may take, but at most a quarter of the lease; then it counts as
     /// failed.
     pub storage_timeout: Duration,
-    /// How many hops an event may have behind it: beyond, it is recorded and goes to no trigger.
+    /// An event with so many hops behind it is recorded and goes to no trigger: it goes round in a loop.
     pub max_hops: usize,
     /// How many events of each scope are delivered in a span of time, at most, whatever they are
     /// about; those beyond are due later. No limit if `None`.
@@ -100,7 +102,7 @@ impl EngineOptions {
         self
     }
 
-    /// Sets how many hops an event may have behind it.
+    /// Sets with how many hops behind it an event goes to no trigger.
     pub fn with_max_hops(mut self, hops: usize) -> Self {
         self.max_hops = hops;
         self
@@ -136,8 +138,8 @@ impl EngineOptions {
         self.lease / 2
     }
 
-    /// How long a call of the storage may take: a lease is extended at half of its time, and that
-    /// may fail once.
+    /// How long a call of the storage may take: a lease is extended after a third of its time, and
+    /// that may fail once.
     pub(super) fn longest_call(&self) -> Duration {
         self.storage_timeout.min(self.lease / 4)
     }
@@ -153,8 +155,14 @@ impl EngineOptions {
         if self.lease < Duration::from_secs(2) {
             return refuse("lease", "2 s or more");
         }
-        if self.publishing == 0 {
-            return refuse("publishing", "1 or more");
+        for (option, value) in [
+            ("publishing", self.publishing),
+            ("max_hops", self.max_hops),
+            ("max_fan_out", self.max_fan_out),
+        ] {
+            if value == 0 {
+                return refuse(option, "1 or more");
+            }
         }
         if self.refresh.is_zero() {
             return refuse("refresh", "more than nothing");

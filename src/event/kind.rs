@@ -91,7 +91,7 @@ kinds! {
     WEBHOOK_RECEIVED = "webhook.received";
     /// A trigger's deliveries have failed for long; it will be disabled if they go on.
     TRIGGER_FAILING = "trigger.failing";
-    /// A trigger was disabled by the engine.
+    /// A trigger was suspended by the engine; not told of one that somebody disables.
     TRIGGER_DISABLED = "trigger.disabled";
     /// A delivery became a dead letter.
     DELIVERY_DEAD = "delivery.dead";
