@@ -19,6 +19,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::filter::Filter;
+#[cfg(feature = "engine")]
 use super::filter::meter::{Meter, Steps};
 use super::filter::sentence::Path;
 use super::line::Line;
@@ -162,6 +163,7 @@ impl Trigger {
 
     /// Whether the trigger and its filter match an event, and how near the trigger comes; `None` if
     /// that takes more than so many steps.
+    #[cfg(feature = "engine")]
     pub(crate) fn weigh(&self, event: &Event, most: usize, steps: &mut Steps) -> Option<Weighed> {
         if !steps.spend(1 + self.spec.kinds.len()) {
             return None;
@@ -187,6 +189,7 @@ impl Trigger {
 }
 
 /// How near a trigger comes to match an event.
+#[cfg(feature = "engine")]
 #[derive(Clone, Copy)]
 pub(crate) struct Weighed {
     pub(crate) whole: Weight,
