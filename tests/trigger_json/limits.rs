@@ -110,7 +110,7 @@ fn what_a_builder_can_make_can_be_read_back() {
     let short = DeliveryPolicy::default().with_timeout(Duration::from_micros(999));
     assert_eq!(
         build(short).unwrap_err().to_string(),
-        "policy.timeout: expected 1ms to 5m, found 0s"
+        "policy.timeout: expected 1ms to 1d, found 0s"
     );
     let long = DeliveryPolicy::default().with_max_age(Duration::MAX);
     kept(&build(long).unwrap());
