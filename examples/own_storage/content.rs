@@ -327,9 +327,7 @@ impl Content {
         let ids: Vec<DeliveryId> = taken.map(|delivery| delivery.id).collect();
         for (n, id) in (0..).zip(&ids) {
             let mut row = self.deliveries[id].clone();
-            replay.fate.apply(&mut row.delivery, n);
-            let queued = row.delivery.state == State::Queued;
-            row.settled_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
+            row.settled_at = replay.apply(&mut row.delivery, n);
             self.make(Change::Delivery(row));
         }
         for id in &ids {

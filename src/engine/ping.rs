@@ -57,8 +57,8 @@ impl Engine {
     /// [`PingError`].
     ///
     /// # Cancel safety
-    /// If it is dropped, the ping may have been sent; a run takes what is left of it after about an hour, like any
-    /// delivery of the trigger.
+    /// If it is dropped, the ping may have been sent; a run takes what is left of it after about an
+    /// hour, like any delivery of the trigger.
     pub async fn ping(&self, scope: &Scope, id: TriggerId) -> Result<Pinged, PingError> {
         let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
         let claimed = {

@@ -140,9 +140,7 @@ impl Storage for MemoryStorage {
             .collect();
         for (n, id) in (0..).zip(&ids) {
             content.change(*id, |row| {
-                replay.fate.apply(&mut row.delivery, n);
-                let queued = row.delivery.state == State::Queued;
-                row.settled_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
+                row.settled_at = replay.apply(&mut row.delivery, n);
             });
         }
         for id in &ids {

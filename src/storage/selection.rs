@@ -206,28 +206,22 @@ pub enum Fate {
     Discarded,
 }
 
-impl Fate {
-    /// When the one of a place in the selection is due, if it is tried again.
-    pub fn due(&self, place: u32) -> Option<Timestamp> {
-        match self {
-            Self::Again { due, spacing, .. } => Some(*due + spacing.saturating_mul(place)),
-            Self::Discarded => None,
+impl Replay {
+    /// Makes of a delivery what it is once it is replayed, as the one of this place in the selection;
+    /// if it has an order, before its turn is given to it. Tells what to write down as the time of
+    /// its change: of one that is queued, when it is to be due.
+    pub fn apply(&self, delivery: &mut Delivery, place: u32) -> Timestamp {
+        let Fate::Again { due, spacing, new_message_ids } = &self.fate else {
+            delivery.state = State::Cancelled;
+            return self.now;
+        };
+        let due = *due + spacing.saturating_mul(place);
+        delivery.state = State::Waiting { due };
+        delivery.attempts = 0;
+        delivery.queue();
+        if *new_message_ids {
+            delivery.message_id = delivery.message_id.next();
         }
-    }
-
-    /// The delivery as it stands once it is replayed, as the one of this place in the selection; if
-    /// it has an order, before its turn is given to it.
-    pub fn apply(&self, delivery: &mut Delivery, place: u32) {
-        match self {
-            Self::Again { due, spacing, new_message_ids } => {
-                delivery.state = State::Waiting { due: *due + spacing.saturating_mul(place) };
-                delivery.attempts = 0;
-                delivery.queue();
-                if *new_message_ids {
-                    delivery.message_id = delivery.message_id.next();
-                }
-            }
-            Self::Discarded => delivery.state = State::Cancelled,
-        }
+        if delivery.state == State::Queued { due } else { self.now }
     }
 }

@@ -8,7 +8,7 @@ use super::query::select;
 use super::record::{self, record};
 use super::{rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Settlement, State};
+use crate::delivery::{Attempt, Settlement};
 use crate::id::DeliveryId;
 use crate::storage::{Replay, Settle, Settled, StorageError};
 
@@ -87,10 +87,7 @@ pub(super) fn replay(
                    message = ?5, changed_at = ?6 WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());
     for (n, mut delivery) in (0..).zip(selected) {
-        replay.fate.apply(&mut delivery, n);
-        // Of one that is queued, when it is to be due.
-        let queued = delivery.state == State::Queued;
-        let changed_at = replay.fate.due(n).filter(|_| queued).unwrap_or(replay.now);
+        let changed_at = replay.apply(&mut delivery, n);
         let values = params![
             delivery.id.as_bytes(),
             rows::state_number(delivery.state.name()),
