@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use super::{Core, Engine};
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
 use crate::id::DeliveryId;
@@ -58,12 +58,7 @@ impl Engine {
         let now = self.core.clock.now();
         let fate = Fate::Again { due: now, spacing: Duration::ZERO, new_message_ids: false };
         let replay = Replay { query, now, fate };
-        let taken = self.core.storage.replay(replay).await?;
-        if !taken.is_empty() {
-            self.core.observers.tell(&Transition::Replayed { deliveries: &taken });
-            self.core.wake();
-        }
-        Ok(taken)
+        self.core.replay(replay).await
     }
 
     /// Discards dead and parked deliveries of a selection: they become cancelled, and hold up nobody
@@ -74,11 +69,7 @@ impl Engine {
     /// The storage's.
     pub async fn discard(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
         let replay = Replay { query, now: self.core.clock.now(), fate: Fate::Discarded };
-        let taken = self.core.storage.replay(replay).await?;
-        if !taken.is_empty() {
-            self.core.wake();
-        }
-        Ok(taken)
+        self.core.replay(replay).await
     }
 
     /// What waits for each endpoint, and since when the oldest of it is due.
@@ -110,5 +101,20 @@ impl Engine {
             total.deliveries += pruned.deliveries;
             total.events += pruned.events;
         }
+    }
+}
+
+impl Core {
+    /// Replays or discards a selection, and wakes who may deliver what is due now.
+    pub(super) async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
+        let is_again = replay.fate != Fate::Discarded;
+        let taken = self.storage.replay(replay).await?;
+        if !taken.is_empty() {
+            if is_again {
+                self.observers.tell(&Transition::Replayed { deliveries: &taken });
+            }
+            self.wake();
+        }
+        Ok(taken)
     }
 }

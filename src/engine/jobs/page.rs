@@ -9,7 +9,7 @@ use crate::delivery::State;
 use crate::engine::observe::Publishing;
 use crate::engine::{Core, Engine, LOOP};
 use crate::event::{Event, EventKind};
-use crate::observer::{Publisher, Transition};
+use crate::observer::Publisher;
 use crate::storage::{DeliveryQuery, EventQuery, Fate, NewEvent, Record, Replay, StorageError};
 use crate::trigger::Trigger;
 
@@ -72,11 +72,7 @@ impl Core {
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
         let (spacing, new_message_ids) = (job.plan.spacing(), plan.new_message_ids);
         let fate = Fate::Again { due: now, spacing, new_message_ids };
-        let taken = self.storage.replay(Replay { query, now, fate }).await?;
-        if !taken.is_empty() {
-            self.observers.tell(&Transition::Replayed { deliveries: &taken });
-            self.wake();
-        }
+        let taken = self.replay(Replay { query, now, fate }).await?;
         let last = taken.last().filter(|_| taken.len() == limit);
         Ok(Page { done: taken.len(), after: last.map(ToString::to_string) })
     }
