@@ -24,21 +24,23 @@ mod kind_set;
 mod place;
 mod probe;
 mod table;
+mod tails;
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Trigger;
-use super::filter::slot::Slots;
+use super::filter::slot::{Slots, SlotsOfJson};
 use crate::document::{self, Borrowed, Problems};
 use crate::event::node::Node;
 use crate::event::{Event, EventKind, MAX_EVENT_BYTES, Scope};
 use crate::id::TriggerId;
 use hash::Hasher;
 use kind_set::{KindSet, KnownKinds};
-use place::{Held, Near, Place, Spot};
+use place::{Held, Keys, Near, Place, Spot};
 use probe::Probe;
 use table::Table;
+use tails::Tails;
 
 /// All triggers, found by what they want.
 ///
@@ -46,7 +48,7 @@ use table::Table;
 /// is while the index goes on. Readers need no lock.
 #[derive(Clone)]
 pub struct TriggerIndex {
-    hasher: Hasher,
+    keys: Keys,
     by_id: Table<Known>,
     kinds: KnownKinds,
     places: Table<Place>,
@@ -70,7 +72,7 @@ enum Spots {
 impl Default for TriggerIndex {
     fn default() -> Self {
         Self {
-            hasher: Hasher::random(),
+            keys: Keys { hasher: Hasher::random(), tails: Tails::default() },
             by_id: Table::default(),
             kinds: KnownKinds::default(),
             places: Table::default(),
@@ -182,8 +184,9 @@ impl TriggerIndex {
     /// # Ok::<(), artifact_triggers::document::Problems>(())
     /// ```
     pub fn find<'i>(&'i self, event: &Event, found: &mut Vec<&'i Arc<Trigger>>) {
-        let slots = Slots::of(event);
-        let mut probe = Probe::new(&self.hasher, &slots, Node::Event(event));
+        let slots = Slots::Event(event);
+        slots.touch();
+        let mut probe = Probe::new(&self.keys.hasher, &slots, Node::Event(event));
         self.search(&event.scope, &event.kind, &mut probe, found);
     }
 
@@ -199,13 +202,14 @@ impl TriggerIndex {
         found: &mut Vec<&'i Arc<Trigger>>,
     ) -> Result<(), Problems> {
         let event = document::parse_borrowed(json, MAX_EVENT_BYTES)?;
-        let slots = Slots::of_json(&event)?;
+        let slots = SlotsOfJson::read(&event)?;
+        let slots = Slots::Json(&slots);
         let (scope, kind) = Problems::gather(|problems| {
             let scope = parsed::<Scope>(event.get("scope"), "scope", problems);
             let kind = parsed::<EventKind>(event.get("kind"), "kind", problems);
             Some((scope?, kind?))
         })?;
-        let mut probe = Probe::new(&self.hasher, &slots, Node::Borrowed(&event));
+        let mut probe = Probe::new(&self.keys.hasher, &slots, Node::Borrowed(&event));
         self.search(&scope, &kind, &mut probe, found);
         Ok(())
     }
@@ -218,7 +222,7 @@ impl TriggerIndex {
         found: &mut Vec<&'i Arc<Trigger>>,
     ) {
         let start = found.len();
-        let kinds = self.kinds.of_event(kind, &self.hasher);
+        let kinds = self.kinds.of_event(kind, &self.keys.hasher);
         let mut near = Near::new(kind, kinds, probe.view(), found);
         for above in scope.ancestors() {
             self.places.each(self.place_key(above), |place| {
@@ -251,11 +255,11 @@ impl TriggerIndex {
 
     /// Lays a trigger under all that it holds on to.
     fn hold(&mut self, trigger: Arc<Trigger>) -> Known {
-        let kinds = self.kinds.add(&trigger.spec.kinds, &self.hasher);
-        let ways = access::ways(trigger.spec.filter.root(), &self.hasher);
+        let kinds = self.kinds.add(&trigger.spec.kinds, &self.keys.hasher);
+        let ways = access::ways(trigger.spec.filter.root(), &self.keys.hasher);
         let held = Held::new(&trigger, kinds, ways.len());
         let (key, mut place) = self.place(&trigger.spec.scope);
-        let spots = ways.iter().map(|way| place.insert(way, held.clone(), &self.hasher)).collect();
+        let spots = ways.iter().map(|way| place.insert(way, held.clone(), &self.keys)).collect();
         self.places.insert(key, place);
         Known { trigger, kinds, spots }
     }
@@ -292,11 +296,11 @@ impl TriggerIndex {
     }
 
     fn place_key(&self, scope: &str) -> u64 {
-        self.hasher.bytes(scope.as_bytes())
+        self.keys.hasher.bytes(scope.as_bytes())
     }
 
     fn id_key(&self, id: TriggerId) -> u64 {
-        self.hasher.bytes(id.as_bytes())
+        self.keys.hasher.bytes(id.as_bytes())
     }
 }
 

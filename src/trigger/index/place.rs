@@ -11,6 +11,7 @@ use super::hash::Hasher;
 use super::kind_set::KindSet;
 use super::probe::{Probe, View};
 use super::table::{Entry, Lead, Table};
+use super::tails::{Shared, Tails};
 use crate::event::{EventKind, Scope};
 use crate::trigger::Trigger;
 use crate::trigger::filter::Screened;
@@ -50,8 +51,7 @@ struct Tailed {
 
 #[derive(Clone)]
 struct TailInUse {
-    tail: Tail,
-    hash: NonZeroU64,
+    shared: Arc<Shared>,
     holders: u32,
     /// What the parts begin with that triggers hold on to.
     beginnings: Beginnings,
@@ -64,6 +64,13 @@ pub(super) struct Spot {
     key: u64,
     /// The hash of the tail and the key below it, if it lies below one.
     tail: Option<(NonZeroU64, u64)>,
+}
+
+/// What keys are made with.
+#[derive(Clone)]
+pub(super) struct Keys {
+    pub(super) hasher: Hasher,
+    pub(super) tails: Tails,
 }
 
 /// A trigger under something that it holds on to.
@@ -88,7 +95,7 @@ impl Place {
     }
 
     /// Puts a trigger in, and tells where it lies.
-    pub(super) fn insert(&mut self, way: &Way, held: Held, hasher: &Hasher) -> Spot {
+    pub(super) fn insert(&mut self, way: &Way, held: Held, keys: &Keys) -> Spot {
         let shelves = &mut Arc::make_mut(&mut self.0).shelves;
         let known = shelves.iter().position(|shelf| shelf.slots == way.slots);
         let at = known.unwrap_or_else(|| {
@@ -96,7 +103,7 @@ impl Place {
             shelves.push(Shelf { slots: way.slots, whole, tailed });
             shelves.len() - 1
         });
-        let tail = shelves[at].insert(way, held, hasher);
+        let tail = shelves[at].insert(way, held, keys);
         Spot { slots: way.slots, key: way.key, tail }
     }
 
@@ -150,10 +157,10 @@ impl Shelf {
     }
 
     /// Puts a trigger in, and tells below which tail and key, if it lies below one.
-    fn insert(&mut self, way: &Way, held: Held, hasher: &Hasher) -> Option<(NonZeroU64, u64)> {
+    fn insert(&mut self, way: &Way, held: Held, keys: &Keys) -> Option<(NonZeroU64, u64)> {
         if let Some(held_by) = &way.tail {
             let mut tailed = self.tailed.first(way.key).cloned().unwrap_or_default();
-            let spot = tailed.insert(held_by, &held, hasher);
+            let spot = tailed.insert(held_by, &held, keys);
             if spot.is_some() {
                 self.tailed.insert(way.key, tailed);
                 return spot;
@@ -185,36 +192,39 @@ impl Tailed {
         &mut self,
         (tail, known): &(Tail, Known),
         held: &Held,
-        hasher: &Hasher,
+        Keys { hasher, tails }: &Keys,
     ) -> Option<(NonZeroU64, u64)> {
         let own = std::iter::once((tail.clone(), known.hash));
-        let mut tails = own.chain(tail.anywhere(known.hash, hasher));
-        let (at, value) =
-            tails.find_map(|(tail, value)| Some((self.place(tail, hasher)?, value)))?;
+        let mut ways = own.chain(tail.anywhere(known.hash, hasher));
+        let (at, value) = ways.find_map(|(tail, value)| {
+            let shared = tails.shared(tail, hasher);
+            Some((self.place(shared)?, value))
+        })?;
         let tail = &mut Arc::make_mut(&mut self.tails)[at];
-        let key = hasher.pair(tail.hash.get(), value);
+        let hash = tail.shared.hash;
+        let key = hasher.pair(hash.get(), value);
         tail.holders += u32::from(self.held.insert(key, held.clone()));
         tail.beginnings.add(known.beginning);
-        Some((tail.hash, key))
+        Some((hash, key))
     }
 
     /// The place of a tail among those in use; a new one, if there is room.
-    fn place(&mut self, tail: Tail, hasher: &Hasher) -> Option<usize> {
-        if let Some(at) = self.tails.iter().position(|known| known.tail == tail) {
+    fn place(&mut self, shared: Arc<Shared>) -> Option<usize> {
+        if let Some(at) = self.tails.iter().position(|known| Arc::ptr_eq(&known.shared, &shared)) {
             return Some(at);
         }
-        if self.tails.len() >= MAX_TAILS && tail.at != At::Anywhere {
+        if self.tails.len() >= MAX_TAILS && shared.tail.at != At::Anywhere {
             return None;
         }
-        let hash = tail.hash(hasher);
-        let beginnings = Beginnings::default();
-        let new = TailInUse { tail, hash, holders: 0, beginnings };
+        let new = TailInUse { shared, holders: 0, beginnings: Beginnings::default() };
         self.tails = self.tails.iter().cloned().chain([new]).collect();
         Some(self.tails.len() - 1)
     }
 
     fn remove(&mut self, tail: NonZeroU64, key: u64, held: &Held) {
-        let Some(at) = self.tails.iter().position(|known| known.hash == tail) else { return };
+        let Some(at) = self.tails.iter().position(|known| known.shared.hash == tail) else {
+            return;
+        };
         if self.held.remove(key, held) {
             let tail = &mut Arc::make_mut(&mut self.tails)[at];
             tail.holders -= 1;
@@ -227,13 +237,13 @@ impl Tailed {
 
     /// Reads what searching will read first.
     fn fetch(&self) {
-        std::hint::black_box((self.tails.first().map(|tail| tail.hash), self.held.touch()));
+        std::hint::black_box((self.tails.first().map(|tail| tail.holders), self.held.touch()));
     }
 
     fn search<'i>(&'i self, probe: &mut Probe<'_>, near: &mut Near<'i, '_, '_>) {
         let mut leads = Leads { below: self, waiting: [const { None }; 16], len: 0 };
-        for TailInUse { tail, hash, beginnings, .. } in &*self.tails {
-            probe.each_part(tail, hash.get(), beginnings, |key| leads.follow_soon(key, near));
+        for TailInUse { shared, beginnings, .. } in &*self.tails {
+            probe.each_part(shared, *beginnings, |key| leads.follow_soon(key, near));
         }
         leads.follow(near);
     }

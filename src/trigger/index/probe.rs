@@ -3,6 +3,7 @@
 use super::access::{At, Part, SlotPair, Tail};
 use super::beginnings::Beginnings;
 use super::hash::Hasher;
+use super::tails::Shared;
 use crate::event::node::{Leaf, Node, Shape as Form};
 use crate::trigger::filter::slot::{SLOTS, Slot, Slots};
 
@@ -15,6 +16,7 @@ pub(super) struct Probe<'e> {
     hashed: u32,
     /// Every leaf with the hash of its path; walked once, if some tail asks for them.
     leaves: Option<Vec<(u64, Leaf<'e>)>>,
+    parts: Parts<'e>,
 }
 
 /// An event as filters judge it.
@@ -27,7 +29,8 @@ pub(super) struct View<'e> {
 impl<'e> Probe<'e> {
     pub(super) fn new(hasher: &'e Hasher, slots: &'e Slots<'e>, root: Node<'e>) -> Self {
         let event = View { slots, root };
-        Self { hasher, event, hashes: [0; SLOTS], hashed: 0, leaves: None }
+        let parts = Parts { hasher, recent: Default::default(), oldest: 0 };
+        Self { hasher, event, hashes: [0; SLOTS], hashed: 0, leaves: None, parts }
     }
 
     pub(super) fn view(&self) -> View<'e> {
@@ -50,43 +53,39 @@ impl<'e> Probe<'e> {
         Some(self.hashes[at])
     }
 
-    /// Shows the key of every part that a tail of this hash may know. The same one may be shown more
-    /// than once.
+    /// Shows the key of every part that a tail may know, of those that are known. The same one may be
+    /// shown more than once.
     pub(super) fn each_part(
         &mut self,
-        tail: &Tail,
-        hash: u64,
-        known: &Beginnings,
+        Shared { tail, hash }: &Shared,
+        known: Beginnings,
         mut show: impl FnMut(u64),
     ) {
-        let hasher = self.hasher;
-        let mut show = |value| show(hasher.pair(hash, value));
+        let Self { hasher, event, parts, leaves, .. } = self;
+        let mut show = |value| show(hasher.pair(hash.get(), value));
         match &tail.at {
             At::Slot(slot) => {
-                if let Some(text) = self.event.slots.get(*slot) {
-                    each_part(hasher, tail, known, Leaf::Text(text), show);
+                if let Some(text) = event.slots.get(*slot) {
+                    parts.each(tail, known, Leaf::Text(text), show);
                 }
             }
-            At::Tags => self.event.slots.each_tag(|tag| {
-                each_part(hasher, tail, known, Leaf::Text(tag), &mut show);
+            At::Tags => event.slots.each_tag(|tag| {
+                parts.each(tail, known, Leaf::Text(tag), &mut show);
             }),
-            At::Path(path) => each_leaf_at(self.event.root, path, &mut |leaf| {
-                each_part(hasher, tail, known, leaf, &mut show);
+            At::Path(path) => each_leaf_at(event.root, path, &mut |leaf| {
+                parts.each(tail, known, leaf, &mut show);
             }),
             At::Anywhere => {
-                for (path, leaf) in self.leaves() {
-                    each_part(hasher, tail, known, *leaf, |value| show(hasher.pair(*path, value)));
+                let leaves = leaves.get_or_insert_with(|| {
+                    let mut leaves = Vec::new();
+                    collect_leaves(event.root, hasher.start(), hasher, &mut leaves);
+                    leaves
+                });
+                for (path, leaf) in leaves {
+                    parts.each(tail, known, *leaf, |value| show(hasher.pair(*path, value)));
                 }
             }
         }
-    }
-
-    fn leaves(&mut self) -> &[(u64, Leaf<'e>)] {
-        self.leaves.get_or_insert_with(|| {
-            let mut leaves = Vec::new();
-            collect_leaves(self.event.root, self.hasher.start(), self.hasher, &mut leaves);
-            leaves
-        })
     }
 }
 
@@ -111,7 +110,7 @@ fn collect_leaves<'e>(
 }
 
 /// Shows the leaves at a path, in every element of the arrays on the way.
-fn each_leaf_at<'e>(node: Node<'e>, path: &[Box<str>], show: &mut dyn FnMut(Leaf<'e>)) {
+fn each_leaf_at<'e>(node: Node<'e>, path: &[Box<str>], show: &mut impl FnMut(Leaf<'e>)) {
     match (node.shape(), path) {
         (Form::Array(len), _) => {
             for element in (0..len).filter_map(|at| node.element(at)) {
@@ -128,25 +127,50 @@ fn each_leaf_at<'e>(node: Node<'e>, path: &[Box<str>], show: &mut dyn FnMut(Leaf
     }
 }
 
-/// Shows the hash of every part of a leaf that a tail may know.
-fn each_part(
-    hasher: &Hasher,
-    tail: &Tail,
-    known: &Beginnings,
-    leaf: Leaf<'_>,
-    show: impl FnMut(u64),
-) {
-    if !tail.folded {
+/// Cuts leaves into the parts that tails may know.
+struct Parts<'e> {
+    hasher: &'e Hasher,
+    /// What is in the texts that were looked through lately.
+    recent: [(&'e str, Beginnings); 4],
+    oldest: usize,
+}
+
+impl<'e> Parts<'e> {
+    /// Shows the hash of every part of a leaf that a tail may know.
+    #[inline]
+    fn each(&mut self, tail: &Tail, known: Beginnings, leaf: Leaf<'e>, show: impl FnMut(u64)) {
+        let hasher = self.hasher;
+        if tail.folded {
+            if let Some(lower) = leaf.with_text(str::to_lowercase) {
+                each_part_of(hasher, tail.part, known, Leaf::Text(&lower), show);
+            }
+            return;
+        }
+        if let (Part::Window(width), Leaf::Text(text)) = (tail.part, leaf)
+            && !known.may_meet(self.beginnings(text), usize::from(width))
+        {
+            return;
+        }
         each_part_of(hasher, tail.part, known, leaf, show);
-    } else if let Some(lower) = leaf.with_text(str::to_lowercase) {
-        each_part_of(hasher, tail.part, known, Leaf::Text(&lower), show);
+    }
+
+    /// What all parts of a text begin with; found out once, however many tails ask.
+    fn beginnings(&mut self, text: &'e str) -> Beginnings {
+        let known = self.recent.iter().find(|(recent, _)| std::ptr::eq(*recent, text));
+        if let Some((_, beginnings)) = known {
+            return *beginnings;
+        }
+        let beginnings = Beginnings::of_all(text.as_bytes());
+        self.recent[self.oldest] = (text, beginnings);
+        self.oldest = (self.oldest + 1) % self.recent.len();
+        beginnings
     }
 }
 
 fn each_part_of(
     hasher: &Hasher,
     part: Part,
-    known: &Beginnings,
+    known: Beginnings,
     leaf: Leaf<'_>,
     mut show: impl FnMut(u64),
 ) {
