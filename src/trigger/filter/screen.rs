@@ -1,22 +1,27 @@
 //! A first look at an event, for the most usual filters all there is to it.
 //!
 //! In: a pattern. Out: what it says of the event's [slots](super::slot), in one run of bytes, so that
-//! judging an event by it reads one place in memory and follows no pointers. What cannot be said so
-//! is left out, and then the screen says no or perhaps.
+//! judging an event by it reads one place in memory; conditions that are no bytes lie beside it. What
+//! it says of other places is left out, and then the screen says no or perhaps.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::slot::{SLOTS, Slot, Slots, is_object_of_slots, is_tags};
 use super::{Clause, Condition, Literal, Pattern, Text};
+use crate::event::node::Leaf;
 
 /// What a filter says of an event's slots.
 ///
-/// A byte that tells whether that is all the filter says, then tests: the slot, the length of what
-/// follows in two bytes, and the alternatives, each as an operator with its texts. A text is its
+/// Its bytes: one that tells whether that is all the filter says, then tests: the slot, the length of
+/// what follows in two bytes, and the alternatives, each as an operator with its texts. A text is its
 /// length in two bytes and its bytes.
 #[derive(Clone)]
-pub(crate) struct Screen(Bytes);
+pub(crate) struct Screen {
+    bytes: Bytes,
+    /// Conditions that cannot be written as bytes, copied from the pattern so that they lie together.
+    asked: Option<Arc<[Condition]>>,
+}
 
 /// Lies within the trigger if it is as short as most are.
 #[derive(Clone)]
@@ -52,25 +57,32 @@ const AROUND_SEGMENT: u8 = 6;
 /// Is there and equal to none: the number of texts, and the texts.
 const NONE_OF: u8 = 7;
 const EXISTS: u8 = 8;
+/// The number of one of the conditions that are asked, and an alternative that must hold besides.
+const ASKED: u8 = 9;
+
+/// The most values of a condition that is copied.
+const MAX_ASKED: usize = 8;
 
 impl Screen {
     /// What a pattern says of the slots.
     pub(super) fn of(pattern: &Pattern) -> Self {
-        let mut writer = Writer { bytes: vec![1] };
+        let mut writer = Writer { bytes: vec![1], asked: Vec::new() };
         writer.pattern(pattern, &mut Vec::new());
-        let bytes = writer.bytes;
+        let Writer { bytes, asked } = writer;
+        let asked = (!asked.is_empty()).then(|| asked.into());
         let mut short = [0; SHORT];
-        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+        let bytes = match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
             (Some(beginning), Ok(len)) => {
                 beginning.copy_from_slice(&bytes);
-                Self(Bytes::Short(len, short))
+                Bytes::Short(len, short)
             }
-            _ => Self(Bytes::Long(bytes.into())),
-        }
+            _ => Bytes::Long(bytes.into()),
+        };
+        Self { bytes, asked }
     }
 
     fn bytes(&self) -> &[u8] {
-        match &self.0 {
+        match &self.bytes {
             Bytes::Short(len, bytes) => &bytes[..usize::from(*len)],
             Bytes::Long(bytes) => bytes,
         }
@@ -78,7 +90,7 @@ impl Screen {
 
     /// Reads what judging will read.
     pub(crate) fn touch(&self) {
-        if let Bytes::Short(_, bytes) = &self.0 {
+        if let Bytes::Short(_, bytes) = &self.bytes {
             std::hint::black_box((bytes[0], bytes[SHORT / 2]));
         }
     }
@@ -86,10 +98,10 @@ impl Screen {
     /// Judges an event.
     pub(crate) fn judge(&self, event: &Slots<'_>) -> Screened {
         let (complete, tests) = self.bytes().split_first().expect("a screen begins with a byte");
-        let mut reader = Reader { rest: tests };
+        let mut reader = Reader { rest: tests, asked: self.asked.as_deref().unwrap_or_default() };
         while !reader.rest.is_empty() {
-            let (place, alternatives) = (reader.byte(), reader.text());
-            if !holds(place, alternatives, event) {
+            let (place, rest) = (reader.byte(), reader.text());
+            if !holds(place, Reader { rest, ..reader }, event) {
                 return Screened::No;
             }
         }
@@ -99,25 +111,20 @@ impl Screen {
 
 impl PartialEq for Screen {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes() == other.bytes()
+        self.bytes() == other.bytes() && self.asked == other.asked
     }
 }
 
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Screen({} bytes)", self.bytes().len())
+        let asked = self.asked.as_ref().map_or(0, |asked| asked.len());
+        write!(f, "Screen({} bytes, {asked} asked)", self.bytes().len())
     }
-}
-
-/// How much of a condition was written.
-#[derive(PartialEq)]
-enum Extent {
-    Whole,
-    Part,
 }
 
 struct Writer {
     bytes: Vec<u8>,
+    asked: Vec<Condition>,
 }
 
 impl Writer {
@@ -158,13 +165,10 @@ impl Writer {
         if let Some(place) = place {
             self.bytes.extend([place, 0, 0]);
             let alternatives = self.bytes.len();
-            let written: Option<Vec<Extent>> = any.iter().map(|c| self.condition(c)).collect();
+            let written = any.iter().try_for_each(|condition| self.condition(condition));
             let len = u16::try_from(self.bytes.len() - alternatives);
-            if let (Some(extents), Ok(len)) = (written, len) {
+            if let (Some(()), Ok(len)) = (written, len) {
                 self.bytes[alternatives - 2..alternatives].copy_from_slice(&len.to_le_bytes());
-                if extents.contains(&Extent::Part) {
-                    self.leave_out();
-                }
                 return;
             }
         }
@@ -172,9 +176,8 @@ impl Writer {
         self.leave_out();
     }
 
-    /// Writes a condition, or what must be so for it to hold; `None` if it cannot be written.
-    fn condition(&mut self, condition: &Condition) -> Option<Extent> {
-        let mut extent = Extent::Whole;
+    /// Writes a condition; `None` if it cannot be written.
+    fn condition(&mut self, condition: &Condition) -> Option<()> {
         match condition {
             Condition::Exists(false) => self.bytes.push(ABSENT),
             Condition::Exists(true) => self.bytes.push(EXISTS),
@@ -185,28 +188,28 @@ impl Writer {
             Condition::Wildcard(pattern) => {
                 let literals = pattern.literals();
                 let (first, last) = (literals.first()?, literals.last()?);
-                self.texts(AROUND, [&**first, &**last])?;
                 if literals.len() > 2 {
-                    extent = Extent::Part;
+                    self.ask(condition)?;
                 }
+                self.texts(AROUND, [&**first, &**last])?;
             }
             Condition::Glob(pattern) if pattern.longest_inner().len() > pattern.head().len() => {
+                self.ask(condition)?;
                 self.texts(CONTAINS, [&*pattern.longest_inner()])?;
-                extent = Extent::Part;
             }
             Condition::Glob(pattern) => {
                 let around = pattern.is_around();
+                if around.is_none() {
+                    self.ask(condition)?;
+                }
                 let operator = if around == Some(true) { AROUND_SEGMENT } else { AROUND };
                 self.texts(operator, [pattern.head(), pattern.tail()])?;
-                if around.is_none() {
-                    extent = Extent::Part;
-                }
             }
             Condition::Regex(regex) => {
+                self.ask(condition)?;
                 self.texts(CONTAINS, [regex.required()])?;
-                extent = Extent::Part;
             }
-            Condition::AnythingBut(none) => {
+            Condition::AnythingBut(none) if none.iter().all(is_text) => {
                 self.bytes.extend([NONE_OF, u8::try_from(none.len()).ok()?]);
                 for condition in none {
                     let Condition::Equals(Literal::Text(text)) = condition else { return None };
@@ -214,11 +217,21 @@ impl Writer {
                 }
             }
             _ => {
+                self.ask(condition)?;
                 self.bytes.push(EXISTS);
-                extent = Extent::Part;
             }
         }
-        Some(extent)
+        Some(())
+    }
+
+    /// Writes that a condition is asked itself, if what follows holds.
+    fn ask(&mut self, condition: &Condition) -> Option<()> {
+        if condition.comparisons() > MAX_ASKED {
+            return None;
+        }
+        self.bytes.extend([ASKED, u8::try_from(self.asked.len()).ok()?]);
+        self.asked.push(condition.clone());
+        Some(())
     }
 
     fn texts<const N: usize>(&mut self, operator: u8, texts: [&str; N]) -> Option<()> {
@@ -233,9 +246,13 @@ impl Writer {
     }
 }
 
+fn is_text(condition: &Condition) -> bool {
+    matches!(condition, Condition::Equals(Literal::Text(_)))
+}
+
 /// Whether any of the alternatives holds for any of the texts in a place.
 #[inline]
-fn holds(place: u8, alternatives: &[u8], event: &Slots<'_>) -> bool {
+fn holds(place: u8, alternatives: Reader<'_>, event: &Slots<'_>) -> bool {
     if place != TAGS {
         return holds_for(alternatives, event.get(Slot(place)));
     }
@@ -248,10 +265,9 @@ fn holds(place: u8, alternatives: &[u8], event: &Slots<'_>) -> bool {
 }
 
 #[inline]
-fn holds_for(alternatives: &[u8], found: Option<&str>) -> bool {
-    let mut reader = Reader { rest: alternatives };
-    while !reader.rest.is_empty() {
-        if reader.alternative(found) {
+fn holds_for(mut alternatives: Reader<'_>, found: Option<&str>) -> bool {
+    while !alternatives.rest.is_empty() {
+        if alternatives.alternative(found) {
             return true;
         }
     }
@@ -259,8 +275,10 @@ fn holds_for(alternatives: &[u8], found: Option<&str>) -> bool {
 }
 
 /// What is left of a screen to read.
+#[derive(Clone, Copy)]
 struct Reader<'s> {
     rest: &'s [u8],
+    asked: &'s [Condition],
 }
 
 impl<'s> Reader<'s> {
@@ -284,6 +302,11 @@ impl<'s> Reader<'s> {
         match operator {
             ABSENT => found.is_none(),
             EXISTS => found.is_some(),
+            ASKED => {
+                let condition = &self.asked[usize::from(self.byte())];
+                let may_hold = self.alternative(found);
+                may_hold && found.is_some_and(|found| condition.holds(Leaf::Text(found)))
+            }
             NONE_OF => {
                 let mut equal = false;
                 for _ in 0..self.byte() {
