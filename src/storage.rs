@@ -321,7 +321,8 @@ pub struct Claim {
     pub limit: usize,
     /// The most to give of one endpoint.
     pub per_endpoint: usize,
-    /// Endpoints with a quota of their own, which takes the place of `per_endpoint`; 0 to skip one.
+    /// Endpoints with a quota of their own, which takes the place of `per_endpoint`; 0 to skip one. In
+    /// the order of their keys, each once.
     pub quotas: Vec<(EndpointKey, usize)>,
     /// Only this delivery, if it is due.
     pub only: Option<DeliveryId>,

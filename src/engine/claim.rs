@@ -43,8 +43,7 @@ impl Core {
             let next = NextClaim::WhenWoken;
             return Ok(Taken { deliveries: Vec::new(), next, when_free: false });
         };
-        let closed = quotas.own.iter().filter(|(_, quota)| *quota == 0);
-        let closed: Vec<_> = closed.map(|(key, _)| key.clone()).collect();
+        let mut outlook = quotas.outlook;
         let claim = Claim {
             now,
             lease: self.options.lease,
@@ -64,9 +63,10 @@ impl Core {
         let deliveries: Vec<_> = deliveries.into_iter().map(occupy).collect();
         // Endpoints that were skipped are not in `next_due`; those that got all they could take are.
         let is_held = next_due.is_some_and(|due| due <= now);
-        let served = deliveries.iter().map(|(claimed, _)| &claimed.delivery.endpoint);
-        let full = closed.iter().chain(served.filter(|_| is_held));
-        let outlook = self.gate.outlook(asking, full, self.clock.now());
+        if is_held {
+            let served = deliveries.iter().map(|(claimed, _)| &claimed.delivery.endpoint);
+            self.gate.look_out(asking, served, self.clock.now(), &mut outlook);
+        }
         let later = match next_due {
             Some(_) if is_held => deliveries.is_empty().then_some(now + LOOK_AGAIN),
             due => due,

@@ -3,7 +3,7 @@
 //! In: what is claimed, how it ends, and operators' pauses. Out: quotas for a claim, and the
 //! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
 
-use std::collections::hash_map::Entry;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -37,7 +37,7 @@ struct Shared {
 struct Endpoints {
     default: Arc<EndpointPolicy>,
     own: Policies,
-    known: HashMap<EndpointKey, Known>,
+    known: BTreeMap<EndpointKey, Known>,
     paused: BTreeSet<EndpointKey>,
     all_paused: bool,
 }
@@ -71,8 +71,10 @@ pub(super) struct Asking {
 pub(super) struct Quotas {
     /// Of each endpoint that is not named.
     pub(super) per_endpoint: usize,
-    /// Of endpoints that differ.
+    /// Of endpoints that differ, in the order of their keys.
     pub(super) own: Vec<(EndpointKey, usize)>,
+    /// When there may be more to give of those that may be given nothing.
+    pub(super) outlook: Outlook,
 }
 
 /// When a run may be given more of endpoints that it had all of.
@@ -112,18 +114,35 @@ impl Gate {
     }
 
     /// What a run may be given of each endpoint: no more than there is room for, and no more than
-    /// its share, so that one run does not keep the others idle. `None` while all are paused.
+    /// its share, so that one run does not keep the others idle. What ends from now on of endpoints
+    /// that may be given nothing wakes the run. `None` while all are paused.
     pub(super) fn quotas(&self, asking: Asking, now: Timestamp) -> Option<Quotas> {
-        let endpoints = &mut *self.lock();
-        if endpoints.all_paused {
+        let Endpoints { default, own, known, paused, all_paused } = &mut *self.lock();
+        if *all_paused {
             return None;
         }
-        let Endpoints { default, own, known, paused, .. } = endpoints;
-        known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
-        let differing = known.iter_mut().filter(|(key, _)| !paused.contains(key));
-        let differing = differing.map(|(key, known)| (key.clone(), known.quota(asking, now)));
-        let own = differing.chain(paused.iter().map(|key| (key.clone(), 0))).collect();
-        Some(Quotas { per_endpoint: Known::new(default).quota(asking, now), own })
+        let per_endpoint = Known::new(default).quota(asking, now);
+        let mut quotas = Quotas { per_endpoint, own: Vec::new(), outlook: Outlook::default() };
+        known.retain(|key, known| {
+            if known.state.is_idle(now) && !own.contains_key(key) {
+                return false;
+            }
+            if paused.is_empty() || !paused.contains(key) {
+                let quota = known.quota(asking, now);
+                if quota == 0 {
+                    known.look_out(asking, now, &mut quotas.outlook);
+                }
+                if quota != per_endpoint {
+                    quotas.own.push((key.clone(), quota));
+                }
+            }
+            true
+        });
+        if !paused.is_empty() {
+            quotas.own.extend(paused.iter().map(|key| (key.clone(), 0)));
+            quotas.own.sort_unstable();
+        }
+        Some(quotas)
     }
 
     /// Counts an attempt that a run begins.
@@ -142,24 +161,23 @@ impl Gate {
         Slot { gate: self.clone(), endpoint, run, begun, permit }
     }
 
-    /// When a run may be given more of endpoints of which it was given all that it may have. To be
-    /// asked after the claim: what ends from now on wakes the run.
-    pub(super) fn outlook<'k>(
+    /// Adds to an outlook when a run may be given more of endpoints of which it was given all that it
+    /// may have. What ends from now on wakes the run.
+    pub(super) fn look_out<'k>(
         &self,
         asking: Asking,
         full: impl Iterator<Item = &'k EndpointKey>,
         now: Timestamp,
-    ) -> Outlook {
+        outlook: &mut Outlook,
+    ) {
         let Endpoints { known, paused, .. } = &mut *self.lock();
-        let mut outlook = Outlook::default();
         for key in full.filter(|key| !paused.contains(key)) {
             match known.get_mut(key) {
-                Some(known) => known.look_out(asking, now, &mut outlook),
+                Some(known) => known.look_out(asking, now, outlook),
                 // One that was forgotten meanwhile is as it was at first.
                 None => outlook.now = true,
             }
         }
-        outlook
     }
 
     /// What is known of each endpoint that differs from what it was at first.
@@ -352,17 +370,23 @@ mod tests {
         Asking { run, runs: 2 }
     }
 
+    fn outlook(gate: &Gate, key: &EndpointKey) -> Outlook {
+        let mut outlook = Outlook::default();
+        gate.look_out(asking(2), [key].into_iter(), NOW, &mut outlook);
+        outlook
+    }
+
     #[test]
     fn who_waits_for_room_that_another_run_has_is_woken_when_it_is_free() {
         let (gate, wakes) = gate(1);
         let key = EndpointKey::new("a");
         let slot = gate.occupy(key.clone(), 1, NOW);
-        let outlook = gate.outlook(asking(2), [&key].into_iter(), NOW);
+        let outlook = outlook(&gate, &key);
         assert!(!outlook.now && !outlook.when_free && outlook.at.is_none(), "{outlook:?}");
         assert!(!wakes.has_changed().unwrap());
         drop(slot);
         assert!(wakes.has_changed().unwrap());
-        assert!(gate.outlook(asking(2), [&key].into_iter(), NOW).now);
+        assert!(super::tests::outlook(&gate, &key).now);
     }
 
     #[test]
@@ -373,12 +397,14 @@ mod tests {
         let other = gate.occupy(key.clone(), 1, NOW);
         let quotas = |run| gate.quotas(asking(run), NOW).unwrap();
         assert_eq!((quotas(1).own[0].1, quotas(2).own[0].1, quotas(1).per_endpoint), (1, 0, 2));
-        let outlook = gate.outlook(asking(2), [&key].into_iter(), NOW);
+        let closed = quotas(2).outlook;
+        assert!(!closed.now && closed.when_free && closed.at.is_none(), "{closed:?}");
+        let outlook = outlook(&gate, &key);
         assert!(!outlook.now && outlook.when_free && outlook.at.is_none(), "{outlook:?}");
         other.end(&Outcome::Accepted, true, 0.0);
         assert!(!wakes.has_changed().unwrap());
         drop(own);
-        assert_eq!(quotas(2).own[0].1, 2);
+        assert_eq!(quotas(2).own, []);
     }
 
     #[test]

@@ -159,11 +159,13 @@ struct Worker {
     claim_at: Option<Timestamp>,
     /// When the claim under way was begun.
     claim_begun: Timestamp,
-    /// No claim before this, so that claims take no more than a fifth of the time: where there are
-    /// many endpoints each is dear, and the later one gives more.
+    /// No claim before this, so that claims that give little take no more than a fifth of the time:
+    /// where there are many endpoints each is dear, and the later one gives more.
     claim_not_before: Timestamp,
     /// Whether an attempt that ends makes room for what is due.
     claim_when_free: bool,
+    /// Whether one ended since the claim under way was begun.
+    freed: bool,
     refresh_at: Timestamp,
     /// The storage failed: no call before this.
     pause_until: Timestamp,
@@ -186,6 +188,7 @@ impl Worker {
             claim_begun: now,
             claim_not_before: Timestamp::MIN,
             claim_when_free: false,
+            freed: false,
             refresh_at: now,
             pause_until: Timestamp::MIN,
             pause: FIRST_PAUSE,
@@ -248,6 +251,7 @@ impl Worker {
         }
         self.claim_at = None;
         self.claim_begun = now;
+        self.freed = false;
         let (core, id) = (self.core.clone(), self.id);
         self.begun.claim = Some(Box::pin(async move { core.claim(id, room).await }));
     }
@@ -354,13 +358,18 @@ impl Worker {
     fn take_claim(&mut self, taken: Taken, now: Timestamp) {
         self.pause = FIRST_PAUSE;
         self.claim_when_free = taken.when_free;
-        self.claim_not_before = now + now.since(self.claim_begun).min(LONGEST_CLAIM) * 4;
+        let given = u32::try_from(taken.deliveries.len()).unwrap_or(u32::MAX);
+        let pause = now.since(self.claim_begun).min(LONGEST_CLAIM) * 4 / given.saturating_add(1);
+        self.claim_not_before = now + pause;
         let next = match taken.next {
             NextClaim::Now => Some(now),
             NextClaim::At(at) => Some(at),
             NextClaim::WhenWoken => None,
         };
         self.claim_by(next);
+        if self.claim_when_free && std::mem::take(&mut self.freed) {
+            self.claim_by(Some(now));
+        }
         for (claimed, slot) in taken.deliveries {
             self.begin_attempt(claimed, slot);
         }
@@ -388,6 +397,7 @@ impl Worker {
                 self.finished.push(one);
             }
         }
+        self.freed = true;
         if std::mem::take(&mut self.claim_when_free) {
             self.claim_at = Some(now);
         }

@@ -1,6 +1,6 @@
 //! The model: everything in memory, plain and obviously right. Durable until the process ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -279,47 +279,43 @@ impl Content {
             }
             return claims;
         }
-        let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
-        for endpoint in self.turns() {
-            let quota = quotas.get(&endpoint).copied().unwrap_or(claim.per_endpoint);
-            if quota == 0 {
-                continue;
-            }
-            let room = quota.min(claim.limit - claims.deliveries.len());
-            let (due, next) = self.due(&endpoint, claim.now, room);
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
-            claims.deliveries.extend(due.into_iter().map(|id| self.lease(id, claim)));
-            if claims.deliveries.len() == claim.limit {
-                self.turn = Some(endpoint);
-                break;
+        let mut taken = Vec::new();
+        let mut served_last = None;
+        'turns: for range in self.turns() {
+            let mut quotas = claim.quotas.iter().peekable();
+            for (endpoint, waiting) in self.claimable.range(range) {
+                while quotas.next_if(|(key, _)| key < endpoint).is_some() {}
+                let own = quotas.peek().filter(|(key, _)| key == endpoint);
+                let quota = own.map_or(claim.per_endpoint, |(_, quota)| *quota);
+                if quota == 0 {
+                    continue;
+                }
+                let room = quota.min(claim.limit - taken.len());
+                let full = taken.len() + room;
+                let mut waiting = waiting.iter().peekable();
+                while taken.len() < full
+                    && let Some((_, id)) = waiting.next_if(|(at, _)| *at <= claim.now)
+                {
+                    taken.push(*id);
+                }
+                let next = waiting.peek().map(|(at, _)| *at);
+                claims.next_due = claims.next_due.into_iter().chain(next).min();
+                if taken.len() == claim.limit {
+                    served_last = Some(endpoint.clone());
+                    break 'turns;
+                }
             }
         }
+        self.turn = served_last.or(self.turn.take());
+        claims.deliveries = taken.into_iter().map(|id| self.lease(id, claim)).collect();
         claims
     }
 
-    /// The endpoints that have something to claim, the one behind the last that was served first.
-    fn turns(&self) -> Vec<EndpointKey> {
-        let endpoints = || self.claimable.keys();
-        let Some(turn) = &self.turn else { return endpoints().cloned().collect() };
-        let behind = endpoints().skip_while(|endpoint| *endpoint <= turn);
-        behind.chain(endpoints().take_while(|endpoint| *endpoint <= turn)).cloned().collect()
-    }
-
-    /// At most so many due deliveries of an endpoint, and when the next one can be claimed.
-    fn due(
-        &self,
-        endpoint: &EndpointKey,
-        now: Timestamp,
-        room: usize,
-    ) -> (Vec<DeliveryId>, Option<Timestamp>) {
-        let mut waiting = self.claimable[endpoint].iter().peekable();
-        let mut due = Vec::new();
-        while due.len() < room
-            && let Some((_, id)) = waiting.next_if(|(at, _)| *at <= now)
-        {
-            due.push(*id);
-        }
-        (due, waiting.peek().map(|(at, _)| *at))
+    /// The endpoints in turn: those behind the one that was served last, then those up to it.
+    fn turns(&self) -> Vec<(Bound<EndpointKey>, Bound<EndpointKey>)> {
+        let Some(turn) = &self.turn else { return vec![(Bound::Unbounded, Bound::Unbounded)] };
+        let behind = (Bound::Excluded(turn.clone()), Bound::Unbounded);
+        vec![behind, (Bound::Unbounded, Bound::Included(turn.clone()))]
     }
 
     fn lease(&mut self, id: DeliveryId, claim: &Claim) -> Claimed {

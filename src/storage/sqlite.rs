@@ -34,7 +34,7 @@ use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
-use commit::Thread;
+use commit::{Session, Thread};
 
 /// Keeps everything in one SQLite file.
 ///
@@ -74,7 +74,9 @@ impl SqliteOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// Once it is on disk. Survives a crash of the process, the system and the power.
+    /// Once it is on disk. Survives a crash of the process, the system and the power. A claim counts as
+    /// done once the system has it: a crash of the system or the power may undo the last ones, and
+    /// their attempts are not counted.
     #[default]
     Full,
     /// Once the system has it. Survives a crash of the process; a crash of the system or the power
@@ -164,7 +166,7 @@ impl SqliteStorage {
         connection.execute(claim::RELEASE_ALL, []).map_err(OpenError::of)?;
         let reader = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare_reader(&reader).map_err(OpenError::of)?;
-        let writer = Thread::writer(connection);
+        let writer = Thread::writer(connection, options.synchronous);
         let reader = Thread::reader(reader);
         Ok(Self { shared: Arc::new(Shared { writer, reader, _lock: lock }) })
     }
@@ -229,7 +231,8 @@ impl Storage for SqliteStorage {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
-        self.shared.writer.call(move |session| claim::claim(session, &claim)).await
+        let claim = move |session: &mut Session| claim::claim(session, &claim);
+        self.shared.writer.call_with(Synchronous::Normal, claim).await
     }
 
     async fn settle(

@@ -102,6 +102,7 @@ impl Flawed {
             }
             (Flaw::SkipsTheHealthy, Call::Claim(claim)) if claim.now.unix_seconds() % 120 < 60 => {
                 claim.quotas.push((EndpointKey::new("https://r0.example"), 0));
+                claim.quotas.sort_unstable();
             }
             _ => {}
         }

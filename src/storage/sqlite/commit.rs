@@ -1,5 +1,9 @@
 //! Group commit: one thread runs all writes that wait in one transaction, and answers once it is on
 //! disk. Reads have a thread of their own.
+//!
+//! Claims have a transaction of their own, which is handed to the system and not waited for until it is
+//! on disk: it outlives the process, and what a loss of power takes back of it is claimed again, by who
+//! opens the file next.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,6 +13,7 @@ use std::thread::JoinHandle;
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Synchronous;
 use super::first_due::FirstDue;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
@@ -27,6 +32,8 @@ pub(super) struct Session {
     pub(super) first_due: RefCell<Option<FirstDue>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     pub(super) turn: i64,
+    /// When a commit counts as done.
+    synchronous: Synchronous,
 }
 
 impl Session {
@@ -43,6 +50,20 @@ impl Session {
 
     fn run(&self, sql: &str) -> Result<(), StorageError> {
         self.prepare(sql)?.execute([]).map(drop).map_err(unavailable)
+    }
+
+    /// Begins a transaction whose commit counts as done then.
+    fn begin(&mut self, synchronous: Synchronous) -> Result<(), StorageError> {
+        if self.synchronous != synchronous {
+            // With `NORMAL`, SQLite syncs its log before a checkpoint; with `FULL`, at each commit, with
+            // all that is in it.
+            self.run(match synchronous {
+                Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+                Synchronous::Full => "PRAGMA synchronous = FULL",
+            })?;
+            self.synchronous = synchronous;
+        }
+        self.run("BEGIN IMMEDIATE")
     }
 }
 
@@ -71,12 +92,16 @@ trait Call: Send {
     /// Carries it out and keeps its result until it is answered. Carried out again, it begins anew.
     fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError>;
 
+    /// When what it writes counts as done.
+    fn synchronous(&self) -> Synchronous;
+
     /// Answers with the result, unless what it wrote is not there.
     fn answer(self: Box<Self>, committed: Result<(), StorageError>);
 }
 
 struct Work<T, F> {
     run: F,
+    synchronous: Synchronous,
     result: Option<Result<T, StorageError>>,
     answer: oneshot::Sender<Result<T, StorageError>>,
 }
@@ -99,6 +124,10 @@ where
         done
     }
 
+    fn synchronous(&self) -> Synchronous {
+        self.synchronous
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
         let Self { result, answer, .. } = *self;
         let result = || result.expect("what is committed was carried out");
@@ -116,26 +145,33 @@ type CarryOut = fn(&mut Session, Box<dyn Call>, &mut Queue);
 pub(super) struct Thread {
     calls: Option<mpsc::Sender<Box<dyn Call>>>,
     handle: Option<JoinHandle<()>>,
+    synchronous: Synchronous,
 }
 
 impl Thread {
     /// A thread whose calls share commits.
-    pub(super) fn writer(connection: Connection) -> Self {
-        Self::start("artifact-triggers-sqlite-writer", connection, commit)
+    pub(super) fn writer(connection: Connection, synchronous: Synchronous) -> Self {
+        Self::start("artifact-triggers-sqlite-writer", connection, synchronous, commit)
     }
 
     /// A thread whose calls only read, each in one transaction.
     pub(super) fn reader(connection: Connection) -> Self {
-        Self::start("artifact-triggers-sqlite-reader", connection, read)
+        Self::start("artifact-triggers-sqlite-reader", connection, Synchronous::Normal, read)
     }
 
-    fn start(name: &str, connection: Connection, carry_out: CarryOut) -> Self {
+    fn start(
+        name: &str,
+        connection: Connection,
+        synchronous: Synchronous,
+        carry_out: CarryOut,
+    ) -> Self {
         let (calls, mut queue) = mpsc::channel::<Box<dyn Call>>(QUEUE);
         let mut session = Session {
             connection,
             endpoints: HashMap::new(),
             first_due: RefCell::default(),
             turn: 0,
+            synchronous,
         };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {
@@ -144,17 +180,25 @@ impl Thread {
         };
         let thread = std::thread::Builder::new().name(name.to_owned());
         let handle = thread.spawn(work).expect("the system lets this process have another thread");
-        Self { calls: Some(calls), handle: Some(handle) }
+        Self { calls: Some(calls), handle: Some(handle), synchronous }
     }
 
-    /// Has a call carried out, perhaps more than once, of which the last counts. If the caller goes
-    /// away before the answer, it is carried out all the same.
+    /// Has a call carried out, perhaps more than once, of which the last counts.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
+        self.call_with(self.synchronous, work).await
+    }
+
+    /// The same, of a call whose writes count as done then.
+    pub(super) async fn call_with<T: Send + 'static>(
+        &self,
+        synchronous: Synchronous,
+        work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let call = Box::new(Work { run: work, result: None, answer });
+        let call = Box::new(Work { run: work, synchronous, result: None, answer });
         let gone = || StorageError::Unavailable { reason: "the storage's thread ended".to_owned() };
         let calls = self.calls.as_ref().expect("it is taken in drop only");
         calls.send(call).await.map_err(|_| gone())?;
@@ -184,37 +228,76 @@ fn read(session: &mut Session, mut call: Box<dyn Call>, _queue: &mut Queue) {
     call.answer(read);
 }
 
-/// Carries out all calls that wait in one transaction, those too that come meanwhile, and answers
-/// them once it is committed.
+/// Carries out all calls that wait, first those that need not be on disk, and answers each once it counts
+/// as done.
 fn commit(session: &mut Session, first: Box<dyn Call>, queue: &mut Queue) {
     let mut calls = vec![first];
+    while !calls.is_empty() {
+        take_more(&mut calls, queue);
+        let (later, soon): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|call| call.synchronous() == Synchronous::Full);
+        calls = if soon.is_empty() {
+            transaction(session, Synchronous::Full, later, queue)
+        } else {
+            transaction(session, Synchronous::Normal, soon, queue)
+                .into_iter()
+                .chain(later)
+                .collect()
+        };
+    }
+}
+
+fn take_more(calls: &mut Vec<Box<dyn Call>>, queue: &mut Queue) {
+    while calls.len() < BATCH
+        && let Ok(call) = queue.try_recv()
+    {
+        calls.push(call);
+    }
+}
+
+/// Carries out calls in one transaction, those of its kind too that come meanwhile, and answers
+/// them once it is committed. Gives back the others that came.
+fn transaction(
+    session: &mut Session,
+    synchronous: Synchronous,
+    mut calls: Vec<Box<dyn Call>>,
+    queue: &mut Queue,
+) -> Vec<Box<dyn Call>> {
+    let mut others = Vec::new();
     let turn = session.turn;
-    let committed = together(session, &mut calls, queue).or_else(|error| {
-        roll_back(session, turn);
-        // A call that was alone has its own error; one of many must not take the others with it.
-        if calls.len() == 1 { Err(error) } else { apart(session, &mut calls) }
-    });
+    let committed =
+        together(session, synchronous, &mut calls, &mut others, queue).or_else(|error| {
+            roll_back(session, turn);
+            // A call that was alone has its own error; one of many must not take the others with it.
+            if calls.len() == 1 { Err(error) } else { apart(session, synchronous, &mut calls) }
+        });
     if committed.is_err() {
         roll_back(session, turn);
     }
     for call in calls {
         call.answer(committed.clone());
     }
+    others
 }
 
 /// Carries out calls in one transaction as if none failed; an error if one did.
 fn together(
     session: &mut Session,
+    synchronous: Synchronous,
     calls: &mut Vec<Box<dyn Call>>,
+    others: &mut Vec<Box<dyn Call>>,
     queue: &mut Queue,
 ) -> Result<(), StorageError> {
-    session.run("BEGIN IMMEDIATE")?;
+    session.begin(synchronous)?;
     let mut done = 0;
     while let Some(call) = calls.get_mut(done) {
         call.carry_out(session)?;
         done += 1;
-        if done == calls.len() && done < BATCH {
-            calls.extend(queue.try_recv().ok());
+        while done == calls.len()
+            && done + others.len() < BATCH
+            && let Ok(call) = queue.try_recv()
+        {
+            if call.synchronous() == synchronous { calls.push(call) } else { others.push(call) }
         }
     }
     session.run("COMMIT")
@@ -222,8 +305,12 @@ fn together(
 
 /// Carries out calls in one transaction so that what a failed one wrote is undone. An error is of the
 /// whole transaction.
-fn apart(session: &mut Session, calls: &mut [Box<dyn Call>]) -> Result<(), StorageError> {
-    session.run("BEGIN IMMEDIATE")?;
+fn apart(
+    session: &mut Session,
+    synchronous: Synchronous,
+    calls: &mut [Box<dyn Call>],
+) -> Result<(), StorageError> {
+    session.begin(synchronous)?;
     for call in calls {
         let turn = session.turn;
         session.run("SAVEPOINT one")?;
