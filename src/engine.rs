@@ -6,6 +6,7 @@
 
 mod attempt;
 mod claim;
+mod cursor;
 mod endpoints;
 mod explain;
 mod gate;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-pub use endpoints::Paused;
+pub use endpoints::{PauseError, Paused};
 pub use jobs::{BackfillPlan, Job, JobError, Plan, ReplayPlan};
 pub use options::{EngineOptions, Overload};
 pub use ping::{PingError, Pinged};
@@ -86,6 +87,8 @@ struct Core {
     pace: Pace,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
+    /// Held while what is paused is read or changed.
+    pausing: Mutex<()>,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
     /// Told whenever there may be something new to claim; holds the end of a shutdown.
@@ -124,7 +127,7 @@ pub enum BuildError {
         /// What is wrong with it.
         problems: Problems,
     },
-    /// The triggers could not be loaded.
+    /// The triggers, or what is paused, could not be loaded.
     #[error("the triggers could not be loaded")]
     Storage(#[from] StorageError),
 }
@@ -221,6 +224,7 @@ impl EngineBuilder {
             pace: Pace::default(),
             publishing: Semaphore::new(self.options.publishing),
             applied: Mutex::new(0),
+            pausing: Mutex::new(()),
             claiming: Mutex::new(()),
             options: self.options,
             signal,
@@ -229,6 +233,7 @@ impl EngineBuilder {
             next_run: AtomicU64::new(0),
         };
         core.refresh().await?;
+        core.follow_paused().await?;
         Ok(Engine { core: Arc::new(core) })
     }
 
@@ -303,8 +308,8 @@ impl Engine {
     }
 
     /// Delivers until the engine is shut down, all within this future, on any executor. At its start
-    /// and then every [`refresh`](EngineOptions::refresh) it takes in what other nodes changed, and
-    /// works at [jobs](Self::jobs). Any number of these may run side by side.
+    /// and then every [`refresh`](EngineOptions::refresh) it takes in what other nodes changed or
+    /// paused, and works at [jobs](Self::jobs). Any number of these may run side by side.
     ///
     /// # Cancel safety
     /// A `run` that is dropped abandons its attempts: their deliveries are tried again once their

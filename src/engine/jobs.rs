@@ -12,21 +12,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::observe::Publishing;
 use super::{Core, Engine};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::event::Scope;
 use crate::id::{JobId, TriggerId};
-use crate::observer::Publisher;
-use crate::storage::{CursorMove, Record, Recorded, StorageError};
+use crate::storage::StorageError;
 
 /// Where all jobs stand.
 const CURSOR: &str = "jobs";
 /// The most jobs that are kept; of those that are done the oldest goes first.
 const MAX_JOBS: usize = 64;
-/// How often a change is made anew when another one comes in between.
-const TRIES: usize = 16;
 
 /// Which dead and parked deliveries to try again, and how quickly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +280,7 @@ impl Core {
         loop {
             // A large job must not keep what others changed from this node.
             self.refresh().await?;
+            self.follow_paused().await?;
             let now = self.clock.now();
             let until = now + self.options.lease;
             let jobs = read(self.read_jobs().await?.as_deref());
@@ -316,29 +313,23 @@ impl Core {
     }
 
     async fn read_jobs(&self) -> Result<Option<String>, StorageError> {
-        let cursors = self.storage.cursors(vec![CURSOR.to_owned()]).await?;
-        Ok(cursors.into_iter().next().flatten())
+        self.read_cursor(CURSOR).await
     }
 
-    /// Changes the jobs, anew if another change comes in between; `None` leaves them as they are.
+    /// Changes the jobs; `None` leaves them as they are.
     async fn change_jobs<T>(
         &self,
-        change: impl Fn(&mut Vec<Job>) -> Option<T> + Send,
+        change: impl Fn(&mut Vec<Job>) -> Option<T> + Send + Sync,
     ) -> Result<Option<T>, StorageError> {
-        for _ in 0..TRIES {
-            let expected = self.read_jobs().await?;
-            let mut jobs = read(expected.as_deref());
-            let Some(changed) = change(&mut jobs) else { return Ok(None) };
-            let value = serde_json::to_string(&jobs).expect("the keys of a job are strings");
-            let moved = CursorMove::Set { key: CURSOR.to_owned(), expected, value: Some(value) };
-            let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
-            let recorded = self.record(vec![Record::of_cursors(vec![moved])], by).await?;
-            if recorded == [Recorded::Stored] {
-                return Ok(Some(changed));
-            }
-        }
-        let reason = format!("the jobs changed {TRIES} times in between");
-        Err(StorageError::Conflict { reason })
+        let change = |cursor: Option<&str>| {
+            let mut jobs = read(cursor);
+            let changed = change(&mut jobs);
+            Ok(changed.map(|changed| {
+                let value = serde_json::to_string(&jobs).expect("the keys of a job are strings");
+                (Some(value), changed)
+            }))
+        };
+        self.change_cursor(CURSOR, change).await
     }
 }
 

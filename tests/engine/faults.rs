@@ -145,6 +145,10 @@ impl Storage for Unreliable {
         self.through(self.inner.record(records)).await
     }
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
+        // An engine reads it as it is built, as it reads triggers.
+        if keys == ["paused"] {
+            return self.inner.cursors(keys).await;
+        }
         self.through(self.inner.cursors(keys)).await
     }
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {

@@ -16,6 +16,7 @@ mod loops;
 mod observing;
 mod order;
 mod outcomes;
+mod pauses;
 mod pings;
 mod runs;
 mod triggers;
