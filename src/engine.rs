@@ -7,6 +7,7 @@
 mod attempt;
 mod claim;
 mod cursor;
+mod drain;
 mod endpoints;
 mod explain;
 mod gate;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, Semaphore, watch};
 
+pub use drain::Drained;
 pub use endpoints::{PauseError, Paused};
 pub use jobs::{BackfillPlan, Job, JobError, Plan, ReplayPlan};
 pub use options::{EngineOptions, Overload};
@@ -91,6 +93,8 @@ struct Core {
     pausing: Mutex<()>,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
+    /// By when what is claimed has to have come due, during a drain.
+    due_by: watch::Sender<Option<Timestamp>>,
     /// Told whenever there may be something new to claim; holds the end of a shutdown.
     signal: watch::Sender<Option<Timestamp>>,
     /// How many `run`s there are.
@@ -226,6 +230,7 @@ impl EngineBuilder {
             applied: Mutex::new(0),
             pausing: Mutex::new(()),
             claiming: Mutex::new(()),
+            due_by: watch::Sender::new(None),
             options: self.options,
             signal,
             runs: watch::Sender::new(0),
@@ -337,8 +342,8 @@ impl Engine {
     /// It is final: a `run` that is begun later ends at once. If the storage does not answer, it takes
     /// up to 10 s longer than the limit.
     ///
-    /// It does not wait for what is due and not begun: that stays in the storage for the next
-    /// start, or, with a memory storage, is gone with the process.
+    /// It does not wait for what is due and not begun, as [`drain`](Self::drain) does: that stays in
+    /// the storage for the next start, or, with a memory storage, is gone with the process.
     pub async fn shutdown(&self, limit: Duration) {
         self.core.signal.send_replace(Some(self.core.clock.now() + limit));
         let mut runs = self.core.runs.subscribe();

@@ -131,6 +131,11 @@ impl Tally {
         })
     }
 
+    /// How many attempts are under way.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.stats().in_flight
+    }
+
     fn stats(&self) -> EngineStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Before what was begun: else one that begins and ends in between would count as less than

@@ -4,6 +4,7 @@
 mod actions;
 mod bench;
 mod crash_points;
+mod drains;
 mod emission;
 mod endpoints;
 mod facades;
