@@ -89,6 +89,10 @@ struct Core {
     pace: Pace,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
+    /// A permit for each [`PERMIT_BYTES`](publish::PERMIT_BYTES) that they may have.
+    publishing_bytes: Semaphore,
+    /// A permit for each ping that may be under way.
+    pinging: Semaphore,
     /// Held while what is paused is read or changed.
     pausing: Mutex<()>,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
@@ -226,7 +230,9 @@ impl EngineBuilder {
             known: ArcSwap::default(),
             health: Health::default(),
             pace: Pace::default(),
-            publishing: Semaphore::new(self.options.publishing),
+            publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
+            publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),
+            pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),
             applied: Mutex::new(0),
             pausing: Mutex::new(()),
             claiming: Mutex::new(()),
