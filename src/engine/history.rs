@@ -57,7 +57,7 @@ impl Engine {
     pub async fn replay(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
         let now = self.core.clock.now();
         let fate = Fate::Again { due: now, spacing: Duration::ZERO, new_message_ids: false };
-        let replay = Replay { query, now, fate };
+        let replay = Replay { query, unchanged_since: None, now, fate };
         self.core.replay(replay).await
     }
 
@@ -68,7 +68,8 @@ impl Engine {
     /// # Errors
     /// The storage's.
     pub async fn discard(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
-        let replay = Replay { query, now: self.core.clock.now(), fate: Fate::Discarded };
+        let (now, fate) = (self.core.clock.now(), Fate::Discarded);
+        let replay = Replay { query, unchanged_since: None, now, fate };
         self.core.replay(replay).await
     }
 

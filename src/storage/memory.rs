@@ -135,6 +135,7 @@ impl Storage for MemoryStorage {
         let ids: Vec<DeliveryId> = content
             .select(&replay.query)
             .filter(replayable)
+            .filter(|row| replay.allows(row.settled_at))
             .map(|row| row.delivery.id)
             .take(replay.query.limit)
             .collect();

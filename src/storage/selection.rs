@@ -183,6 +183,8 @@ impl DeliveryQuery {
 pub struct Replay {
     /// Which ones.
     pub query: DeliveryQuery,
+    /// Only those that have been as they are since this time or before.
+    pub unchanged_since: Option<Timestamp>,
     /// The time now.
     pub now: Timestamp,
     /// What becomes of them.
@@ -207,6 +209,12 @@ pub enum Fate {
 }
 
 impl Replay {
+    /// Whether a delivery that was changed at a time, as [`apply`](Self::apply) has it, or settled,
+    /// has been as it is for long enough.
+    pub fn allows(&self, changed_at: Timestamp) -> bool {
+        self.unchanged_since.is_none_or(|since| changed_at <= since)
+    }
+
     /// Makes of a delivery what it is once it is replayed, as the one of this place in the selection;
     /// if it has an order, before its turn is given to it. Tells what to write down as the time of
     /// its change: of one that is queued, when it is to be due.

@@ -66,6 +66,11 @@ impl Unreliable {
         Self { inner, reliable: true, dies_at: Some((call, after)), ..Self::default() }
     }
 
+    /// Has the triggers of a name unreadable from now on, or none.
+    pub(crate) fn damage(&self, name: Option<String>) {
+        *self.unreadable.lock().unwrap() = name;
+    }
+
     /// Whether the process has died.
     pub(crate) fn has_died(&self) -> bool {
         self.dies_at.is_some_and(|(at, _)| self.calls.load(Ordering::SeqCst) > at)

@@ -122,7 +122,10 @@ impl Run {
                     0 => Fate::Discarded,
                     n => Fate::Again { due: self.now, spacing: MINUTE, new_message_ids: *n == 1 },
                 };
-                format!("{:?}", storage.replay(Replay { query, now: self.now, fate }).await)
+                let unchanged_since =
+                    (*limit == 3).then(|| self.now.before(Duration::from_secs(10)));
+                let replay = Replay { query, unchanged_since, now: self.now, fate };
+                format!("{:?}", storage.replay(replay).await)
             }
             Call::Prune(before, limit) => {
                 // What is deleted first of several is not promised, so all or nothing here.

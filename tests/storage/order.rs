@@ -71,7 +71,7 @@ pub(crate) async fn rule_15_what_is_discarded_or_pruned_holds_nobody_up(storage:
     record_in_order(storage, &[1, 2, 3], BLOCK).await;
     let (_, lease) = only_due(storage).await;
     settle_one(storage, lease, Settlement::Dead(DeadReason::Exhausted)).await;
-    let discard = Replay { query: everything(), now: at(950), fate: Fate::Discarded };
+    let discard = Replay { fate: Fate::Discarded, ..again(everything(), at(950)) };
     assert_eq!(storage.replay(discard).await.unwrap(), [lease.delivery]);
     let (number, lease) = only_due(storage).await;
     assert_eq!(number, 2);
@@ -135,7 +135,8 @@ pub(crate) async fn a_replay_spreads_renames_and_selects_by_time(storage: &dyn S
     }
     let query = everything().with_from(at(2)).with_until(at(4));
     let fate = Fate::Again { due: at(100), spacing: MINUTE, new_message_ids: true };
-    let replayed = storage.replay(Replay { query, now: at(90), fate }).await.unwrap();
+    let replay = Replay { query, unchanged_since: None, now: at(90), fate };
+    let replayed = storage.replay(replay).await.unwrap();
     assert_eq!(replayed, [taken[1].delivery.id, taken[2].delivery.id]);
     let found = storage.deliveries(everything().with_state(StateName::Waiting)).await.unwrap();
     let dues: Vec<State> = found.iter().map(|delivery| delivery.state.clone()).collect();

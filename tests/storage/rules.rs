@@ -398,6 +398,8 @@ pub(crate) async fn replay_takes_what_is_dead_or_parked_and_nothing_else(storage
         settle_one(storage, *lease, settlement).await;
     }
     let replay = |limit| again(everything().with_limit(limit), at(50));
+    let long_ago = Replay { unchanged_since: Some(at(9)), ..replay(9) };
+    assert_eq!(storage.replay(long_ago).await.unwrap(), []);
     assert_eq!(storage.replay(replay(1)).await.unwrap(), [leases[0].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), [leases[1].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), []);

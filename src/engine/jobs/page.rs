@@ -29,6 +29,20 @@ pub(super) struct Page {
     pub(super) after: Option<String>,
 }
 
+/// Why there is no page of a job.
+pub(super) enum Trouble {
+    /// What is in the way may pass.
+    Waits {
+        /// What is in the way.
+        reason: String,
+    },
+    /// What is in the way will not pass.
+    Ends {
+        /// What is in the way.
+        reason: String,
+    },
+}
+
 impl Engine {
     /// How many deliveries a [backfill](Self::start_backfill) would make, were none of them there.
     /// Reads all events of the plan's span.
@@ -53,11 +67,23 @@ impl Engine {
 }
 
 impl Core {
-    pub(super) async fn page(&self, job: &Job) -> Result<Page, StorageError> {
+    pub(super) async fn page(&self, job: &Job) -> Result<Result<Page, Trouble>, StorageError> {
         match &job.plan {
-            Plan::Replay(plan) => self.replay_page(job, plan).await,
-            Plan::Backfill(plan) => self.backfill_page(job, plan).await,
+            Plan::Replay(plan) => self.replay_page(job, plan).await.map(Ok),
+            Plan::Backfill(plan) => match self.trigger_of_job(plan) {
+                Ok(trigger) => self.backfill_page(job, plan, &trigger).await.map(Ok),
+                Err(trouble) => Ok(Err(trouble)),
+            },
         }
+    }
+
+    /// The trigger of a backfill, as it was when this node last looked.
+    fn trigger_of_job(&self, plan: &BackfillPlan) -> Result<Arc<Trigger>, Trouble> {
+        let (known, id) = (self.known(), plan.trigger);
+        known.index.get(id).cloned().ok_or_else(|| match known.unreadable.get(&id) {
+            Some(reason) => Trouble::Waits { reason: format!("trigger {id}: {reason}") },
+            None => Trouble::Ends { reason: format!("trigger {id} does not exist") },
+        })
     }
 
     async fn replay_page(&self, job: &Job, plan: &ReplayPlan) -> Result<Page, StorageError> {
@@ -67,30 +93,34 @@ impl Core {
         query.trigger = plan.trigger;
         query.state = plan.state;
         query.from = plan.from;
-        // What dies while the job is under way is not its own to try again.
         query.until = Some(plan.until.unwrap_or(job.begun_at).min(job.begun_at));
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
         let (spacing, new_message_ids) = (job.plan.spacing(), plan.new_message_ids);
         let fate = Fate::Again { due: now, spacing, new_message_ids };
-        let taken = self.replay(Replay { query, now, fate }).await?;
+        // What dies while the job is under way is not its own to try again, even if a page is done
+        // again whose answer was lost.
+        let unchanged_since = Some(job.begun_at);
+        let taken = self.replay(Replay { query, unchanged_since, now, fate }).await?;
         let last = taken.last().filter(|_| taken.len() == limit);
         Ok(Page { done: taken.len(), after: last.map(ToString::to_string) })
     }
 
-    async fn backfill_page(&self, job: &Job, plan: &BackfillPlan) -> Result<Page, StorageError> {
-        let Some(trigger) = self.known().index.get(plan.trigger).cloned() else {
-            return Ok(Page { done: 0, after: None });
-        };
+    async fn backfill_page(
+        &self,
+        job: &Job,
+        plan: &BackfillPlan,
+        trigger: &Arc<Trigger>,
+    ) -> Result<Page, StorageError> {
         let limit = page_of(&job.plan);
-        let mut query = past_events(plan, &trigger).with_limit(limit);
+        let mut query = past_events(plan, trigger).with_limit(limit);
         // What comes from then on the trigger gets anyway, on every node.
         let known = job.begun_at + KNOWN_AFTER;
         query.until = Some(plan.until.unwrap_or(known).min(known));
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
         let events = self.storage.events(query).await?;
         let last = events.last().map(|event| event.id).filter(|_| events.len() == limit);
-        let wanted = events.into_iter().filter(|event| wants(&trigger, event));
-        let records = self.late_records(wanted, &trigger, job.plan.spacing());
+        let wanted = events.into_iter().filter(|event| wants(trigger, event));
+        let records = self.late_records(wanted, trigger, job.plan.spacing());
         let done = records.len();
         let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
         self.record(records, by).await?;

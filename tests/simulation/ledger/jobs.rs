@@ -61,6 +61,7 @@ impl Books {
                 let delivery = &account.delivery;
                 matches!(delivery.state, State::Dead { .. } | State::Parked)
                     && delivery.created_at < begun_at
+                    && account.settled_at <= begun_at
                     && only.as_ref().is_none_or(|only| *only == delivery.trigger.to_string())
                     && !account.is_gone
             });
