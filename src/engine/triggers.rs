@@ -233,22 +233,20 @@ impl Core {
         self.known().index.iter().find(is_it).cloned()
     }
 
-    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, cannot be read, or was changed since: who
-    /// changed or enabled it knows better than an answer to what it was before. Tells whether it is
-    /// suspended.
+    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, cannot be read, or was
+    /// changed since: who changed or enabled it knows better than an answer to what it was before.
     pub(super) async fn suspend(
         &self,
         attempted: &Trigger,
         reason: SuspendReason,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<(), StorageError> {
         let suspend = |current: &Trigger, _: &mut TriggerSpec, suspended: &mut Option<_>| {
             if current.revision == attempted.revision {
                 *suspended = Some(reason);
             }
         };
         match self.change(attempted.id, suspend).await {
-            Ok(trigger) => Ok(trigger.suspended.is_some()),
-            Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => Ok(false),
+            Ok(_) | Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -277,7 +275,7 @@ impl Core {
     }
 
     /// The trigger as the storage has it now.
-    async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
+    pub(super) async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
         self.refresh().await?;
         let known = self.known();
         known.index.get(id).cloned().ok_or_else(|| match known.unreadable.get(&id) {
