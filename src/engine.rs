@@ -20,6 +20,7 @@ mod pace;
 mod ping;
 mod publish;
 mod receive;
+mod remains;
 mod run;
 mod settle;
 mod stalled;
@@ -59,6 +60,7 @@ use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
 use pace::Pace;
+use remains::Remains;
 use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
@@ -86,6 +88,7 @@ struct Core {
     applied: Mutex<u64>,
     gate: Gate,
     health: Health,
+    remains: Remains,
     pace: Pace,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
@@ -229,6 +232,7 @@ impl EngineBuilder {
             observers,
             known: ArcSwap::default(),
             health: Health::default(),
+            remains: Remains::default(),
             pace: Pace::default(),
             publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
             publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),

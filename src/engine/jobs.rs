@@ -329,6 +329,7 @@ impl Core {
             // A large job must not keep what others changed from this node.
             self.refresh().await?;
             self.follow_paused().await?;
+            self.end_remains().await?;
             let now = self.clock.now();
             let until = now + self.options.lease;
             let jobs = self.read_jobs().await?;

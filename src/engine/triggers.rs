@@ -143,7 +143,8 @@ impl Engine {
     }
 
     /// Deletes a trigger, also one that [cannot be read](Self::unreadable_triggers). What waits is
-    /// cancelled when it comes due.
+    /// cancelled when it comes due; a dead letter that others are queued behind is discarded by a
+    /// [`run`](Self::run), so that they come due.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] and others.
@@ -295,6 +296,9 @@ impl Core {
         let _in_order = self.applied.lock().await;
         self.storage.write_trigger(write.clone()).await?;
         self.tell_written(&write);
+        if let TriggerWrite::Delete(id) = write {
+            self.remains.note(id);
+        }
         self.change_known(|known| match write {
             TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
                 known.apply(trigger.id, TriggerState::Stored(trigger));
@@ -312,6 +316,8 @@ impl Core {
             let count = changes.len();
             if let Some(last) = changes.last() {
                 *applied = last.sequence;
+                let is_gone = |change: &&TriggerChange| change.trigger == TriggerState::Deleted;
+                changes.iter().filter(is_gone).for_each(|change| self.remains.note(change.id));
                 self.change_known(|known| {
                     for TriggerChange { id, trigger, .. } in changes {
                         known.apply(id, trigger);

@@ -5,6 +5,7 @@
 
 mod claim;
 mod commit;
+mod endpoints;
 mod first_due;
 mod prune;
 mod query;
@@ -34,7 +35,7 @@ use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
-use commit::Thread;
+use commit::{Session, Thread};
 
 /// Keeps everything in one SQLite file.
 ///
@@ -261,6 +262,11 @@ impl Storage for SqliteStorage {
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.shared.writer.call(move |session| prune::prune(session, before, limit)).await
+        let prune = move |session: &mut Session| prune::prune(session, before, limit);
+        let pruned = self.shared.writer.call(prune).await?;
+        if pruned == Pruned::default() {
+            self.shared.forget_endpoints().await?;
+        }
+        Ok(pruned)
     }
 }
