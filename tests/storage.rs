@@ -110,7 +110,7 @@ async fn settle_one(storage: &dyn Storage, lease: Lease, settlement: Settlement)
 }
 
 async fn states(storage: &dyn Storage) -> Vec<StateName> {
-    let deliveries = storage.deliveries(everything()).await.unwrap();
+    let deliveries = storage.deliveries(everything()).await.unwrap().items;
     deliveries.iter().map(|delivery| delivery.state.name()).collect()
 }
 

@@ -15,20 +15,21 @@ use crate::storage::{
 const PRUNE_BATCH: usize = 1_000;
 
 impl Engine {
-    /// A page of events, oldest id first.
+    /// A page of events, oldest id first. One that cannot be read is left out, and told to observers.
     ///
     /// # Errors
     /// The storage's.
     pub async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
-        self.core.storage.events(query).await
+        Ok(self.core.storage.events(query).await?.items)
     }
 
-    /// A page of deliveries, oldest id first.
+    /// A page of deliveries, oldest id first. One that cannot be read is left out, and told to
+    /// observers.
     ///
     /// # Errors
     /// The storage's.
     pub async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        self.core.storage.deliveries(query).await
+        Ok(self.core.storage.deliveries(query).await?.items)
     }
 
     /// The log of a delivery, oldest first; empty if it is not at or below the scope.
@@ -41,7 +42,7 @@ impl Engine {
         delivery: DeliveryId,
     ) -> Result<Vec<LoggedAttempt>, StorageError> {
         let query = DeliveryQuery::of_scope(scope.clone()).with_id(delivery).with_limit(1);
-        if self.core.storage.deliveries(query).await?.is_empty() {
+        if self.core.storage.deliveries(query).await?.items.is_empty() {
             return Ok(Vec::new());
         }
         self.core.storage.attempts(delivery).await

@@ -59,13 +59,13 @@ impl Core {
     async fn free_queues_of(&self, trigger: TriggerId) -> Result<(), StorageError> {
         let of_trigger = || DeliveryQuery::of_scope(Scope::root()).with_trigger(trigger);
         let queued = of_trigger().with_state(StateName::Queued).with_limit(1);
-        if self.storage.deliveries(queued).await?.is_empty() {
+        if self.storage.deliveries(queued).await?.items.is_empty() {
             return Ok(());
         }
         for state in [StateName::Dead, StateName::Parked] {
             let mut query = of_trigger().with_state(state).with_limit(PAGE);
             loop {
-                let page = self.storage.deliveries(query.clone()).await?;
+                let page = self.storage.deliveries(query.clone()).await?.items;
                 for delivery in &page {
                     if matches!(delivery.turn, Some(Turn { on_dead: OnDead::Block, .. })) {
                         let query = of_trigger().with_id(delivery.id);

@@ -151,10 +151,10 @@ impl Core {
     /// The event of a delivery; `None` if it is gone or damaged.
     async fn event_of(&self, delivery: DeliveryId) -> Result<Option<Event>, StorageError> {
         let query = DeliveryQuery::of_scope(Scope::root()).with_id(delivery).with_limit(1);
-        let found = damaged_aside(self.storage.deliveries(query).await)?.pop();
+        let found = damaged_aside(self.storage.deliveries(query).await)?.items.pop();
         let Some(delivery) = found else { return Ok(None) };
         let query = EventQuery::of_scope(Scope::root()).with_id(delivery.event).with_limit(1);
-        Ok(damaged_aside(self.storage.events(query).await)?.pop())
+        Ok(damaged_aside(self.storage.events(query).await)?.items.pop())
     }
 
     /// The record of an event that the engine itself tells, of a dead letter. An artifact that is too

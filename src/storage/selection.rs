@@ -178,6 +178,29 @@ impl DeliveryQuery {
     }
 }
 
+/// What was asked for, and what of it cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What can be read, in the order of ids, at most as many as were asked for.
+    pub items: Vec<T>,
+    /// What was found among them and cannot be read: which it is, if that is known, and what is wrong,
+    /// for an operator.
+    pub unreadable: Vec<String>,
+}
+
+/// All of it can be read, as of a storage that keeps it in memory.
+impl<T> From<Vec<T>> for Page<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self { items, unreadable: Vec::new() }
+    }
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
 /// Which deliveries to try again, and how.
 #[derive(Debug, Clone)]
 pub struct Replay {

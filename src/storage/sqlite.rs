@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -241,11 +241,11 @@ impl Storage for SqliteStorage {
         self.shared.writer.call(move |session| settle::settle_all(session, &settlements, now)).await
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         self.shared.reader.call(move |session| query::events(session, &query)).await
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
         self.shared.reader.call(move |session| query::deliveries(session, &query)).await
     }
 

@@ -11,7 +11,7 @@ use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Pruned,
     Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerState,
     TriggerWrite,
 };
@@ -168,13 +168,13 @@ impl Storage for Unreliable {
     ) -> Result<Vec<Settled>, StorageError> {
         self.through(self.inner.settle(settlements, now)).await
     }
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         if self.damaged {
             return Err(StorageError::Corrupt { reason: "on purpose".to_owned() });
         }
         self.inner.events(query).await
     }
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
         self.inner.deliveries(query).await
     }
     async fn attempts(

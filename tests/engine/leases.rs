@@ -117,7 +117,7 @@ async fn a_storage_that_does_not_answer_keeps_nobody_waiting_for_ever_and_is_ask
     bench.engine.publish(event("a")).await.unwrap();
     bench.work(MINUTE).await;
     let query = DeliveryQuery::of_scope(Scope::root());
-    let all = storage.deliveries(query).await.unwrap();
+    let all = storage.deliveries(query).await.unwrap().items;
     assert!(all.iter().all(|delivery| delivery.state == State::Delivered), "{all:?}");
 }
 

@@ -80,7 +80,7 @@ impl Run {
                 format!("{:?}", storage.record(vec![in_order(*n, *key, on_dead)]).await)
             }
             Call::ClaimOnly(which) => {
-                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
                 if known.is_empty() {
                     return String::new();
                 }
@@ -156,7 +156,7 @@ impl Run {
 }
 
 async fn everything_told(storage: &dyn Storage) -> String {
-    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
     let mut attempts = Vec::new();
     for delivery in &deliveries {
         attempts.push(storage.attempts(delivery.id).await);

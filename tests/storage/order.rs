@@ -98,7 +98,7 @@ pub(crate) async fn rule_04_a_record_without_an_event_stores_the_rest(storage: &
     let answers = storage.record(vec![later.clone(), moved, again, later]).await.unwrap();
     let stored = Recorded::Stored;
     assert_eq!(answers, [stored, stored, Recorded::CursorMoved, stored]);
-    assert_eq!(storage.deliveries(everything()).await.unwrap().len(), 2);
+    assert_eq!(storage.deliveries(everything()).await.unwrap().items.len(), 2);
     assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".to_owned())]);
 }
 
@@ -138,7 +138,8 @@ pub(crate) async fn a_replay_spreads_renames_and_selects_by_time(storage: &dyn S
     let replay = Replay { query, unchanged_since: None, now: at(90), fate };
     let replayed = storage.replay(replay).await.unwrap();
     assert_eq!(replayed, [taken[1].delivery.id, taken[2].delivery.id]);
-    let found = storage.deliveries(everything().with_state(StateName::Waiting)).await.unwrap();
+    let found =
+        storage.deliveries(everything().with_state(StateName::Waiting)).await.unwrap().items;
     let dues: Vec<State> = found.iter().map(|delivery| delivery.state.clone()).collect();
     assert_eq!(dues, [State::Waiting { due: at(100) }, State::Waiting { due: at(160) }]);
     assert_eq!(found[0].message_id, taken[1].delivery.message_id.next());

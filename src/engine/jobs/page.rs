@@ -56,7 +56,7 @@ impl Engine {
         let mut query = past_events(plan, &trigger).with_limit(PAGE);
         let mut count = 0;
         loop {
-            let events = self.core.storage.events(query.clone()).await?;
+            let events = self.core.storage.events(query.clone()).await?.items;
             count += events.iter().filter(|event| wants(&trigger, event)).count() as u64;
             match events.last() {
                 Some(last) if events.len() == PAGE => query = query.with_after(last.id),
@@ -117,7 +117,7 @@ impl Core {
         let known = job.begun_at + KNOWN_AFTER;
         query.until = Some(plan.until.unwrap_or(known).min(known));
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
-        let events = self.storage.events(query).await?;
+        let events = self.storage.events(query).await?.items;
         let last = events.last().map(|event| event.id).filter(|_| events.len() == limit);
         let wanted = events.into_iter().filter(|event| wants(trigger, event));
         let records = self.late_records(wanted, trigger, job.plan.spacing());

@@ -88,7 +88,7 @@ pub(super) fn replay(
     if let Some(since) = replay.unchanged_since {
         let _ = write!(replayable, " AND d.changed_at <= {}", since.unix_micros());
     }
-    let selected = select(session, &replay.query, &replayable)?;
+    let selected = select(session, &replay.query, &replayable)?.items;
     let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
                    message = ?5, changed_at = ?6 WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());

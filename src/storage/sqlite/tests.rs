@@ -90,11 +90,12 @@ async fn a_full_disk_is_told_and_takes_nothing_that_was_answered() {
     limit_pages(&storage, 10_000).await;
     assert_eq!(storage.record(vec![record(10)]).await.unwrap(), [Recorded::Stored]);
     let all = EventQuery::of_scope(Scope::root()).with_limit(1_000);
-    let found: Vec<_> = storage.events(all).await.unwrap().iter().map(|event| event.id).collect();
+    let found: Vec<_> =
+        storage.events(all).await.unwrap().items.iter().map(|event| event.id).collect();
     assert_eq!(found.len(), stored.len() + 1);
     assert!(stored.iter().all(|id| found.contains(id)));
     let all = DeliveryQuery::of_scope(Scope::root()).with_limit(1_000);
-    let deliveries = storage.deliveries(all).await.unwrap();
+    let deliveries = storage.deliveries(all).await.unwrap().items;
     assert_eq!(deliveries.len(), found.len(), "no event without its delivery");
 }
 
