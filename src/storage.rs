@@ -385,7 +385,7 @@ pub struct Backlog {
 }
 
 /// How much [`Storage::prune`] deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Pruned {
     /// Deliveries, with their log.
     pub deliveries: usize,

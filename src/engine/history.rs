@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Core, Engine};
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, EventId};
 use crate::observer::Transition;
 use crate::storage::{
     Backlog, DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
@@ -32,6 +32,29 @@ impl Engine {
         Ok(self.core.storage.deliveries(query).await?.items)
     }
 
+    /// The event of an id, if it is at or below the scope. `None` also if it cannot be read.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, StorageError> {
+        let query = EventQuery::of_scope(scope.clone()).with_id(id).with_limit(1);
+        Ok(self.events(query).await?.pop())
+    }
+
+    /// The delivery of an id, if its trigger is at or below the scope. `None` also if it cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn delivery(
+        &self,
+        scope: &Scope,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StorageError> {
+        let query = DeliveryQuery::of_scope(scope.clone()).with_id(id).with_limit(1);
+        Ok(self.deliveries(query).await?.pop())
+    }
+
     /// The log of a delivery, oldest first; empty if it is not at or below the scope.
     ///
     /// # Errors
@@ -41,8 +64,7 @@ impl Engine {
         scope: &Scope,
         delivery: DeliveryId,
     ) -> Result<Vec<LoggedAttempt>, StorageError> {
-        let query = DeliveryQuery::of_scope(scope.clone()).with_id(delivery).with_limit(1);
-        if self.core.storage.deliveries(query).await?.items.is_empty() {
+        if self.delivery(scope, delivery).await?.is_none() {
             return Ok(Vec::new());
         }
         self.core.storage.attempts(delivery).await

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -18,7 +20,7 @@ use crate::trigger::{Target, Trigger};
 const OWN_TIME: Duration = Duration::from_secs(3_600);
 
 /// What came of a [ping](Engine::ping).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Pinged {
     /// The event, of kind `ping`.

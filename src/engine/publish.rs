@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::observe::Publishing;
@@ -16,7 +17,7 @@ use crate::storage::{NewEvent, Record, Recorded, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// What became of a published event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Published {
     /// The event's id.

@@ -44,6 +44,9 @@ impl Bench {
 async fn defect_26_a_replay_takes_all_at_its_rate_and_tells_how_far_it_came() {
     let bench = with_dead(1_500).await;
     let plan = ReplayPlan::of_scope(Scope::root()).with_state(StateName::Dead).with_rate(10);
+    assert_eq!(bench.engine.count_replay(&plan).await.unwrap(), 1_500);
+    let parked = plan.clone().with_state(StateName::Parked);
+    assert_eq!(bench.engine.count_replay(&parked).await.unwrap(), 0);
     let id = bench.engine.start_replay(plan).await.unwrap();
     bench.work(MINUTE).await;
     let delivered = bench.count(StateName::Delivered).await;

@@ -253,6 +253,24 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn an_event_and_a_delivery_are_found_by_their_ids_within_a_scope() {
+    let bench = bench(Script::statuses([200])).await;
+    bench.trigger(webhook("t").scope("acme".parse().unwrap())).await;
+    let mut event = event("a");
+    event.scope = "acme/platform".parse().unwrap();
+    let published = bench.engine.publish(event.clone()).await.unwrap();
+    let told = serde_json::to_value(&published).unwrap();
+    assert_eq!((&told["id"], &told["is_loop"]), (&event.id.to_string().into(), &false.into()));
+    assert_eq!(serde_json::to_value(bench.engine.stats()).unwrap()["durable"], 1);
+    let (acme, other): (Scope, Scope) = ("acme".parse().unwrap(), "other".parse().unwrap());
+    let delivery = published.deliveries[0];
+    assert_eq!(bench.engine.event(&acme, event.id).await.unwrap().unwrap().id, event.id);
+    assert_eq!(bench.engine.delivery(&acme, delivery).await.unwrap().unwrap().id, delivery);
+    assert_eq!(bench.engine.event(&other, event.id).await.unwrap(), None);
+    assert_eq!(bench.engine.delivery(&other, delivery).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_410_to_an_event_of_the_engines_own_is_told_as_trigger_disabled() {
     let bench = bench(Script::statuses([400, 410])).await;
     let once = DeliveryPolicy::default().with_retry(RetrySchedule::never());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{BackfillPlan, Job, Plan, ReplayPlan};
 use crate::clock::Timestamp;
-use crate::delivery::State;
+use crate::delivery::{State, StateName};
 use crate::engine::observe::Publishing;
 use crate::engine::{Core, Engine, LOOP};
 use crate::event::{Event, EventKind};
@@ -44,6 +44,31 @@ pub(super) enum Trouble {
 }
 
 impl Engine {
+    /// How many deliveries a [replay](Self::start_replay) would try again, were it begun now. Reads
+    /// them all.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn count_replay(&self, plan: &ReplayPlan) -> Result<u64, StorageError> {
+        let mut count = 0;
+        for state in [StateName::Dead, StateName::Parked] {
+            if plan.state.is_some_and(|only| only != state) {
+                continue;
+            }
+            let mut query = to_replay(plan, self.core.clock.now()).with_state(state);
+            query.limit = PAGE;
+            loop {
+                let deliveries = self.core.storage.deliveries(query.clone()).await?.items;
+                count += deliveries.len() as u64;
+                match deliveries.last() {
+                    Some(last) if deliveries.len() == PAGE => query = query.with_after(last.id),
+                    _ => break,
+                }
+            }
+        }
+        Ok(count)
+    }
+
     /// How many deliveries a [backfill](Self::start_backfill) would make, were none of them there.
     /// Reads all events of the plan's span.
     ///
@@ -89,11 +114,7 @@ impl Core {
     async fn replay_page(&self, job: &Job, plan: &ReplayPlan) -> Result<Page, StorageError> {
         let now = self.clock.now();
         let limit = page_of(&job.plan);
-        let mut query = DeliveryQuery::of_scope(plan.scope.clone()).with_limit(limit);
-        query.trigger = plan.trigger;
-        query.state = plan.state;
-        query.from = plan.from;
-        query.until = Some(plan.until.unwrap_or(job.begun_at).min(job.begun_at));
+        let mut query = to_replay(plan, job.begun_at).with_limit(limit);
         query.after = job.after.as_deref().and_then(|after| after.parse().ok());
         let (spacing, new_message_ids) = (job.plan.spacing(), plan.new_message_ids);
         let fate = Fate::Again { due: now, spacing, new_message_ids };
@@ -156,6 +177,15 @@ fn page_of(plan: &Plan) -> usize {
     }
     let ahead = AHEAD.as_nanos() / spacing.as_nanos().max(1);
     usize::try_from(ahead).unwrap_or(PAGE).clamp(1, PAGE)
+}
+
+/// What a replay that was begun at a time takes.
+fn to_replay(plan: &ReplayPlan, begun_at: Timestamp) -> DeliveryQuery {
+    let mut query = DeliveryQuery::of_scope(plan.scope.clone());
+    (query.trigger, query.state) = (plan.trigger, plan.state);
+    query.from = plan.from;
+    query.until = Some(plan.until.unwrap_or(begun_at).min(begun_at));
+    query
 }
 
 fn past_events(plan: &BackfillPlan, trigger: &Trigger) -> EventQuery {
