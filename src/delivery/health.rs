@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 pub struct Failing {
     /// Since when.
     pub since: Timestamp,
-    /// Whether it was told that the trigger will be disabled.
+    /// Whether it was told that the trigger will be suspended.
     #[serde(default)]
     pub warned: bool,
 }
@@ -28,10 +28,10 @@ pub enum Diagnosis {
     Began(Failing),
     /// The span of failure ended: an attempt succeeded.
     Recovered,
-    /// Half of the span has passed after which the trigger is disabled, or all of it and nobody was
+    /// Half of the span has passed after which the trigger is suspended, or all of it and nobody was
     /// warned: told as `trigger.failing`.
     Warn(Failing),
-    /// The span has passed and it was warned of: the trigger is disabled, told as
+    /// The span has passed and it was warned of: the trigger is suspended, told as
     /// `trigger.disabled`.
     Disable(Failing),
 }
