@@ -5,6 +5,7 @@
 //! loop over the last three. Above the ports, this is the only code of the crate that awaits.
 
 mod attempt;
+mod backlog;
 mod claim;
 mod cursor;
 mod drain;
@@ -27,7 +28,7 @@ mod stalled;
 mod stats;
 mod triggers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -90,6 +91,8 @@ struct Core {
     health: Health,
     remains: Remains,
     pace: Pace,
+    /// The endpoints that had as much waiting as may be when that was last looked at.
+    full: ArcSwap<HashSet<EndpointKey>>,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
     /// A permit for each [`PERMIT_BYTES`](publish::PERMIT_BYTES) that they may have.
@@ -234,6 +237,7 @@ impl EngineBuilder {
             health: Health::default(),
             remains: Remains::default(),
             pace: Pace::default(),
+            full: ArcSwap::default(),
             publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
             publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),
             pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),

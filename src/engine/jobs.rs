@@ -325,6 +325,7 @@ impl Core {
     /// Works at jobs as far as they can be worked at now; tells when the next one goes on.
     pub(super) async fn work_at_jobs(&self) -> Result<Option<Timestamp>, StorageError> {
         let mut is_told = false;
+        self.look_at_backlog().await?;
         loop {
             // A large job must not keep what others changed from this node.
             self.refresh().await?;

@@ -46,6 +46,10 @@ pub struct EngineOptions {
     pub pings: usize,
     /// What becomes of an event that is published, or a ping, while there are so many.
     pub overload: Overload,
+    /// How many deliveries may be waiting or leased for one endpoint, as a [`run`](super::Engine::run)
+    /// found it at its last [`refresh`](Self::refresh); what is published for it beyond is
+    /// [parked](crate::delivery::State::Parked). No limit if `None`.
+    pub max_backlog: Option<u64>,
     /// How large the filters of triggers may be that this engine stores.
     pub filter_limits: FilterLimits,
 }
@@ -68,6 +72,7 @@ impl Default for EngineOptions {
             publishing_bytes: 256 * 1024 * 1024,
             pings: 64,
             overload: Overload::Wait,
+            max_backlog: None,
             filter_limits: FilterLimits::default(),
         }
     }
@@ -147,6 +152,12 @@ impl EngineOptions {
         self
     }
 
+    /// Sets how many deliveries may be waiting or leased for one endpoint.
+    pub fn with_max_backlog(mut self, deliveries: u64) -> Self {
+        self.max_backlog = Some(deliveries);
+        self
+    }
+
     /// Sets how large the filters of new and changed triggers may be.
     pub fn with_filter_limits(mut self, limits: FilterLimits) -> Self {
         self.filter_limits = limits;
@@ -184,6 +195,9 @@ impl EngineOptions {
             if value == 0 {
                 return refuse(option, "1 or more");
             }
+        }
+        if self.max_backlog == Some(0) {
+            return refuse("max_backlog", "1 or more");
         }
         if self.publishing_bytes < PERMIT_BYTES {
             return refuse("publishing_bytes", "1,024 or more");

@@ -243,6 +243,7 @@ impl Core {
             if let (State::Waiting { due }, Some(paced)) = (&mut delivery.state, due) {
                 *due = paced.max(*due);
             }
+            self.park_beyond_backlog(&mut delivery);
             (delivery, payload)
         };
         let deliveries = triggers.iter().map(delivery).collect();

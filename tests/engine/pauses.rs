@@ -1,11 +1,12 @@
-//! Pauses that outlast the process and count for every node.
+//! Pauses that outlast the process and count for every node; and how much may wait meanwhile.
 
 use std::time::Duration;
 
 use artifact_triggers::clock::Clock as _;
-use artifact_triggers::delivery::EndpointKey;
+use artifact_triggers::delivery::{EndpointKey, StateName};
 use artifact_triggers::engine::{Engine, EngineOptions, PauseError, Paused};
-use artifact_triggers::storage::{CursorMove, MemoryStorage, Record, Storage as _};
+use artifact_triggers::event::Scope;
+use artifact_triggers::storage::{CursorMove, DeliveryQuery, MemoryStorage, Record, Storage as _};
 
 use crate::bench::*;
 
@@ -94,4 +95,35 @@ async fn what_is_paused_and_cannot_be_read_pauses_everything_until_it_is_resumed
     assert!(second.paused().all);
     second.resume_all().await.unwrap();
     assert_eq!(second.paused(), Paused::default());
+}
+
+#[tokio::test]
+async fn what_is_published_beyond_the_backlog_of_an_endpoint_is_parked_and_can_be_replayed() {
+    let options = EngineOptions::default().with_max_backlog(3);
+    let bench = bench_on(MemoryStorage::new(), Script::statuses([200]), options).await;
+    bench.trigger(webhook("full")).await;
+    bench.engine.pause(hooks()).await.unwrap();
+    let publish = |name: &'static str| bench.engine.publish(event(name));
+    for name in ["a", "b", "c"] {
+        publish(name).await.unwrap();
+    }
+    bench.work(6 * SECOND).await;
+    let other = webhook("other").webhook("https://other.example/x", SECRET.parse().unwrap());
+    bench.trigger(other).await;
+    publish("d").await.unwrap();
+    bench.work(6 * SECOND).await;
+    let count = async |state| {
+        let query = DeliveryQuery::of_scope(Scope::root()).with_state(state);
+        bench.engine.deliveries(query).await.unwrap().len()
+    };
+    assert_eq!(count(StateName::Parked).await, 1);
+    assert_eq!(count(StateName::Delivered).await, 1, "the other endpoint's");
+    bench.engine.resume(&hooks()).await.unwrap();
+    bench.work(6 * SECOND).await;
+    publish("e").await.unwrap();
+    bench.work(6 * SECOND).await;
+    assert_eq!((count(StateName::Parked).await, count(StateName::Delivered).await), (1, 6));
+    bench.engine.replay(DeliveryQuery::of_scope(Scope::root())).await.unwrap();
+    bench.work(6 * SECOND).await;
+    assert_eq!(count(StateName::Delivered).await, 7);
 }
