@@ -88,7 +88,8 @@ impl Books {
     fn left_undone(&self, job: &Job) -> Option<String> {
         let is_untried = |(id, before): &&(DeliveryId, u32)| {
             let account = &self.accounts[id];
-            account.replays == *before && !account.is_gone
+            let is_discarded = account.delivery.state == State::Cancelled;
+            account.replays == *before && !account.is_gone && !is_discarded
         };
         if let Some((id, _)) = job.to_replay.iter().find(is_untried) {
             return Some(format!("{id} was not tried again"));
