@@ -27,7 +27,7 @@ use crate::id::{DeliveryId, EventId, MessageId, TriggerId};
 use crate::payload::Payload;
 
 /// What shares limits and fate with others: an endpoint's origin, or an action's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndpointKey(Arc<str>);
 
 impl EndpointKey {

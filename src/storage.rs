@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use memory::MemoryStorage;
-pub use selection::{DeliveryQuery, EventQuery, Fate, Replay};
+pub use selection::{DeliveryQuery, EventQuery, Fate, Page, Replay};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement};
@@ -59,6 +59,8 @@ use crate::trigger::Trigger;
 /// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
 ///     leases.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
+///     What cannot be read is told as [unreadable](Page::unreadable) and takes nobody's place: a page
+///     with fewer than were asked for is the last. `replay` leaves it as it is.
 /// 15. Of deliveries with one [ordering key](crate::delivery::Turn) at most one is
 ///     [`Waiting`](crate::delivery::State::Waiting) or leased. One that would be waiting, by `record`
 ///     or `replay`, is [`Queued`](crate::delivery::State::Queued) instead while another one is, or
@@ -96,11 +98,11 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Settled>, StorageError>;
 
-    /// A page of events.
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError>;
+    /// A page of events, and what of it cannot be read.
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError>;
 
-    /// A page of deliveries.
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError>;
+    /// A page of deliveries, and what of it cannot be read.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError>;
 
     /// The log of a delivery, oldest first.
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError>;
@@ -383,7 +385,7 @@ pub struct Backlog {
 }
 
 /// How much [`Storage::prune`] deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Pruned {
     /// Deliveries, with their log.
     pub deliveries: usize,

@@ -85,7 +85,7 @@ fn in_order(n: u32, key: u8, on_dead: OnDead) -> Record {
 /// What makes deliveries of a selection wait again at a time, as they were.
 fn again(query: DeliveryQuery, due: Timestamp) -> Replay {
     let fate = Fate::Again { due, spacing: Duration::ZERO, new_message_ids: false };
-    Replay { query, now: due, fate }
+    Replay { query, unchanged_since: None, now: due, fate }
 }
 
 fn everything() -> DeliveryQuery {
@@ -110,7 +110,7 @@ async fn settle_one(storage: &dyn Storage, lease: Lease, settlement: Settlement)
 }
 
 async fn states(storage: &dyn Storage) -> Vec<StateName> {
-    let deliveries = storage.deliveries(everything()).await.unwrap();
+    let deliveries = storage.deliveries(everything()).await.unwrap().items;
     deliveries.iter().map(|delivery| delivery.state.name()).collect()
 }
 

@@ -323,8 +323,9 @@ impl Content {
     pub(crate) fn replay(&mut self, replay: &Replay) -> Vec<DeliveryId> {
         let replayable =
             |delivery: &&Delivery| matches!(delivery.state, State::Dead { .. } | State::Parked);
-        let taken = self.select(&replay.query).filter(replayable).take(replay.query.limit);
-        let ids: Vec<DeliveryId> = taken.map(|delivery| delivery.id).collect();
+        let taken = self.select(&replay.query).filter(replayable).map(|delivery| delivery.id);
+        let taken = taken.filter(|id| replay.allows(self.deliveries[id].settled_at));
+        let ids: Vec<DeliveryId> = taken.take(replay.query.limit).collect();
         for (n, id) in (0..).zip(&ids) {
             let mut row = self.deliveries[id].clone();
             row.settled_at = replay.apply(&mut row.delivery, n);

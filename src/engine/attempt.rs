@@ -36,6 +36,8 @@ pub(super) struct Finished {
     pub(super) delivery: Delivery,
     /// The trigger, if it was there to be attempted or to end.
     pub(super) trigger: Option<Arc<Trigger>>,
+    /// Whether it is written down, and only what follows for its trigger is not.
+    pub(super) is_settled: bool,
 }
 
 impl Finished {
@@ -46,7 +48,7 @@ impl Finished {
         settlement: Settlement,
     ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, delivery, trigger: None }
+        Self { settle, delivery, trigger: None, is_settled: false }
     }
 }
 
@@ -102,7 +104,8 @@ impl Core {
         let settlement = policy.settle(&settling, attempt.ended_at, self.entropy.fraction());
         let attempts = vec![attempt];
         let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
-        Finished { settle, delivery: claimed.delivery, trigger: Some(trigger) }
+        let delivery = claimed.delivery;
+        Finished { settle, delivery, trigger: Some(trigger), is_settled: false }
     }
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.

@@ -45,9 +45,10 @@ impl Core {
         };
         let closed = quotas.own.iter().filter(|(_, quota)| *quota == 0);
         let closed: Vec<_> = closed.map(|(key, _)| key.clone()).collect();
+        let due_by = self.due_by(now);
         let claim = Claim {
-            now,
-            lease: self.options.lease,
+            now: due_by,
+            lease: now.since(due_by) + self.options.lease,
             limit,
             per_endpoint: quotas.per_endpoint,
             quotas: quotas.own,
@@ -63,13 +64,13 @@ impl Core {
         };
         let deliveries: Vec<_> = deliveries.into_iter().map(occupy).collect();
         // Endpoints that were skipped are not in `next_due`; those that got all they could take are.
-        let is_held = next_due.is_some_and(|due| due <= now);
+        let is_held = next_due.is_some_and(|due| due <= due_by);
         let served = deliveries.iter().map(|(claimed, _)| &claimed.delivery.endpoint);
         let full = closed.iter().chain(served.filter(|_| is_held));
         let outlook = self.gate.outlook(asking, full, self.clock.now());
         let later = match next_due {
             Some(_) if is_held => deliveries.is_empty().then_some(now + LOOK_AGAIN),
-            due => due,
+            due => due.filter(|_| due_by == now),
         };
         let next = match outlook.at.into_iter().chain(later).min() {
             _ if outlook.now || deliveries.len() >= limit => NextClaim::Now,

@@ -4,12 +4,13 @@
 //! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Paused;
 use super::stalled::PATIENCE;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{EndpointKey, Outcome};
@@ -38,8 +39,7 @@ struct Endpoints {
     default: Arc<EndpointPolicy>,
     own: Policies,
     known: HashMap<EndpointKey, Known>,
-    paused: BTreeSet<EndpointKey>,
-    all_paused: bool,
+    paused: Paused,
 }
 
 /// What is known of one endpoint.
@@ -106,8 +106,8 @@ impl Gate {
     ) -> Self {
         let known = own.iter().map(|(key, policy)| (key.clone(), Known::new(policy))).collect();
         let default = Arc::new(default);
-        let (paused, all_paused) = (BTreeSet::new(), false);
-        let endpoints = Mutex::new(Endpoints { default, own, known, paused, all_paused });
+        let paused = Paused::default();
+        let endpoints = Mutex::new(Endpoints { default, own, known, paused });
         Self(Arc::new(Shared { clock, signal, endpoints }))
     }
 
@@ -115,10 +115,10 @@ impl Gate {
     /// its share, so that one run does not keep the others idle. `None` while all are paused.
     pub(super) fn quotas(&self, asking: Asking, now: Timestamp) -> Option<Quotas> {
         let endpoints = &mut *self.lock();
-        if endpoints.all_paused {
+        if endpoints.paused.all {
             return None;
         }
-        let Endpoints { default, own, known, paused, .. } = endpoints;
+        let Endpoints { default, own, known, paused: Paused { endpoints: paused, .. } } = endpoints;
         known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
         let differing = known.iter_mut().filter(|(key, _)| !paused.contains(key));
         let differing = differing.map(|(key, known)| (key.clone(), known.quota(asking, now)));
@@ -152,7 +152,7 @@ impl Gate {
     ) -> Outlook {
         let Endpoints { known, paused, .. } = &mut *self.lock();
         let mut outlook = Outlook::default();
-        for key in full.filter(|key| !paused.contains(key)) {
+        for key in full.filter(|key| !paused.endpoints.contains(key)) {
             match known.get_mut(key) {
                 Some(known) => known.look_out(asking, now, &mut outlook),
                 // One that was forgotten meanwhile is as it was at first.
@@ -165,37 +165,29 @@ impl Gate {
     /// What is known of each endpoint that differs from what it was at first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<EndpointStatus> {
         let endpoints = &mut *self.lock();
-        let Endpoints { default, own, known, paused, all_paused } = endpoints;
+        let Endpoints { default, own, known, paused } = endpoints;
         known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
         let mut all: Vec<EndpointStatus> =
             known.iter_mut().map(|(key, known)| known.state.status(key.clone(), now)).collect();
-        let unknown = paused.iter().filter(|key| !known.contains_key(*key));
+        let unknown = paused.endpoints.iter().filter(|key| !known.contains_key(*key));
         all.extend(unknown.map(|key| Known::new(default).state.status(key.clone(), now)));
         for status in &mut all {
-            status.paused = *all_paused || paused.contains(&status.key);
+            status.paused = paused.all || paused.endpoints.contains(&status.key);
         }
         all.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         all
     }
 
-    pub(super) fn pause(&self, endpoint: EndpointKey) {
-        self.lock().paused.insert(endpoint);
+    /// Sets what is paused; wakes the runs if that is something else than before.
+    pub(super) fn set_paused(&self, paused: &Paused) {
+        let before = std::mem::replace(&mut self.lock().paused, paused.clone());
+        if before != *paused {
+            self.wake();
+        }
     }
 
-    pub(super) fn resume(&self, endpoint: &EndpointKey) {
-        self.lock().paused.remove(endpoint);
-        self.wake();
-    }
-
-    pub(super) fn pause_all(&self, paused: bool) {
-        self.lock().all_paused = paused;
-        self.wake();
-    }
-
-    /// The endpoints that are paused, and whether all are.
-    pub(super) fn paused(&self) -> (Vec<EndpointKey>, bool) {
-        let endpoints = self.lock();
-        (endpoints.paused.iter().cloned().collect(), endpoints.all_paused)
+    pub(super) fn paused(&self) -> Paused {
+        self.lock().paused.clone()
     }
 
     fn leave(&self, endpoint: &EndpointKey, run: RunId, give: impl FnOnce(&mut Known)) {

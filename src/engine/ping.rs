@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -18,7 +20,7 @@ use crate::trigger::{Target, Trigger};
 const OWN_TIME: Duration = Duration::from_secs(3_600);
 
 /// What came of a [ping](Engine::ping).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Pinged {
     /// The event, of kind `ping`.
@@ -42,7 +44,8 @@ pub enum PingError {
     /// The ping could not be stored. Nothing was sent, or its outcome is not written down.
     #[error("the ping could not be stored")]
     Storage(#[from] StorageError),
-    /// There are too many events on their way into the storage.
+    /// There are too many [pings](crate::engine::EngineOptions::pings) under way, or events on their
+    /// way into the storage.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
@@ -61,6 +64,7 @@ impl Engine {
     /// hour, like any delivery of the trigger.
     pub async fn ping(&self, scope: &Scope, id: TriggerId) -> Result<Pinged, PingError> {
         let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
+        let _place = self.core.place(&self.core.pinging, 1).await?;
         let claimed = {
             let _room = self.core.room(1).await?;
             self.core.record_ping(&trigger).await?

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, NewEvent, Pruned,
-    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, NewEvent, Page,
+    Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange,
+    TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
@@ -113,15 +114,18 @@ impl Storage for MemoryStorage {
         Ok(settlements.into_iter().map(|settle| content.settle(settle, now)).collect())
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         let content = self.lock();
         let behind = content.events.range((behind(query.after), Bound::Unbounded));
         let page = behind.map(|(_, event)| event).filter(|event| query.selects(event));
-        Ok(page.take(query.limit).map(|event| Event::clone(event)).collect())
+        let events: Vec<_> = page.take(query.limit).map(|event| Event::clone(event)).collect();
+        Ok(events.into())
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        Ok(self.lock().select(&query).map(|row| row.delivery.clone()).take(query.limit).collect())
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
+        let content = self.lock();
+        let page = content.select(&query).map(|row| row.delivery.clone()).take(query.limit);
+        Ok(page.collect::<Vec<_>>().into())
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {
@@ -135,6 +139,7 @@ impl Storage for MemoryStorage {
         let ids: Vec<DeliveryId> = content
             .select(&replay.query)
             .filter(replayable)
+            .filter(|row| replay.allows(row.settled_at))
             .map(|row| row.delivery.id)
             .take(replay.query.limit)
             .collect();

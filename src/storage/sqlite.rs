@@ -5,6 +5,7 @@
 
 mod claim;
 mod commit;
+mod endpoints;
 mod first_due;
 mod prune;
 mod query;
@@ -27,14 +28,14 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
-use commit::Thread;
+use commit::{Session, Thread};
 
 /// Keeps everything in one SQLite file.
 ///
@@ -240,11 +241,11 @@ impl Storage for SqliteStorage {
         self.shared.writer.call(move |session| settle::settle_all(session, &settlements, now)).await
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         self.shared.reader.call(move |session| query::events(session, &query)).await
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
         self.shared.reader.call(move |session| query::deliveries(session, &query)).await
     }
 
@@ -261,6 +262,11 @@ impl Storage for SqliteStorage {
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.shared.writer.call(move |session| prune::prune(session, before, limit)).await
+        let prune = move |session: &mut Session| prune::prune(session, before, limit);
+        let pruned = self.shared.writer.call(prune).await?;
+        if pruned == Pruned::default() {
+            self.shared.forget_endpoints().await?;
+        }
+        Ok(pruned)
     }
 }

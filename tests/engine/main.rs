@@ -4,6 +4,7 @@
 mod actions;
 mod bench;
 mod crash_points;
+mod drains;
 mod emission;
 mod endpoints;
 mod facades;
@@ -16,6 +17,7 @@ mod loops;
 mod observing;
 mod order;
 mod outcomes;
+mod pauses;
 mod pings;
 mod runs;
 mod triggers;

@@ -394,7 +394,16 @@ impl Books {
 
     fn replay(&mut self, id: DeliveryId, replay: &Replay, place: u32, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
-        let Fate::Again { due, spacing, new_message_ids } = replay.fate else { return };
+        let Fate::Again { due, spacing, new_message_ids } = replay.fate else {
+            account.delivery.state = State::Cancelled;
+            account.settled_at = replay.now;
+            // The engine does so for what others wait for, and the operator never does.
+            if !self.stories[&account.delivery.trigger].was_deleted {
+                let what = format!("{id} is discarded, although its trigger is there");
+                self.violate(now, Invariant::SettledStaysSettled, what);
+            }
+            return;
+        };
         let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
         account.delivery.attempts = 0;

@@ -80,7 +80,7 @@ impl Run {
                 format!("{:?}", storage.record(vec![in_order(*n, *key, on_dead)]).await)
             }
             Call::ClaimOnly(which) => {
-                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
                 if known.is_empty() {
                     return String::new();
                 }
@@ -122,7 +122,10 @@ impl Run {
                     0 => Fate::Discarded,
                     n => Fate::Again { due: self.now, spacing: MINUTE, new_message_ids: *n == 1 },
                 };
-                format!("{:?}", storage.replay(Replay { query, now: self.now, fate }).await)
+                let unchanged_since =
+                    (*limit == 3).then(|| self.now.before(Duration::from_secs(10)));
+                let replay = Replay { query, unchanged_since, now: self.now, fate };
+                format!("{:?}", storage.replay(replay).await)
             }
             Call::Prune(before, limit) => {
                 // What is deleted first of several is not promised, so all or nothing here.
@@ -153,7 +156,7 @@ impl Run {
 }
 
 async fn everything_told(storage: &dyn Storage) -> String {
-    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
     let mut attempts = Vec::new();
     for delivery in &deliveries {
         attempts.push(storage.attempts(delivery.id).await);

@@ -24,10 +24,10 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
     let cursors = vec![set("k", None, Some("v"))];
     storage.record(vec![Record { cursors, ..record(1, &[1, 2]) }]).await.unwrap();
     let claimed = take(&storage, at(10), 1).await.remove(0);
-    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap().items;
     drop(storage);
     let storage = open(folder.path());
-    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap(), events);
+    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap().items, events);
     assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".into())]);
     let changes = storage.trigger_changes(0, 10).await.unwrap();
     assert_eq!(changes[0].trigger, TriggerState::Stored(trigger(1, "a")));
@@ -101,6 +101,37 @@ async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
     let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
     let sql = "SELECT count(*) FROM deliveries WHERE reason = 'unreadable' AND state = 3";
     assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 6);
+}
+
+#[tokio::test]
+async fn rule_14_what_cannot_be_read_is_told_takes_nobodys_place_and_is_not_replayed() {
+    let (storage, folder) = temporary();
+    storage.record((0..8).map(|n| record(n, &[1])).collect()).await.unwrap();
+    let first = storage.deliveries(everything()).await.unwrap().items.remove(0);
+    drop(storage);
+    tamper(
+        folder.path(),
+        "UPDATE deliveries SET state = 3, reason = 'exhausted', claim_at = NULL;
+         UPDATE deliveries SET reason = 'none that is known' WHERE seq = 1;
+         UPDATE deliveries SET scope = '//' WHERE seq = 2;
+         UPDATE deliveries SET event = x'00' WHERE seq = 3;
+         UPDATE deliveries SET endpoint = 99 WHERE seq = 5;
+         UPDATE events SET document = CAST('no JSON' AS BLOB) WHERE seq IN (1, 2, 4);",
+    );
+    let storage = open(folder.path());
+    let page = storage.deliveries(everything().with_limit(2)).await.unwrap();
+    let of: Vec<_> = page.items.iter().map(|delivery| delivery.event).collect();
+    assert_eq!(of, [event(3).id, event(5).id]);
+    assert_eq!(page.unreadable.len(), 4, "{:?}", page.unreadable);
+    assert!(page.unreadable[0].contains(&first.id.to_string()), "{:?}", page.unreadable);
+    let events = storage.events(EventQuery::of_scope(Scope::root()).with_limit(3)).await.unwrap();
+    let found: Vec<_> = events.items.iter().map(|event| event.id).collect();
+    assert_eq!(found, [event(2).id, event(4).id, event(5).id]);
+    assert_eq!(events.unreadable.len(), 3, "{:?}", events.unreadable);
+    let replayed = storage.replay(again(everything().with_limit(3), at(900))).await.unwrap();
+    assert_eq!(replayed.len(), 3);
+    let rest = storage.deliveries(everything().with_state(StateName::Dead)).await.unwrap();
+    assert_eq!((rest.items.len(), rest.unreadable.len()), (1, 4));
 }
 
 #[tokio::test]

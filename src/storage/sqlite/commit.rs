@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) first_due: RefCell<Option<FirstDue>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     pub(super) turn: i64,
+    /// How often something was undone.
+    pub(super) rollbacks: u64,
 }
 
 impl Session {
@@ -36,6 +38,7 @@ impl Session {
 
     /// Forgets what was learnt in a transaction that is undone.
     fn forget(&mut self, turn: i64) {
+        self.rollbacks += 1;
         self.endpoints.clear();
         self.first_due.take();
         self.turn = turn;
@@ -136,6 +139,7 @@ impl Thread {
             endpoints: HashMap::new(),
             first_due: RefCell::default(),
             turn: 0,
+            rollbacks: 0,
         };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {

@@ -61,6 +61,7 @@ impl Books {
                 let delivery = &account.delivery;
                 matches!(delivery.state, State::Dead { .. } | State::Parked)
                     && delivery.created_at < begun_at
+                    && account.settled_at <= begun_at
                     && only.as_ref().is_none_or(|only| *only == delivery.trigger.to_string())
                     && !account.is_gone
             });
@@ -87,7 +88,8 @@ impl Books {
     fn left_undone(&self, job: &Job) -> Option<String> {
         let is_untried = |(id, before): &&(DeliveryId, u32)| {
             let account = &self.accounts[id];
-            account.replays == *before && !account.is_gone
+            let is_discarded = account.delivery.state == State::Cancelled;
+            account.replays == *before && !account.is_gone && !is_discarded
         };
         if let Some((id, _)) = job.to_replay.iter().find(is_untried) {
             return Some(format!("{id} was not tried again"));
