@@ -73,6 +73,9 @@ pub struct Delivery {
     /// Its place in an order, if its trigger has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<Turn>,
+    /// Whether it may go in one request with others of its trigger that may.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batched: bool,
 }
 
 impl Delivery {
@@ -96,6 +99,7 @@ impl Delivery {
             attempts: 0,
             created_at: now,
             turn: None,
+            batched: false,
         }
     }
 
@@ -108,6 +112,12 @@ impl Delivery {
     /// Sets its place in an order.
     pub fn with_turn(mut self, turn: Turn) -> Self {
         self.turn = Some(turn);
+        self
+    }
+
+    /// Sets whether it may go in one request with others of its trigger.
+    pub fn with_batched(mut self, batched: bool) -> Self {
+        self.batched = batched;
         self
     }
 

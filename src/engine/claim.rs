@@ -7,7 +7,7 @@ use super::gate::{Asking, RunId, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
 use crate::observer::Transition;
-use crate::storage::{Claim, Claims, StorageError};
+use crate::storage::{Claim, ClaimOf, Claims, StorageError};
 
 /// How soon to look again when the storage has something due and gives nothing: another node is at
 /// it.
@@ -51,7 +51,7 @@ impl Core {
             limit,
             per_endpoint: quotas.per_endpoint,
             quotas: quotas.own,
-            only: None,
+            of: ClaimOf::Endpoints,
         };
         let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
         // They are begun now, however long the storage took: an endpoint's rate counts from here.

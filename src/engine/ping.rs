@@ -11,7 +11,7 @@ use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
-use crate::storage::{Claim, NewEvent, Record, StorageError};
+use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
@@ -127,8 +127,8 @@ impl Core {
         id: DeliveryId,
         due: Timestamp,
     ) -> Result<Option<Claimed>, StorageError> {
-        let (lease, only) = (self.options.lease, Some(id));
-        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), only };
+        let (lease, of) = (self.options.lease, ClaimOf::One(id));
+        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), of };
         Ok(self.storage.claim(claim).await?.deliveries.pop())
     }
 }

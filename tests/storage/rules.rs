@@ -5,6 +5,7 @@ use artifact_triggers::storage::{EventQuery, Recorded, StorageError, TriggerStat
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
+pub(crate) use super::batches::*;
 pub(crate) use super::order::*;
 use super::*;
 
@@ -456,6 +457,10 @@ macro_rules! contract {
                 rule_15_a_dead_letter_that_does_not_block_is_passed,
                 rule_15_what_is_discarded_or_pruned_holds_nobody_up,
                 rule_15_a_parked_one_that_blocks_is_waited_for,
+                rule_16_companions_are_of_one_trigger_and_endpoint_and_may_not_be_due,
+                rule_16_what_was_attempted_is_no_companion_before_it_is_due,
+                rule_16_companions_fit_their_number_and_bytes,
+                rule_16_what_was_replayed_may_go_with_others_and_what_is_done_does_not,
                 rule_04_a_record_without_an_event_stores_the_rest,
                 a_claim_of_one_gives_that_one_if_it_is_due,
                 rule_09_a_lease_that_is_extended_lasts_longer,
