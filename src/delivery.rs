@@ -4,6 +4,7 @@
 //! [`DeliveryPolicy::settle`]; storages write down what it says.
 
 mod attempt;
+mod batch;
 mod health;
 mod policy;
 mod retry;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Outcome};
+pub use batch::Batch;
 pub use health::{Diagnosis, Failing};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};

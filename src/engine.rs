@@ -5,6 +5,7 @@
 //! loop over the last three. Above the ports, this is the only code of the crate that awaits.
 
 mod attempt;
+mod batch;
 mod claim;
 mod endpoints;
 mod explain;
@@ -52,6 +53,7 @@ use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
+use batch::Gathering;
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
@@ -84,6 +86,7 @@ struct Core {
     gate: Gate,
     health: Health,
     pace: Pace,
+    gathering: Gathering,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
@@ -219,6 +222,7 @@ impl EngineBuilder {
             known: ArcSwap::default(),
             health: Health::default(),
             pace: Pace::default(),
+            gathering: Gathering::default(),
             publishing: Semaphore::new(self.options.publishing),
             applied: Mutex::new(0),
             claiming: Mutex::new(()),

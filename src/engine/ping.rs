@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt::Outgoing;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -66,9 +67,9 @@ impl Engine {
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let finished = self.core.attempt_with(once(&trigger), claimed).await;
-        let attempt = finished.settle.attempts.first().cloned();
-        let settled = self.core.settle(vec![finished]).await;
+        let finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
+        let settled = self.core.settle(finished).await;
         settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
         let attempt = attempt.ok_or_else(|| lost("no attempt was made"))?;
         Ok(Pinged { event, delivery, attempt })
@@ -90,11 +91,13 @@ impl Engine {
         let (delivery, payload) = self.core.delivery(&NewEvent::of(event), &trigger);
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
-        let claimed = Claimed { lease, delivery, payload, due: now };
+        let claimed = [Claimed { lease, delivery, payload, due: now }];
         Ok(match &trigger.spec.target {
             Target::Webhook(endpoint) => {
                 let timeout = self.core.timeout_of(&trigger);
-                Some(super::attempt::signed_request(endpoint, &claimed, timeout, now))
+                let batched = trigger.spec.policy.batch.is_some();
+                let message = Outgoing::of(&claimed, batched);
+                Some(message.signed_request(endpoint, timeout, now))
             }
             Target::Action(_) => None,
         })
@@ -113,7 +116,7 @@ impl Core {
         let new = NewEvent::of(event.expect("what a ping tells is short"));
         let (mut delivery, payload) = self.delivery(&new, trigger);
         let due = now + OWN_TIME;
-        delivery.turn = None;
+        (delivery.turn, delivery.batched) = (None, false);
         let delivery = delivery.with_state(State::Waiting { due });
         let id = delivery.id;
         let by = Publishing { by: Publisher::Engine, since: now };
