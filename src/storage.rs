@@ -180,6 +180,16 @@ impl StorageError {
     }
 }
 
+impl Claims {
+    /// Takes in when the next delivery of an endpoint can be claimed that was not given at a time.
+    pub fn note_left(&mut self, next: Option<Timestamp>, now: Timestamp) {
+        match next {
+            Some(at) if at <= now => self.held_back = true,
+            later => self.next_due = self.next_due.into_iter().chain(later).min(),
+        }
+    }
+}
+
 /// A change to make to a trigger.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -366,10 +376,13 @@ pub struct Companions {
 pub struct Claims {
     /// Those that were given.
     pub deliveries: Vec<Claimed>,
-    /// When the next one that was not given comes due or its lease runs out, of endpoints that were
-    /// not skipped; told by a claim of endpoints if fewer were given than asked for. In the past if a
-    /// quota held some back.
+    /// When the next one that was not given comes due or its lease runs out, of endpoints of which
+    /// everything was given that is due; told by a claim of endpoints if fewer were given than asked
+    /// for.
     pub next_due: Option<Timestamp>,
+    /// Whether a quota held something back that is due, of endpoints that were not skipped; told as
+    /// `next_due` is.
+    pub held_back: bool,
 }
 
 /// What came of one lease.

@@ -250,7 +250,7 @@ impl Content {
             let room = quota.min(claim.limit - claims.deliveries.len());
             let due = waiting.iter().take_while(|(at, _)| *at <= claim.now).take(room).count();
             let next = waiting.iter().nth(due).map(|(at, _)| *at);
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            claims.note_left(next, claim.now);
             for (_, id) in waiting.into_iter().take(due) {
                 claims.deliveries.push(self.lease(id, claim));
             }

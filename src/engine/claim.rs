@@ -58,7 +58,7 @@ impl Core {
             quotas: quotas.own,
             of: ClaimOf::Endpoints,
         };
-        let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
+        let Claims { deliveries, next_due, held_back } = self.storage.claim(claim).await?;
         let Together { going, returned } = self.together(deliveries, limit, now).await;
         let given: usize = returned.len() + going.iter().map(Vec::len).sum::<usize>();
         for claimed in &returned {
@@ -74,15 +74,12 @@ impl Core {
             (together, slot)
         };
         let deliveries: Vec<_> = going.into_iter().map(occupy).collect();
-        // Endpoints that were skipped are not in `next_due`; those that got all they could take are.
-        let is_held = next_due.is_some_and(|due| due <= now);
+        // Endpoints that were skipped hold nothing back; those that got all they could take may.
         let served = deliveries.iter().map(|(together, _)| &together[0].delivery.endpoint);
-        let full = closed.iter().chain(served.filter(|_| is_held));
+        let full = closed.iter().chain(served.filter(|_| held_back));
         let outlook = self.gate.outlook(asking, full, self.clock.now());
-        let later = match next_due {
-            Some(_) if is_held => deliveries.is_empty().then_some(now + LOOK_AGAIN),
-            due => due,
-        };
+        let again = (held_back && deliveries.is_empty()).then_some(now + LOOK_AGAIN);
+        let later = next_due.into_iter().chain(again).min();
         let next = match outlook.at.into_iter().chain(later).min() {
             _ if outlook.now || given >= limit => NextClaim::Now,
             Some(at) => NextClaim::At(at),

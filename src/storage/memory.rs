@@ -300,7 +300,7 @@ impl Content {
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
             let (due, next) = self.due(&endpoint, claim.now, room);
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            claims.note_left(next, claim.now);
             claims.deliveries.extend(due.into_iter().map(|id| self.lease(id, claim)));
             if claims.deliveries.len() == claim.limit {
                 self.turn = Some(endpoint);

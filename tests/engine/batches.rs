@@ -55,6 +55,13 @@ impl<S: Storage + Clone> Bench<S> {
     }
 }
 
+/// Lets what runs beside the test go on.
+async fn turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn entries(request: &Request) -> Vec<Value> {
     serde_json::from_slice(&request.body).expect("it is an array")
 }
@@ -280,9 +287,7 @@ async fn a_member_whose_lease_was_lost_is_settled_by_who_has_it() {
     first.publish_numbers(0..3).await;
     let engine = first.engine.clone();
     let run = tokio::spawn(async move { engine.run().await });
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
+    turns().await;
     assert_eq!(first.batches().len(), 1);
     let options = EngineOptions::default();
     let second = bench_on(first.storage.clone(), Script::statuses([200]), options).await;
@@ -290,9 +295,7 @@ async fn a_member_whose_lease_was_lost_is_settled_by_who_has_it() {
     second.work(MINUTE).await;
     assert_eq!(second.states().await, HashSet::from([(StateName::Delivered, 2)]));
     gate.add_permits(1);
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
+    turns().await;
     assert_eq!(second.states().await, HashSet::from([(StateName::Delivered, 2)]));
     run.abort();
 }
@@ -330,9 +333,7 @@ async fn a_shutdown_gives_all_members_back() {
     bench.publish_numbers(0..3).await;
     let engine = bench.engine.clone();
     let run = tokio::spawn(async move { engine.run().await });
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
+    turns().await;
     assert_eq!(bench.states().await, HashSet::from([(StateName::Leased, 1)]));
     bench.engine.shutdown(Duration::ZERO).await;
     run.await.unwrap();
@@ -364,6 +365,27 @@ async fn triggers_of_one_endpoint_have_batches_of_their_own_and_delay_no_other()
         triggers.extend(of.into_iter().map(ToOwned::to_owned));
     }
     assert_eq!(triggers, BTreeSet::from([one.id.to_string(), other.id.to_string()]));
+}
+
+#[tokio::test]
+async fn what_lingers_goes_in_its_time_whatever_another_endpoint_holds_up() {
+    let policy = EndpointPolicy::default().with_concurrency(1);
+    let options = EngineOptions::default().with_endpoint(policy).with_refresh(DAY);
+    let bench = bench_on(MemoryStorage::new(), Script::new([Answer::Hang]), options).await;
+    let batch = Batch::default().with_max_wait(10 * SECOND);
+    bench.trigger(webhook("t").policy(DeliveryPolicy::default().with_batch(batch))).await;
+    bench.trigger(webhook("other").unsigned_webhook("https://other.example")).await;
+    let engine = bench.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    turns().await;
+    bench.engine.publish_all(vec![event("0"), event("1")]).await.unwrap();
+    turns().await;
+    bench.clock.advance(12 * SECOND);
+    turns().await;
+    run.abort();
+    let bodies = bench.script.requests();
+    let batches = bodies.iter().filter(|request| request.body.starts_with(b"[")).count();
+    assert_eq!((bodies.len(), batches), (2, 1));
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
             let due = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
-            claims.next_due = claims.next_due.into_iter().chain(due.next).min();
+            claims.note_left(due.next, claim.now);
             buried |= due.buried;
             if claims.deliveries.len() >= claim.limit {
                 session.turn = *id;
