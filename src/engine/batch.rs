@@ -143,10 +143,7 @@ impl Groups {
                     groups.asked.push(ask);
                     groups.going.push(group);
                 }
-                Some(_) if group.is_new() => {
-                    left += 1;
-                    groups.spare.push(group);
-                }
+                Some(_) if group.is_new() => groups.spare.push(group),
                 _ => groups.going.push(group),
             }
         }
