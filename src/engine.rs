@@ -6,6 +6,7 @@
 
 mod attempt;
 mod backlog;
+mod batch;
 mod claim;
 mod cursor;
 mod drain;
@@ -57,6 +58,7 @@ use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
+use batch::Gathering;
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
@@ -93,6 +95,7 @@ struct Core {
     pace: Pace,
     /// The endpoints that had as much waiting as may be when that was last looked at.
     full: ArcSwap<HashSet<EndpointKey>>,
+    gathering: Gathering,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
     /// A permit for each [`PERMIT_BYTES`](publish::PERMIT_BYTES) that they may have.
@@ -238,6 +241,7 @@ impl EngineBuilder {
             remains: Remains::default(),
             pace: Pace::default(),
             full: ArcSwap::default(),
+            gathering: Gathering::default(),
             publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
             publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),
             pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),

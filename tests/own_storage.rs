@@ -22,8 +22,8 @@ use artifact_triggers::event::{Event, EventKind, Scope};
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled, Storage,
-    TriggerState, TriggerWrite,
+    Claim, ClaimOf, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled,
+    Storage, TriggerState, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 use example::storage::LogStorage;
@@ -54,7 +54,7 @@ fn record() -> Record {
 
 fn claim() -> Claim {
     let lease = Duration::from_secs(60);
-    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), only: None }
+    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), of: ClaimOf::Endpoints }
 }
 
 fn everything() -> DeliveryQuery {

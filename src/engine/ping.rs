@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::attempt::Outgoing;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -13,7 +14,7 @@ use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
-use crate::storage::{Claim, NewEvent, Record, StorageError};
+use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
@@ -70,9 +71,9 @@ impl Engine {
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let finished = self.core.attempt_with(once(&trigger), claimed).await;
-        let attempt = finished.settle.attempts.first().cloned();
-        let settled = self.core.settle(vec![finished]).await;
+        let finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
+        let settled = self.core.settle(finished).await;
         settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
         let attempt = attempt.ok_or_else(|| lost("no attempt was made"))?;
         Ok(Pinged { event, delivery, attempt })
@@ -94,11 +95,13 @@ impl Engine {
         let (delivery, payload) = self.core.delivery(&NewEvent::of(event), &trigger);
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
-        let claimed = Claimed { lease, delivery, payload, due: now };
+        let claimed = [Claimed { lease, delivery, payload, due: now }];
         Ok(match &trigger.spec.target {
             Target::Webhook(endpoint) => {
                 let timeout = self.core.timeout_of(&trigger);
-                Some(super::attempt::signed_request(endpoint, &claimed, timeout, now))
+                let batched = trigger.spec.policy.batch.is_some();
+                let message = Outgoing::of(&claimed, batched);
+                Some(message.signed_request(endpoint, timeout, now))
             }
             Target::Action(_) => None,
         })
@@ -117,7 +120,7 @@ impl Core {
         let new = NewEvent::of(event.expect("what a ping tells is short"));
         let (mut delivery, payload) = self.delivery(&new, trigger);
         let due = now + OWN_TIME;
-        delivery.turn = None;
+        (delivery.turn, delivery.batched) = (None, false);
         let delivery = delivery.with_state(State::Waiting { due });
         let id = delivery.id;
         let by = Publishing { by: Publisher::Engine, since: now };
@@ -131,8 +134,8 @@ impl Core {
         id: DeliveryId,
         due: Timestamp,
     ) -> Result<Option<Claimed>, StorageError> {
-        let (lease, only) = (self.options.lease, Some(id));
-        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), only };
+        let (lease, of) = (self.options.lease, ClaimOf::One(id));
+        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), of };
         Ok(self.storage.claim(claim).await?.deliveries.pop())
     }
 }

@@ -240,8 +240,11 @@ impl Core {
         let due = paced.map(|rate| self.pace.due(rate, &new.event.scope, self.clock.now()));
         let delivery = |trigger: &Arc<Trigger>| {
             let (mut delivery, payload) = self.delivery(&new, trigger);
-            if let (State::Waiting { due }, Some(paced)) = (&mut delivery.state, due) {
-                *due = paced.max(*due);
+            if let State::Waiting { due: at } = &mut delivery.state {
+                if let Some(batch) = trigger.spec.policy.batch {
+                    *at = self.gathering.due(trigger.id, batch, payload.body.len(), *at);
+                }
+                *at = due.map_or(*at, |paced| paced.max(*at));
             }
             self.park_beyond_backlog(&mut delivery);
             (delivery, payload)
@@ -257,6 +260,7 @@ impl Core {
         let scope = trigger.spec.scope.clone();
         let delivery = Delivery::new(event.id, trigger.id, scope, target.key(), self.clock.now());
         let policy = &trigger.spec.policy;
+        let delivery = delivery.with_batched(policy.batch.is_some());
         let delivery = match policy.order.key(trigger.id, event) {
             Some(key) => delivery.with_turn(Turn { key, on_dead: policy.on_dead }),
             None => delivery,

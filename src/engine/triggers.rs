@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Engine};
+use crate::delivery::Batch;
 use crate::document::Problems;
 use crate::event::Scope;
 use crate::id::TriggerId;
@@ -197,6 +198,7 @@ impl Core {
                     self.check_timeout(spec.policy.timeout, problems);
                 }
                 self.check_target(&spec.target, problems);
+                self.check_batch(spec.policy.batch, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
             })
@@ -209,6 +211,14 @@ impl Core {
         if timeout > longest {
             let message = format!("expected at most {longest:?}, half of the engine's lease");
             problems.add("policy.timeout", format!("{message}, found {timeout:?}"));
+        }
+    }
+
+    fn check_batch(&self, batch: Option<Batch>, problems: &mut Problems) {
+        let most = self.options.concurrency;
+        if let Some(found) = batch.map(|batch| batch.max_events).filter(|found| *found > most) {
+            let message = format!("expected at most {most}, how many a run attempts at once");
+            problems.add("policy.batch.max_events", format!("{message}, found {found}"));
         }
     }
 

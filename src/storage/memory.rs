@@ -1,5 +1,7 @@
 //! The model: everything in memory, plain and obviously right. Durable until the process ends.
 
+mod batched;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, NewEvent, Page,
-    Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange,
-    TriggerWrite,
+    Backlog, Claim, ClaimOf, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt,
+    NewEvent, Page, Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError,
+    TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
@@ -17,6 +19,7 @@ use crate::event::Event;
 use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::payload::Payload;
 use crate::trigger::Trigger;
+use batched::Batched;
 
 /// Keeps everything in memory: for tests, and for registries that can afford to forget.
 ///
@@ -41,6 +44,8 @@ struct Content {
     /// What can be claimed, from when on: waiting deliveries when due, leased ones when the lease
     /// runs out.
     claimable: BTreeMap<EndpointKey, BTreeSet<(Timestamp, DeliveryId)>>,
+    /// Those of it that may go in one request with others.
+    batched: Batched,
     /// The endpoint that was served last; the next turn is of the one behind it.
     turn: Option<EndpointKey>,
     cursors: BTreeMap<String, String>,
@@ -277,12 +282,19 @@ impl Content {
 
     fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
-        if let Some(id) = claim.only {
-            let at = self.deliveries.get(&id).and_then(|row| row.delivery.state.claimable_at());
-            if at.is_some_and(|at| at <= claim.now) {
-                claims.deliveries.push(self.lease(id, claim));
+        match &claim.of {
+            ClaimOf::Endpoints => {}
+            ClaimOf::One(id) => {
+                let at = self.deliveries.get(id).and_then(|row| row.delivery.state.claimable_at());
+                if at.is_some_and(|at| at <= claim.now) {
+                    claims.deliveries.push(self.lease(*id, claim));
+                }
+                return claims;
             }
-            return claims;
+            ClaimOf::Companions(all) => {
+                claims.deliveries = self.claim_companions(all, claim);
+                return claims;
+            }
         }
         let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
         for endpoint in self.turns() {
@@ -292,7 +304,7 @@ impl Content {
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
             let (due, next) = self.due(&endpoint, claim.now, room);
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            claims.note_left(next, claim.now);
             claims.deliveries.extend(due.into_iter().map(|id| self.lease(id, claim)));
             if claims.deliveries.len() == claim.limit {
                 self.turn = Some(endpoint);
@@ -407,6 +419,7 @@ impl Content {
         }
         if let Some(at) = delivery.state.claimable_at() {
             self.claimable.entry(delivery.endpoint.clone()).or_default().insert((at, id));
+            self.batched.insert(delivery, at);
         }
     }
 
@@ -421,6 +434,7 @@ impl Content {
             }
         }
         let Some(at) = delivery.state.claimable_at() else { return };
+        self.batched.remove(delivery, at);
         if let Some(waiting) = self.claimable.get_mut(&delivery.endpoint) {
             waiting.remove(&(at, id));
             if waiting.is_empty() {

@@ -3,6 +3,7 @@
 //! One thread writes, and shares a commit among all writes that wait for it (group commit); another
 //! reads. No runtime is needed.
 
+mod batched;
 mod claim;
 mod commit;
 mod endpoints;

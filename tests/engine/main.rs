@@ -2,6 +2,7 @@
 #![cfg(feature = "engine")]
 
 mod actions;
+mod batches;
 mod bench;
 mod crash_points;
 mod drains;

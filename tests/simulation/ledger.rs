@@ -20,7 +20,7 @@ use artifact_triggers::event::EventKind;
 use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
 use artifact_triggers::storage::{Fate, Record, Recorded, Replay};
 
-pub(crate) use visits::Visit;
+pub(crate) use visits::{Parcel, Visit};
 
 use endpoints::Endpoint;
 use health::Story;
@@ -109,6 +109,8 @@ pub(crate) struct Counts {
     pub(crate) measured: usize,
     /// Messages that receivers took more than once.
     pub(crate) doubles: usize,
+    /// Requests with several deliveries.
+    pub(crate) batches: usize,
 }
 
 impl Counts {
@@ -125,6 +127,7 @@ impl Counts {
         self.backfilled += other.backfilled;
         self.measured += other.measured;
         self.doubles += other.doubles;
+        self.batches += other.batches;
     }
 }
 
@@ -263,7 +266,8 @@ impl Ledger {
                     let token = claimed.lease.token;
                     (claimed.delivery.id, Held { token, until, asked_at, is_attempted: false })
                 }));
-                let (held, most) = (held.len(), books.rules.places * books.rules.runs);
+                let (held, rules) = (held.len(), &books.rules);
+                let most = (rules.places + rules.largest_batch - 1) * rules.runs;
                 if held > most {
                     let what = format!("{life:?} holds {held} deliveries, more than {most}");
                     books.violate(now, Invariant::MemoryIsBounded, what);

@@ -6,6 +6,7 @@ use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
 use artifact_triggers::storage::{EventQuery, Recorded, TriggerChange, TriggerState, TriggerWrite};
 use tempfile::TempDir;
 
+use super::batches::{batched, companions};
 use super::*;
 
 pub(super) fn temporary() -> (SqliteStorage, TempDir) {
@@ -172,6 +173,66 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date_with_what_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_second_schema_takes_what_goes_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    for schema in [
+        include_str!("../../src/storage/sqlite/schema/001.sql"),
+        include_str!("../../src/storage/sqlite/schema/002.sql"),
+        "INSERT INTO endpoints VALUES (1, 'https://shared.example');
+         INSERT INTO deliveries (id, message, event, trigger_id, scope, endpoint, state, claim_at,
+             attempts, created_at, changed_at)
+         VALUES (zeroblob(16), zeroblob(16), zeroblob(16), zeroblob(16), 'acme', 1, 0, 0, 0, 0, 0);
+         INSERT INTO payloads VALUES (1, '[]', x'7b7d');",
+    ] {
+        file.execute_batch(schema).unwrap();
+    }
+    file.pragma_update(None, "user_version", 2).unwrap();
+    drop(file);
+    let storage = open(folder.path());
+    storage.record(vec![batched(1, &[1], at(100))]).await.unwrap();
+    let of = ClaimOf::Companions(vec![companions(1, at(100), 9)]);
+    let given = storage.claim(Claim { of, ..claim(at(1), 9) }).await.unwrap().deliveries;
+    assert_eq!((given.len(), given[0].delivery.batched), (1, true));
+    let taken = take(&storage, at(1), 9).await;
+    assert_eq!((taken.len(), taken[0].delivery.batched), (1, false));
+}
+
+#[tokio::test]
+async fn rule_16_a_companion_that_cannot_be_read_holds_up_no_other() {
+    let (storage, folder) = temporary();
+    storage.record((1..4).map(|n| batched(n, &[1], at(1))).collect()).await.unwrap();
+    drop(storage);
+    tamper(folder.path(), "DELETE FROM payloads WHERE delivery < 3");
+    let storage = open(folder.path());
+    let of = ClaimOf::Companions(vec![companions(1, at(100), 9)]);
+    let given = storage.claim(Claim { of, ..claim(at(1), 9) }).await.unwrap().deliveries;
+    assert_eq!(given.len(), 1);
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "SELECT count(*) FROM deliveries WHERE reason = 'unreadable' AND state = 3";
+    assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+}
+
+#[tokio::test]
+async fn companions_are_found_by_one_look_whatever_else_waits() {
+    let (storage, folder) = temporary();
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "EXPLAIN QUERY PLAN SELECT d.seq FROM deliveries d INDEXED BY deliveries_in_batches
+               WHERE d.batched = 1 AND d.claim_at IS NOT NULL AND d.trigger_id = ?1
+                   AND d.endpoint = ?2 AND (d.attempts = 0) = ?3 AND d.claim_at > ?4 AND d.claim_at <= ?5
+               ORDER BY d.claim_at, d.id";
+    let mut plan = file.prepare(sql).unwrap();
+    let values = rusqlite::params![[0_u8; 16], 1, true, 1, 2];
+    let steps = plan.query_map(values, |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    let look = "SEARCH d USING INDEX deliveries_in_batches \
+                (trigger_id=? AND endpoint=? AND <expr>=? AND claim_at>? AND claim_at<?)";
+    assert_eq!(steps, [look]);
+}
+
+#[tokio::test]
 async fn what_is_pruned_leaves_nothing_behind() {
     let (storage, folder) = temporary();
     storage.record((0..3).map(|n| record(n, &[1])).collect()).await.unwrap();
@@ -254,7 +315,7 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tamper(folder.path(), "PRAGMA user_version = 99");
     let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 2 }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 3 }), "{error}");
 }
 
 #[tokio::test]

@@ -105,12 +105,12 @@ pub(crate) async fn rule_04_a_record_without_an_event_stores_the_rest(storage: &
 pub(crate) async fn a_claim_of_one_gives_that_one_if_it_is_due(storage: &dyn Storage) {
     storage.record(vec![record(1, &[1, 2])]).await.unwrap();
     let wanted = record(1, &[2]).deliveries[0].0.id;
-    let only = Some(wanted);
-    let none = storage.claim(Claim { only, ..claim(at(0), 9) }).await.unwrap();
+    let of = ClaimOf::One(wanted);
+    let none = storage.claim(Claim { of: of.clone(), ..claim(at(0), 9) }).await.unwrap();
     assert!(none.deliveries.is_empty(), "it is not due");
-    let one = storage.claim(Claim { only, ..claim(at(1), 9) }).await.unwrap();
+    let one = storage.claim(Claim { of: of.clone(), ..claim(at(1), 9) }).await.unwrap();
     assert_eq!(one.deliveries.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [wanted]);
-    let leased = storage.claim(Claim { only, ..claim(at(2), 9) }).await.unwrap();
+    let leased = storage.claim(Claim { of, ..claim(at(2), 9) }).await.unwrap();
     assert!(leased.deliveries.is_empty(), "its lease lasts");
 }
 
