@@ -4,6 +4,7 @@
 //! [`DeliveryPolicy::settle`]; storages write down what it says.
 
 mod attempt;
+mod batch;
 mod health;
 mod policy;
 mod retry;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Outcome};
+pub use batch::Batch;
 pub use health::{Diagnosis, Failing};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};
@@ -27,7 +29,7 @@ use crate::id::{DeliveryId, EventId, MessageId, TriggerId};
 use crate::payload::Payload;
 
 /// What shares limits and fate with others: an endpoint's origin, or an action's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndpointKey(Arc<str>);
 
 impl EndpointKey {
@@ -73,6 +75,9 @@ pub struct Delivery {
     /// Its place in an order, if its trigger has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<Turn>,
+    /// Whether it may go in one request with others of its trigger that may.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batched: bool,
 }
 
 impl Delivery {
@@ -96,6 +101,7 @@ impl Delivery {
             attempts: 0,
             created_at: now,
             turn: None,
+            batched: false,
         }
     }
 
@@ -108,6 +114,12 @@ impl Delivery {
     /// Sets its place in an order.
     pub fn with_turn(mut self, turn: Turn) -> Self {
         self.turn = Some(turn);
+        self
+    }
+
+    /// Sets whether it may go in one request with others of its trigger.
+    pub fn with_batched(mut self, batched: bool) -> Self {
+        self.batched = batched;
         self
     }
 

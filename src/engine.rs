@@ -5,7 +5,11 @@
 //! loop over the last three. Above the ports, this is the only code of the crate that awaits.
 
 mod attempt;
+mod backlog;
+mod batch;
 mod claim;
+mod cursor;
+mod drain;
 mod endpoints;
 mod explain;
 mod gate;
@@ -18,13 +22,14 @@ mod pace;
 mod ping;
 mod publish;
 mod receive;
+mod remains;
 mod run;
 mod settle;
 mod stalled;
 mod stats;
 mod triggers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -32,7 +37,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-pub use endpoints::Paused;
+pub use drain::Drained;
+pub use endpoints::{PauseError, Paused};
 pub use jobs::{BackfillPlan, Job, JobError, Plan, ReplayPlan};
 pub use options::{EngineOptions, Overload};
 pub use ping::{PingError, Pinged};
@@ -52,10 +58,12 @@ use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
 use crate::storage::{Storage, StorageError};
+use batch::Gathering;
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
 use pace::Pace;
+use remains::Remains;
 use triggers::Known;
 
 /// Takes events and sees to it that each trigger's target hears of them.
@@ -83,11 +91,23 @@ struct Core {
     applied: Mutex<u64>,
     gate: Gate,
     health: Health,
+    remains: Remains,
     pace: Pace,
+    /// The endpoints that had as much waiting as may be when that was last looked at.
+    full: ArcSwap<HashSet<EndpointKey>>,
+    gathering: Gathering,
     /// A permit for each event that may be on its way into the storage.
     publishing: Semaphore,
+    /// A permit for each [`PERMIT_BYTES`](publish::PERMIT_BYTES) that they may have.
+    publishing_bytes: Semaphore,
+    /// A permit for each ping that may be under way.
+    pinging: Semaphore,
+    /// Held while what is paused is read or changed.
+    pausing: Mutex<()>,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
+    /// By when what is claimed has to have come due, during a drain.
+    due_by: watch::Sender<Option<Timestamp>>,
     /// Told whenever there may be something new to claim; holds the end of a shutdown.
     signal: watch::Sender<Option<Timestamp>>,
     /// How many `run`s there are.
@@ -124,7 +144,7 @@ pub enum BuildError {
         /// What is wrong with it.
         problems: Problems,
     },
-    /// The triggers could not be loaded.
+    /// The triggers, or what is paused, could not be loaded.
     #[error("the triggers could not be loaded")]
     Storage(#[from] StorageError),
 }
@@ -218,10 +238,17 @@ impl EngineBuilder {
             observers,
             known: ArcSwap::default(),
             health: Health::default(),
+            remains: Remains::default(),
             pace: Pace::default(),
-            publishing: Semaphore::new(self.options.publishing),
+            full: ArcSwap::default(),
+            gathering: Gathering::default(),
+            publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
+            publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),
+            pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),
             applied: Mutex::new(0),
+            pausing: Mutex::new(()),
             claiming: Mutex::new(()),
+            due_by: watch::Sender::new(None),
             options: self.options,
             signal,
             runs: watch::Sender::new(0),
@@ -229,6 +256,7 @@ impl EngineBuilder {
             next_run: AtomicU64::new(0),
         };
         core.refresh().await?;
+        core.follow_paused().await?;
         Ok(Engine { core: Arc::new(core) })
     }
 
@@ -303,8 +331,8 @@ impl Engine {
     }
 
     /// Delivers until the engine is shut down, all within this future, on any executor. At its start
-    /// and then every [`refresh`](EngineOptions::refresh) it takes in what other nodes changed, and
-    /// works at [jobs](Self::jobs). Any number of these may run side by side.
+    /// and then every [`refresh`](EngineOptions::refresh) it takes in what other nodes changed or
+    /// paused, and works at [jobs](Self::jobs). Any number of these may run side by side.
     ///
     /// # Cancel safety
     /// A `run` that is dropped abandons its attempts: their deliveries are tried again once their
@@ -332,8 +360,8 @@ impl Engine {
     /// It is final: a `run` that is begun later ends at once. If the storage does not answer, it takes
     /// up to 10 s longer than the limit.
     ///
-    /// It does not wait for what is due and not begun: that stays in the storage for the next
-    /// start, or, with a memory storage, is gone with the process.
+    /// It does not wait for what is due and not begun, as [`drain`](Self::drain) does: that stays in
+    /// the storage for the next start, or, with a memory storage, is gone with the process.
     pub async fn shutdown(&self, limit: Duration) {
         self.core.signal.send_replace(Some(self.core.clock.now() + limit));
         let mut runs = self.core.runs.subscribe();

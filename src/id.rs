@@ -120,6 +120,16 @@ impl MessageId {
         Self(delivery.0)
     }
 
+    /// The message id of a request that carries several messages, whatever their order.
+    pub fn of_batch(members: &[Self]) -> Self {
+        let mut members = members.to_vec();
+        members.sort_unstable();
+        let first = members.first().map_or(Timestamp::UNIX_EPOCH, |id| time(&id.0));
+        let ids = members.iter().map(|id| &id.as_bytes()[..]);
+        let parts: Vec<&[u8]> = [&b"batch"[..]].into_iter().chain(ids).collect();
+        Self(derived(first, "msg", &parts))
+    }
+
     /// The message id of a replay that asks for a new one, always the same after the same one.
     pub fn next(self) -> Self {
         Self(derived(time(&self.0), "msg", &[self.as_bytes()]))
@@ -188,6 +198,16 @@ mod tests {
         assert_eq!(id(&[b"a", b"bc"]), id(&[b"a", b"bc"]));
         assert_ne!(id(&[b"a", b"bc"]), id(&[b"ab", b"c"]));
         assert_ne!(id(&[b"a"]), id(&[b"a", b""]));
+    }
+
+    #[test]
+    fn the_id_of_a_batch_is_of_its_members_whatever_their_order_and_of_no_single_one() {
+        let ids: Vec<MessageId> = (1..4).map(|n| MessageId::new(at(n), &OsEntropy)).collect();
+        let turned: Vec<MessageId> = ids.iter().rev().copied().collect();
+        assert_eq!(MessageId::of_batch(&ids), MessageId::of_batch(&turned));
+        assert_ne!(MessageId::of_batch(&ids), MessageId::of_batch(&ids[1..]));
+        let one = MessageId::of_batch(&ids[..1]);
+        assert!(one != ids[0] && one != ids[0].next());
     }
 
     #[test]

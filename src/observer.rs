@@ -99,7 +99,8 @@ pub enum Transition<'a> {
         took: Duration,
     },
     /// A delivery was made: [waiting](crate::delivery::State::Waiting), or
-    /// [parked](crate::delivery::State::Parked) since its trigger is suspended.
+    /// [parked](crate::delivery::State::Parked) since its trigger is suspended or its endpoint has as
+    /// much [waiting](crate::engine::EngineOptions::max_backlog) as may be.
     DeliveryMade {
         /// The delivery.
         delivery: &'a Delivery,

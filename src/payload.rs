@@ -3,12 +3,16 @@
 //! In: an event and the trigger that matched it. Out: a [`Payload`], fixed when the delivery is
 //! made: every attempt sends the same bytes, whatever the event's subject has become by then.
 
+#[cfg(feature = "engine")]
+mod batch;
 mod cloudevents;
 mod native;
 
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "engine")]
+pub(crate) use batch::BatchForm;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,6 +49,11 @@ impl PayloadFormat {
     /// The format's name, as in JSON.
     pub fn as_str(self) -> &'static str {
         Self::NAMES.iter().find(|(format, _)| *format == self).expect("each has a name").1
+    }
+
+    /// Whether several events have a form in which they go in one request.
+    pub fn has_batches(self) -> bool {
+        matches!(self, Self::Native | Self::CloudeventsStructured)
     }
 
     /// What is sent of an event to a trigger's receiver.

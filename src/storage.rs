@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use memory::MemoryStorage;
-pub use selection::{DeliveryQuery, EventQuery, Fate, Replay};
+pub use selection::{DeliveryQuery, EventQuery, Fate, Page, Replay};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement};
@@ -59,12 +59,19 @@ use crate::trigger::Trigger;
 /// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
 ///     leases.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
+///     What cannot be read is told as [unreadable](Page::unreadable) and takes nobody's place: a page
+///     with fewer than were asked for is the last. `replay` leaves it as it is.
 /// 15. Of deliveries with one [ordering key](crate::delivery::Turn) at most one is
 ///     [`Waiting`](crate::delivery::State::Waiting) or leased. One that would be waiting, by `record`
 ///     or `replay`, is [`Queued`](crate::delivery::State::Queued) instead while another one is, or
 ///     while one recorded before it [holds its turn](crate::delivery::Delivery::holds_turn). When
 ///     none does any more, after `settle`, `replay` or `prune`, the queued one that was recorded
 ///     first becomes waiting, in the same write: due when it was to be, at the earliest at once.
+/// 16. `claim` of [`Companions`] leases by rules 7 and 8 what may go in one request with others:
+///     [batched](crate::delivery::Delivery::batched) deliveries of one trigger and endpoint. First
+///     those that were not attempted and come due by a time to come, then those that can be claimed
+///     now, which could go without: the attempted before the others. Of each the longest due first. It
+///     ends with the first that their number or their bytes leave no room for.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.
@@ -96,11 +103,11 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Settled>, StorageError>;
 
-    /// A page of events.
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError>;
+    /// A page of events, and what of it cannot be read.
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError>;
 
-    /// A page of deliveries.
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError>;
+    /// A page of deliveries, and what of it cannot be read.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError>;
 
     /// The log of a delivery, oldest first.
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError>;
@@ -172,6 +179,16 @@ impl StorageError {
         let (name, scope) = (&trigger.spec.name, &trigger.spec.scope);
         let reason = format!("the name {name:?} is taken in scope {scope:?}");
         Self::Conflict { reason }
+    }
+}
+
+impl Claims {
+    /// Takes in when the next delivery of an endpoint can be claimed that was not given at a time.
+    pub fn note_left(&mut self, next: Option<Timestamp>, now: Timestamp) {
+        match next {
+            Some(at) if at <= now => self.held_back = true,
+            later => self.next_due = self.next_due.into_iter().chain(later).min(),
+        }
     }
 }
 
@@ -324,8 +341,37 @@ pub struct Claim {
     /// Endpoints with a quota of their own, which takes the place of `per_endpoint`; 0 to skip one. In
     /// the order of their keys, each once.
     pub quotas: Vec<(EndpointKey, usize)>,
-    /// Only this delivery, if it is due.
-    pub only: Option<DeliveryId>,
+    /// Which ones.
+    pub of: ClaimOf,
+}
+
+/// Which due deliveries a [`Claim`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ClaimOf {
+    /// Those of all endpoints, within the quotas.
+    #[default]
+    Endpoints,
+    /// One, if it is due, whatever the quotas are.
+    One(DeliveryId),
+    /// What may go in one request with others that were claimed, whatever the quotas are; for each
+    /// request one. The claim's limit holds for all of them together, and the first get theirs first.
+    Companions(Vec<Companions>),
+}
+
+/// Asks for deliveries that go in one request with others of their trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companions {
+    /// Of this trigger.
+    pub trigger: TriggerId,
+    /// To this endpoint.
+    pub endpoint: EndpointKey,
+    /// Those that were not attempted may be due by then only.
+    pub until: Timestamp,
+    /// The most to give.
+    pub limit: usize,
+    /// The most that the bodies of those that are given may take in all, in bytes.
+    pub max_bytes: usize,
 }
 
 /// Due deliveries.
@@ -333,9 +379,13 @@ pub struct Claim {
 pub struct Claims {
     /// Those that were given.
     pub deliveries: Vec<Claimed>,
-    /// When the next one that was not given comes due or its lease runs out, of endpoints that were
-    /// not skipped; told if fewer were given than asked for. In the past if a quota held some back.
+    /// When the next one that was not given comes due or its lease runs out, of endpoints of which
+    /// everything was given that is due; told by a claim of endpoints if fewer were given than asked
+    /// for.
     pub next_due: Option<Timestamp>,
+    /// Whether a quota held something back that is due, of endpoints that were not skipped; told as
+    /// `next_due` is.
+    pub held_back: bool,
 }
 
 /// What came of one lease.
@@ -384,7 +434,7 @@ pub struct Backlog {
 }
 
 /// How much [`Storage::prune`] deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Pruned {
     /// Deliveries, with their log.
     pub deliveries: usize,

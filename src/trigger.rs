@@ -155,6 +155,20 @@ impl TriggerSpec {
             Target::Action(_) => DeliveryPolicy::MAX_ACTION_TIMEOUT,
         };
         self.policy.check("policy", longest, problems);
+        if self.policy.batch.is_some() {
+            self.check_batch("policy.batch", problems);
+        }
+    }
+
+    /// Reports a target that cannot get several events at once.
+    fn check_batch(&self, path: &str, problems: &mut Problems) {
+        let found = match &self.target {
+            Target::Webhook(endpoint) if endpoint.format.has_batches() => return,
+            Target::Webhook(endpoint) => format!("the format {}", endpoint.format.as_str()),
+            Target::Action(_) => "an action".to_owned(),
+        };
+        let expected = "expected a webhook of format native or cloudevents-structured beside it";
+        problems.add(path, format!("{expected}, found {found}"));
     }
 
     /// What the trigger waits for, as a sentence for logs and pages.

@@ -22,8 +22,8 @@ use artifact_triggers::event::{Event, EventKind, Scope};
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled, Storage,
-    TriggerState, TriggerWrite,
+    Claim, ClaimOf, CursorMove, DeliveryQuery, EventQuery, NewEvent, Record, Settle, Settled,
+    Storage, TriggerState, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 use example::storage::LogStorage;
@@ -54,7 +54,7 @@ fn record() -> Record {
 
 fn claim() -> Claim {
     let lease = Duration::from_secs(60);
-    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), only: None }
+    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), of: ClaimOf::Endpoints }
 }
 
 fn everything() -> DeliveryQuery {
@@ -87,9 +87,9 @@ fn without_last_line(log: &[u8]) -> usize {
 }
 
 async fn told(storage: &LogStorage) -> String {
-    let deliveries = storage.deliveries(everything()).await.unwrap();
+    let deliveries = storage.deliveries(everything()).await.unwrap().items;
     let attempts = storage.attempts(deliveries[0].id).await.unwrap();
-    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap().items;
     let cursors = storage.cursors(vec!["k".to_owned()]).await.unwrap();
     let changes = storage.trigger_changes(0, 9).await.unwrap();
     format!("{deliveries:?} {attempts:?} {events:?} {cursors:?} {changes:?}")
@@ -102,7 +102,7 @@ async fn what_was_answered_is_there_after_a_reopening() {
     let before = told(&storage).await;
     let change = storage.trigger_changes(0, 9).await.unwrap().remove(0).trigger;
     assert_eq!(change, TriggerState::Stored(stored_trigger()));
-    let delivery = &storage.deliveries(everything()).await.unwrap()[0];
+    let delivery = &storage.deliveries(everything()).await.unwrap().items[0];
     assert_eq!(delivery.state, State::Waiting { due: NOW + Duration::from_secs(7) });
     let attempt = &storage.attempts(delivery.id).await.unwrap()[0].attempt;
     let retry_after = Some(Duration::from_secs(7));
@@ -127,7 +127,7 @@ async fn a_last_line_that_was_cut_off_or_has_holes_never_was() {
     for torn in cuts.chain(holes) {
         fs::write(path(&folder), torn).unwrap();
         let storage = LogStorage::open(path(&folder)).unwrap();
-        let delivery = &storage.deliveries(everything()).await.unwrap()[0];
+        let delivery = &storage.deliveries(everything()).await.unwrap().items[0];
         assert_eq!((delivery.state.name(), delivery.attempts), (StateName::Leased, 1));
         assert_eq!(fs::read(path(&folder)).unwrap(), whole[..kept]);
     }

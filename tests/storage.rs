@@ -11,6 +11,8 @@ mod example {
 #[macro_use]
 #[path = "storage/rules.rs"]
 mod rules;
+#[path = "storage/batches.rs"]
+mod batches;
 #[cfg(feature = "sqlite")]
 #[path = "storage/model.rs"]
 mod model;
@@ -31,8 +33,8 @@ use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::id::{EventId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record, Replay, Settle,
-    Settled, Storage,
+    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record,
+    Replay, Settle, Settled, Storage,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -85,7 +87,7 @@ fn in_order(n: u32, key: u8, on_dead: OnDead) -> Record {
 /// What makes deliveries of a selection wait again at a time, as they were.
 fn again(query: DeliveryQuery, due: Timestamp) -> Replay {
     let fate = Fate::Again { due, spacing: Duration::ZERO, new_message_ids: false };
-    Replay { query, now: due, fate }
+    Replay { query, unchanged_since: None, now: due, fate }
 }
 
 fn everything() -> DeliveryQuery {
@@ -93,7 +95,8 @@ fn everything() -> DeliveryQuery {
 }
 
 fn claim(now: Timestamp, limit: usize) -> Claim {
-    Claim { now, lease: MINUTE, limit, per_endpoint: usize::MAX, quotas: Vec::new(), only: None }
+    let (per_endpoint, quotas, of) = (usize::MAX, Vec::new(), ClaimOf::Endpoints);
+    Claim { now, lease: MINUTE, limit, per_endpoint, quotas, of }
 }
 
 async fn take(storage: &dyn Storage, now: Timestamp, limit: usize) -> Vec<Claimed> {
@@ -110,7 +113,7 @@ async fn settle_one(storage: &dyn Storage, lease: Lease, settlement: Settlement)
 }
 
 async fn states(storage: &dyn Storage) -> Vec<StateName> {
-    let deliveries = storage.deliveries(everything()).await.unwrap();
+    let deliveries = storage.deliveries(everything()).await.unwrap().items;
     deliveries.iter().map(|delivery| delivery.state.name()).collect()
 }
 

@@ -132,6 +132,8 @@ mod delivery {
         attempts: u32,
         created_at: Timestamp,
         turn: Option<Turn>,
+        #[serde(default)]
+        batched: bool,
     }
 
     #[derive(Deserialize)]
@@ -167,6 +169,7 @@ mod delivery {
         }
         let mut delivery = delivery.with_message_id(form.message_id);
         delivery.turn = form.turn;
+        let delivery = delivery.with_batched(form.batched);
         Ok(delivery.with_state(state).with_attempts(form.attempts))
     }
 }

@@ -13,8 +13,8 @@ use artifact_triggers::event::Event;
 use artifact_triggers::id::{DeliveryId, EventId, TriggerId};
 use artifact_triggers::payload::Payload;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, CursorMove, DeliveryQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, ClaimOf, Claims, Companions, CursorMove, DeliveryQuery, LoggedAttempt, Pruned,
+    Record, Recorded, Replay, Settle, Settled, StorageError, TriggerChange, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -221,13 +221,26 @@ impl Content {
 impl Content {
     pub(crate) fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
-        if let Some(id) = claim.only {
-            let row = self.deliveries.get(&id);
-            let at = row.and_then(|row| row.delivery.state.claimable_at());
-            if at.is_some_and(|at| at <= claim.now) {
-                claims.deliveries.push(self.lease(id, claim));
+        match &claim.of {
+            ClaimOf::One(id) => {
+                let row = self.deliveries.get(id);
+                let at = row.and_then(|row| row.delivery.state.claimable_at());
+                if at.is_some_and(|at| at <= claim.now) {
+                    claims.deliveries.push(self.lease(*id, claim));
+                }
+                return claims;
             }
-            return claims;
+            ClaimOf::Companions(all) => {
+                for asked in all {
+                    let limit = asked.limit.min(claim.limit - claims.deliveries.len());
+                    for id in self.companions(asked, claim.now, limit) {
+                        claims.deliveries.push(self.lease(id, claim));
+                    }
+                }
+                return claims;
+            }
+            // Of endpoints; what is not known here is given nothing besides.
+            _ => {}
         }
         for (endpoint, waiting) in self.in_turn() {
             let quota = quota(claim, &endpoint);
@@ -237,7 +250,7 @@ impl Content {
             let room = quota.min(claim.limit - claims.deliveries.len());
             let due = waiting.iter().take_while(|(at, _)| *at <= claim.now).take(room).count();
             let next = waiting.iter().nth(due).map(|(at, _)| *at);
-            claims.next_due = claims.next_due.into_iter().chain(next).min();
+            claims.note_left(next, claim.now);
             for (_, id) in waiting.into_iter().take(due) {
                 claims.deliveries.push(self.lease(id, claim));
             }
@@ -247,6 +260,27 @@ impl Content {
             }
         }
         claims
+    }
+
+    /// Rule 16: what may go in one request with others, first what is not due.
+    fn companions(&self, asked: &Companions, now: Timestamp, limit: usize) -> Vec<DeliveryId> {
+        let mut due: Vec<((bool, bool), Timestamp, DeliveryId)> = Vec::new();
+        for delivery in self.deliveries.values().map(|row| &row.delivery) {
+            let is_new = delivery.attempts == 0;
+            let until = if is_new { asked.until } else { now };
+            let at = delivery.state.claimable_at().filter(|at| *at <= until);
+            let is_of = (delivery.trigger, &delivery.endpoint) == (asked.trigger, &asked.endpoint);
+            if let Some(at) = at.filter(|_| is_of && delivery.batched) {
+                due.push(((at <= now, is_new), at, delivery.id));
+            }
+        }
+        due.sort_unstable();
+        let mut bytes = 0;
+        let fits = |id: &DeliveryId| {
+            bytes += self.payloads[id].body.len();
+            bytes <= asked.max_bytes
+        };
+        due.into_iter().map(|(_, _, id)| id).take(limit).take_while(fits).collect()
     }
 
     /// Rule 7: what can be claimed by endpoint, longest due first, the endpoint behind the last one
@@ -323,8 +357,9 @@ impl Content {
     pub(crate) fn replay(&mut self, replay: &Replay) -> Vec<DeliveryId> {
         let replayable =
             |delivery: &&Delivery| matches!(delivery.state, State::Dead { .. } | State::Parked);
-        let taken = self.select(&replay.query).filter(replayable).take(replay.query.limit);
-        let ids: Vec<DeliveryId> = taken.map(|delivery| delivery.id).collect();
+        let taken = self.select(&replay.query).filter(replayable).map(|delivery| delivery.id);
+        let taken = taken.filter(|id| replay.allows(self.deliveries[id].settled_at));
+        let ids: Vec<DeliveryId> = taken.take(replay.query.limit).collect();
         for (n, id) in (0..).zip(&ids) {
             let mut row = self.deliveries[id].clone();
             row.settled_at = replay.apply(&mut row.delivery, n);

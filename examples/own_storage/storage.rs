@@ -13,8 +13,8 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
 
@@ -110,17 +110,22 @@ impl Storage for LogStorage {
         .await
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         self.run(move |content| {
             let events = content.events.values().filter(|event| query.selects(event));
             let behind = events.filter(|event| query.after.is_none_or(|after| event.id > after));
-            behind.take(query.limit).map(|event| Event::clone(event)).collect()
+            let page = behind.take(query.limit).map(|event| Event::clone(event));
+            page.collect::<Vec<_>>().into()
         })
         .await
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        self.run(move |content| content.select(&query).take(query.limit).cloned().collect()).await
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
+        self.run(move |content| {
+            let page = content.select(&query).take(query.limit).cloned();
+            page.collect::<Vec<_>>().into()
+        })
+        .await
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {

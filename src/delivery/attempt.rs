@@ -17,7 +17,7 @@ use crate::request::{DeliverError, Response, retry_after};
 pub enum Outcome {
     /// The target took it: 2xx, or an action that succeeded. The delivery is done.
     Accepted,
-    /// The endpoint is gone: 410. The delivery is dead and its trigger is disabled.
+    /// The endpoint is gone: 410. The delivery is dead and its trigger is suspended.
     Gone,
     /// The endpoint asks for less: 429, 502, 503, 504. Tried again, not before it says.
     Throttled {

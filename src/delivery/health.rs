@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 pub struct Failing {
     /// Since when.
     pub since: Timestamp,
-    /// Whether it was told that the trigger will be disabled.
+    /// Whether it was told that the trigger will be suspended.
     #[serde(default)]
     pub warned: bool,
 }
@@ -28,9 +28,11 @@ pub enum Diagnosis {
     Began(Failing),
     /// The span of failure ended: an attempt succeeded.
     Recovered,
-    /// Half of the span has passed after which the trigger is disabled: told as `trigger.failing`.
+    /// Half of the span has passed after which the trigger is suspended, or all of it and nobody was
+    /// warned: told as `trigger.failing`.
     Warn(Failing),
-    /// The span has passed: the trigger is disabled, told as `trigger.disabled`.
+    /// The span has passed and it was warned of: the trigger is suspended, told as
+    /// `trigger.disabled`.
     Disable(Failing),
 }
 
@@ -52,10 +54,10 @@ impl DeliveryPolicy {
             _ if succeeded && known.is_some() => Diagnosis::Recovered,
             _ if succeeded => Diagnosis::Unchanged,
             None => Diagnosis::Began(Failing { since: now, warned: false }),
-            Some(failing) if now.since(failing.since) >= limit => Diagnosis::Disable(failing),
             Some(failing) if !failing.warned && now.since(failing.since) >= limit / 2 => {
                 Diagnosis::Warn(Failing { warned: true, ..failing })
             }
+            Some(failing) if now.since(failing.since) >= limit => Diagnosis::Disable(failing),
             Some(_) => Diagnosis::Unchanged,
         }
     }
@@ -85,6 +87,13 @@ mod tests {
         let Diagnosis::Warn(warned) = failed(Some(failing), after(4)) else { panic!() };
         assert_eq!(failed(Some(warned), after(5)), Diagnosis::Unchanged);
         assert_eq!(failed(Some(warned), after(6)), Diagnosis::Disable(warned));
+    }
+
+    #[test]
+    fn a_trigger_that_is_seldom_tried_is_warned_of_first_and_disabled_at_the_next_failure() {
+        let failing = Failing { since: after(1), warned: false };
+        let Diagnosis::Warn(warned) = failed(Some(failing), after(9)) else { panic!() };
+        assert_eq!(failed(Some(warned), after(9)), Diagnosis::Disable(warned));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement};
+use super::{Batch, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement};
 use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems, mismatch, span};
 
@@ -29,11 +29,13 @@ pub struct DeliveryPolicy {
     pub on_dead: OnDead,
     /// After how long a span of failure without a break the trigger is disabled; never if `None`.
     pub disable_after: Option<Duration>,
+    /// How events are gathered to go in one request; each goes alone if `None`.
+    pub batch: Option<Batch>,
 }
 
 impl Default for DeliveryPolicy {
     /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final, no
-    /// order, and disabled after [`DISABLE_AFTER`](Self::DISABLE_AFTER).
+    /// order, each event alone, and disabled after [`DISABLE_AFTER`](Self::DISABLE_AFTER).
     fn default() -> Self {
         Self {
             retry: RetrySchedule::standard(),
@@ -44,6 +46,7 @@ impl Default for DeliveryPolicy {
             order: Order::None,
             on_dead: OnDead::Skip,
             disable_after: Some(Self::DISABLE_AFTER),
+            batch: None,
         }
     }
 }
@@ -112,6 +115,12 @@ impl DeliveryPolicy {
         self
     }
 
+    /// Lets events be gathered to go in one request.
+    pub fn with_batch(mut self, batch: Batch) -> Self {
+        self.batch = Some(batch);
+        self
+    }
+
     /// Decides what follows an attempt.
     ///
     /// `fraction` is drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
@@ -161,6 +170,9 @@ impl DeliveryPolicy {
         if self.disable_after != Some(Self::DISABLE_AFTER) {
             value["disable_after"] = json!(DisableAfter(self.disable_after));
         }
+        if let Some(batch) = self.batch {
+            value["batch"] = batch.to_value();
+        }
         value
     }
 
@@ -174,6 +186,14 @@ impl DeliveryPolicy {
         if self.disable_after.is_some_and(|span| span < Self::MIN_DISABLE_AFTER) {
             let message = "expected 1m or more, or never";
             problems.add(format!("{path}.disable_after"), message);
+        }
+        if let Some(batch) = self.batch {
+            let path = format!("{path}.batch");
+            batch.check(&path, problems);
+            if self.order != Order::None {
+                let found = self.order.as_str();
+                problems.add(path, format!("expected no order beside it, found {found}"));
+            }
         }
         let path = format!("{path}.final_statuses");
         let found = self.final_statuses.len();
@@ -237,6 +257,7 @@ impl Field for DeliveryPolicy {
             disable_after: object
                 .optional("disable_after", problems)
                 .map_or(default.disable_after, |DisableAfter(span)| span),
+            batch: object.optional("batch", problems),
         };
         object.finish(problems);
         Some(policy)

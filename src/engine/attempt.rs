@@ -1,8 +1,9 @@
 //! Attempt: one try of a delivery, from the lease to what follows.
 //!
-//! In: a claimed delivery. Out: [`Finished`], to be settled. Whatever happens here, a panic in a
-//! deliverer or a trigger that is gone, ends in one.
+//! In: a claimed delivery, or several that go in one request. Out: [`Finished`] for each, to be
+//! settled. Whatever happens here, a panic in a deliverer or a trigger that is gone, ends in one.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::delivery::{
     Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
 };
 use crate::event::Event;
+use crate::id::MessageId;
+use crate::payload::{BatchForm, Payload};
 use crate::request::{Headers, Request};
 use crate::signature::{Message, standard_webhooks};
 use crate::storage::{Settle, Settled, StorageError};
@@ -36,6 +39,8 @@ pub(super) struct Finished {
     pub(super) delivery: Delivery,
     /// The trigger, if it was there to be attempted or to end.
     pub(super) trigger: Option<Arc<Trigger>>,
+    /// Whether it is written down, and only what follows for its trigger is not.
+    pub(super) is_settled: bool,
 }
 
 impl Finished {
@@ -46,68 +51,101 @@ impl Finished {
         settlement: Settlement,
     ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, delivery, trigger: None }
+        Self { settle, delivery, trigger: None, is_settled: false }
     }
 }
 
 impl Core {
-    /// Tries a delivery.
-    pub(super) async fn attempt(&self, claimed: Claimed) -> Finished {
-        let without_attempt = |settlement| {
-            Finished::without_attempt(claimed.lease, claimed.delivery.clone(), settlement)
-        };
-        let trigger = match self.trigger_of(&claimed.delivery).await {
-            Ok(Ok(trigger)) => trigger,
-            Ok(Err(without)) => return without_attempt(without),
-            Err(_) => {
-                let at = self.clock.now() + self.options.refresh;
-                return without_attempt(Settlement::Released { at });
+    /// Tries what goes together: one delivery, or several of a trigger that batches.
+    pub(super) async fn attempt(&self, together: Vec<Claimed>) -> Vec<Finished> {
+        let settlement = match self.trigger_of(&together[0].delivery).await {
+            Ok(Ok(trigger)) if trigger.suspended.is_none() && trigger.spec.enabled => {
+                return self.attempt_with(trigger, together).await;
             }
+            Ok(Ok(_)) => Settlement::Parked,
+            Ok(Err(without)) => without,
+            Err(_) => Settlement::Released { at: self.clock.now() + self.options.refresh },
         };
-        if trigger.suspended.is_some() || !trigger.spec.enabled {
-            return without_attempt(Settlement::Parked);
-        }
-        self.attempt_with(trigger, claimed).await
+        let without_attempt = |claimed: Claimed| {
+            Finished::without_attempt(claimed.lease, claimed.delivery, settlement.clone())
+        };
+        together.into_iter().map(without_attempt).collect()
     }
 
-    /// Tries a delivery of a trigger that is at work.
-    pub(super) async fn attempt_with(&self, trigger: Arc<Trigger>, claimed: Claimed) -> Finished {
-        let without_attempt = |settlement| {
-            Finished::without_attempt(claimed.lease, claimed.delivery.clone(), settlement)
-        };
+    /// Tries what goes together, of a trigger that is at work. Each ends by itself.
+    pub(super) async fn attempt_with(
+        &self,
+        trigger: Arc<Trigger>,
+        together: Vec<Claimed>,
+    ) -> Vec<Finished> {
+        let mut finished = Vec::with_capacity(together.len());
+        let mut going: Vec<Claimed> = Vec::with_capacity(together.len());
+        for claimed in together {
+            let without = self.without_attempt(&trigger, &claimed);
+            match without.or_else(|| self.apart(&trigger, going.first(), &claimed)) {
+                Some(settlement) => finished.push(Finished {
+                    trigger: Some(trigger.clone()),
+                    ..Finished::without_attempt(claimed.lease, claimed.delivery, settlement)
+                }),
+                None => going.push(claimed),
+            }
+        }
+        if going.is_empty() {
+            return finished;
+        }
+        let made = self.guarded(&trigger, &going).await;
+        // One for all: those that failed together come due together.
+        let fraction = self.entropy.fraction();
+        finished.extend(going.into_iter().map(|Claimed { lease, delivery, .. }| {
+            let attempt = Attempt { number: delivery.attempts, ..made.clone() };
+            let settling = Settling {
+                number: attempt.number,
+                outcome: &attempt.outcome,
+                status: attempt.status,
+                created_at: delivery.created_at,
+            };
+            let settlement = trigger.spec.policy.settle(&settling, attempt.ended_at, fraction);
+            let attempts = vec![attempt];
+            let settle = Settle { lease, settlement, attempts, records: Vec::new() };
+            Finished { settle, delivery, trigger: Some(trigger.clone()), is_settled: false }
+        }));
+        finished
+    }
+
+    /// What follows for a delivery of which no attempt is to be made.
+    fn without_attempt(&self, trigger: &Trigger, claimed: &Claimed) -> Option<Settlement> {
         let number = claimed.delivery.attempts;
         let policy = &trigger.spec.policy;
         // More attempts were begun than there are: their outcomes were lost, one crash after another.
         if number > 1 && policy.retry.pause_after(number - 1).is_none() {
-            let settlement = Settlement::Dead(DeadReason::Exhausted);
-            return Finished { trigger: Some(trigger), ..without_attempt(settlement) };
+            return Some(Settlement::Dead(DeadReason::Exhausted));
         }
-        if policy.is_too_old(claimed.delivery.created_at, self.clock.now()) {
-            let settlement = Settlement::Dead(DeadReason::TooOld);
-            return Finished { trigger: Some(trigger), ..without_attempt(settlement) };
+        let now = self.clock.now();
+        if policy.is_too_old(claimed.delivery.created_at, now) {
+            return Some(Settlement::Dead(DeadReason::TooOld));
         }
         // The claim was answered late, or the process stood still. Another may be at work on it; if
         // not, it is given at once.
-        let now = self.clock.now();
-        if claimed.delivery.state.claimable_at().is_some_and(|end| end <= now) {
-            return without_attempt(Settlement::Released { at: now });
-        }
-        let attempt = self.guarded(&trigger, &claimed).await;
-        let settling = Settling {
-            number,
-            outcome: &attempt.outcome,
-            status: attempt.status,
-            created_at: claimed.delivery.created_at,
-        };
-        let settlement = policy.settle(&settling, attempt.ended_at, self.entropy.fraction());
-        let attempts = vec![attempt];
-        let settle = Settle { lease: claimed.lease, settlement, attempts, records: Vec::new() };
-        Finished { settle, delivery: claimed.delivery, trigger: Some(trigger) }
+        let is_over = claimed.delivery.state.claimable_at().is_some_and(|end| end <= now);
+        is_over.then_some(Settlement::Released { at: now })
+    }
+
+    /// What follows for a delivery that was to go with another and cannot: the trigger was changed
+    /// since they were put together, or between the making of the two.
+    fn apart(
+        &self,
+        trigger: &Trigger,
+        first: Option<&Claimed>,
+        claimed: &Claimed,
+    ) -> Option<Settlement> {
+        let form = BatchForm::of(&first?.payload).filter(|_| trigger.spec.policy.batch.is_some());
+        let fits = form.is_some() && form == BatchForm::of(&claimed.payload);
+        (!fits).then(|| Settlement::Released { at: self.clock.now() })
     }
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.
-    pub(super) fn report(&self, finished: &Finished, slot: Slot) {
-        match finished.settle.attempts.last() {
+    pub(super) fn report(&self, finished: &[Finished], slot: Slot) {
+        match finished.iter().find_map(|one| one.settle.attempts.last()) {
             Some(Attempt { outcome: Outcome::Accepted, .. }) => {
                 slot.end(&Outcome::Accepted, true, 0.0);
             }
@@ -140,14 +178,16 @@ impl Core {
     }
 
     /// Makes the attempt, within its time and whatever it does.
-    async fn guarded(&self, trigger: &Trigger, claimed: &Claimed) -> Attempt {
-        let number = claimed.delivery.attempts;
+    async fn guarded(&self, trigger: &Trigger, going: &[Claimed]) -> Attempt {
+        let number = going[0].delivery.attempts;
         let started_at = self.clock.now();
-        let observed = self.observe_attempt(claimed, started_at);
+        let observed: Vec<_> =
+            going.iter().map(|claimed| self.observe_attempt(claimed, started_at)).collect();
+        let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
         let timeout = self.timeout_of(trigger);
-        let attempt = self.make(trigger, claimed, timeout, started_at);
+        let attempt = self.make(trigger, going, timeout, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
-        let attempt = match self.within(claimed.lease, timeout + GRACE, attempt).await {
+        let attempt = match self.within(&leases, timeout + GRACE, attempt).await {
             Some(Ok(attempt)) => attempt,
             Some(Err(_)) => Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
                 .with_error("the handler panicked"),
@@ -156,7 +196,9 @@ impl Core {
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
         };
-        observed.ended(&attempt);
+        for observed in observed {
+            observed.ended(&attempt);
+        }
         attempt
     }
 
@@ -170,11 +212,11 @@ impl Core {
         }
     }
 
-    /// Waits for an attempt to end within its time, and extends its lease if that may run out before;
-    /// `None` if the time is up, or another worker has the lease.
+    /// Waits for an attempt to end within its time, and extends its leases if they may run out before;
+    /// `None` if the time is up, or others have them all.
     async fn within<T>(
         &self,
-        lease: Lease,
+        leases: &[Lease],
         limit: Duration,
         attempt: impl Future<Output = T>,
     ) -> Option<T> {
@@ -188,37 +230,44 @@ impl Core {
                 Either::Left((ended, _)) => return Some(ended),
                 Either::Right(_) => left = left.saturating_sub(span),
             }
-            if left.is_zero() || !self.extend(lease).await {
+            if left.is_zero() || !self.extend(leases).await {
                 return None;
             }
         }
     }
 
-    /// Makes a lease last as long again from now on; tells whether it may still be held.
-    async fn extend(&self, lease: Lease) -> bool {
+    /// Makes leases last as long again from now on; tells whether any may still be held.
+    async fn extend(&self, leases: &[Lease]) -> bool {
         let now = self.clock.now();
         let settlement = Settlement::Extended { until: now + self.options.lease };
-        let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        // A storage that does not answer now may do so before the lease runs out.
-        !matches!(self.storage.settle(vec![settle], now).await.as_deref(), Ok([Settled::LeaseLost]))
+        let extended = |lease: &Lease| Settle {
+            lease: *lease,
+            settlement: settlement.clone(),
+            attempts: Vec::new(),
+            records: Vec::new(),
+        };
+        let settled = self.storage.settle(leases.iter().map(extended).collect(), now).await;
+        // A storage that does not answer now may do so before the leases run out.
+        settled.map_or(true, |settled| settled.iter().any(|one| *one != Settled::LeaseLost))
     }
 
     async fn make(
         &self,
         trigger: &Trigger,
-        claimed: &Claimed,
+        going: &[Claimed],
         timeout: Duration,
         started_at: Timestamp,
     ) -> Attempt {
-        let number = claimed.delivery.attempts;
+        let number = going[0].delivery.attempts;
         match &trigger.spec.target {
             Target::Webhook(endpoint) => {
-                let request = signed_request(endpoint, claimed, timeout, started_at);
+                let message = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+                let request = message.signed_request(endpoint, timeout, started_at);
                 let answer = self.deliverer.deliver(request).await;
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
             Target::Action(target) => {
-                let answer = self.act(target, claimed).await;
+                let answer = self.act(target, &going[0]).await;
                 acted(number, started_at, self.clock.now(), answer)
             }
         }
@@ -240,22 +289,44 @@ impl Core {
     }
 }
 
-/// The request of an attempt: signed first, so that no other field can stand before the signature.
-pub(super) fn signed_request(
-    endpoint: &Endpoint,
-    claimed: &Claimed,
-    timeout: Duration,
-    timestamp: Timestamp,
-) -> Request {
-    let id = claimed.delivery.message_id.to_string();
-    let message = Message { id: &id, timestamp, body: &claimed.payload.body };
-    let mut headers: Headers =
-        standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
-    headers.extend(
-        claimed.payload.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    headers.extend(endpoint.headers.iter());
-    Request { url: endpoint.url.clone(), headers, body: claimed.payload.body.clone(), timeout }
+/// What an attempt sends.
+pub(super) struct Outgoing<'a> {
+    id: MessageId,
+    payload: Cow<'a, Payload>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// What is sent of what goes together, of a trigger that batches or one that does not. Of one
+    /// that does it is a batch of however few, if there is a form for it.
+    pub(super) fn of(going: &'a [Claimed], batched: bool) -> Self {
+        let first = &going[0];
+        match BatchForm::of(&first.payload).filter(|_| batched) {
+            Some(form) => {
+                let members = going.iter().map(|one| (one.delivery.message_id, &one.payload));
+                let ids: Vec<MessageId> = members.clone().map(|(id, _)| id).collect();
+                let payload = Cow::Owned(form.join(members));
+                Self { id: MessageId::of_batch(&ids), payload }
+            }
+            None => Self { id: first.delivery.message_id, payload: Cow::Borrowed(&first.payload) },
+        }
+    }
+
+    /// The request: signed first, so that no other field can stand before the signature.
+    pub(super) fn signed_request(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+        timestamp: Timestamp,
+    ) -> Request {
+        let Payload { headers: fields, body } = &*self.payload;
+        let id = self.id.to_string();
+        let message = Message { id: &id, timestamp, body };
+        let mut headers: Headers =
+            standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
+        headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(endpoint.headers.iter());
+        Request { url: endpoint.url.clone(), headers, body: body.clone(), timeout }
+    }
 }
 
 fn acted(

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Core;
+use super::batch::Together;
 use super::gate::{Asking, RunId, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
 use crate::observer::Transition;
-use crate::storage::{Claim, Claims, StorageError};
+use crate::storage::{Claim, ClaimOf, Claims, StorageError};
 
 /// How soon to look again when the storage has something due and gives nothing: another node is at
 /// it.
@@ -16,7 +17,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// What a claim gave.
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) deliveries: Vec<(Claimed, Slot)>,
+    /// What goes together, with its place at the endpoint.
+    pub(super) deliveries: Vec<(Vec<Claimed>, Slot)>,
+    /// What is to be given back at once.
+    pub(super) returned: Vec<Claimed>,
     pub(super) next: NextClaim,
     /// Whether an attempt of the run that ends makes room for what may be due.
     pub(super) when_free: bool,
@@ -41,41 +45,49 @@ impl Core {
         let asking = Asking { run, runs: *self.runs.borrow() };
         let Some(quotas) = self.gate.quotas(asking, now) else {
             let next = NextClaim::WhenWoken;
-            return Ok(Taken { deliveries: Vec::new(), next, when_free: false });
+            let (deliveries, returned) = (Vec::new(), Vec::new());
+            return Ok(Taken { deliveries, returned, next, when_free: false });
         };
         let mut outlook = quotas.outlook;
+        let due_by = self.due_by(now);
         let claim = Claim {
-            now,
-            lease: self.options.lease,
+            now: due_by,
+            lease: now.since(due_by) + self.options.lease,
             limit,
             per_endpoint: quotas.per_endpoint,
             quotas: quotas.own,
-            only: None,
+            of: ClaimOf::Endpoints,
         };
-        let Claims { deliveries, next_due } = self.storage.claim(claim).await?;
+        let Claims { deliveries, next_due, held_back } = self.storage.claim(claim).await?;
+        let Together { going, returned } = self.together(deliveries, limit, now).await;
+        let given: usize = returned.len() + going.iter().map(Vec::len).sum::<usize>();
+        for claimed in &returned {
+            self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
+        }
         // They are begun now, however long the storage took: an endpoint's rate counts from here.
         let begun_at = self.clock.now();
-        let occupy = |claimed: Claimed| {
-            self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
-            let slot = self.gate.occupy(claimed.delivery.endpoint.clone(), run, begun_at);
-            (claimed, slot)
+        let occupy = |together: Vec<Claimed>| {
+            for claimed in &together {
+                self.observers.tell(&Transition::Claimed { delivery: &claimed.delivery });
+            }
+            let slot = self.gate.occupy(together[0].delivery.endpoint.clone(), run, begun_at);
+            (together, slot)
         };
-        let deliveries: Vec<_> = deliveries.into_iter().map(occupy).collect();
-        // Endpoints that were skipped are not in `next_due`; those that got all they could take are.
-        let is_held = next_due.is_some_and(|due| due <= now);
-        if is_held {
-            let served = deliveries.iter().map(|(claimed, _)| &claimed.delivery.endpoint);
+        let deliveries: Vec<_> = going.into_iter().map(occupy).collect();
+        // Endpoints that were skipped hold nothing back; those that got all they could take may.
+        if held_back {
+            let served = deliveries.iter().map(|(together, _)| &together[0].delivery.endpoint);
             self.gate.look_out(asking, served, self.clock.now(), &mut outlook);
         }
-        let later = match next_due {
-            Some(_) if is_held => deliveries.is_empty().then_some(now + LOOK_AGAIN),
-            due => due,
-        };
+        let again = (held_back && deliveries.is_empty()).then_some(now + LOOK_AGAIN);
+        // What comes due later is not waited for in a drain.
+        let next_due = next_due.filter(|_| due_by == now);
+        let later = next_due.into_iter().chain(again).min();
         let next = match outlook.at.into_iter().chain(later).min() {
-            _ if outlook.now || deliveries.len() >= limit => NextClaim::Now,
+            _ if outlook.now || given >= limit => NextClaim::Now,
             Some(at) => NextClaim::At(at),
             None => NextClaim::WhenWoken,
         };
-        Ok(Taken { deliveries, next, when_free: outlook.when_free })
+        Ok(Taken { deliveries, returned, next, when_free: outlook.when_free })
     }
 }

@@ -4,12 +4,13 @@
 //! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Paused;
 use super::stalled::PATIENCE;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{EndpointKey, Outcome};
@@ -38,8 +39,7 @@ struct Endpoints {
     default: Arc<EndpointPolicy>,
     own: Policies,
     known: BTreeMap<EndpointKey, Known>,
-    paused: BTreeSet<EndpointKey>,
-    all_paused: bool,
+    paused: Paused,
 }
 
 /// What is known of one endpoint.
@@ -108,8 +108,8 @@ impl Gate {
     ) -> Self {
         let known = own.iter().map(|(key, policy)| (key.clone(), Known::new(policy))).collect();
         let default = Arc::new(default);
-        let (paused, all_paused) = (BTreeSet::new(), false);
-        let endpoints = Mutex::new(Endpoints { default, own, known, paused, all_paused });
+        let paused = Paused::default();
+        let endpoints = Mutex::new(Endpoints { default, own, known, paused });
         Self(Arc::new(Shared { clock, signal, endpoints }))
     }
 
@@ -117,8 +117,8 @@ impl Gate {
     /// its share, so that one run does not keep the others idle. What ends from now on of endpoints
     /// that may be given nothing wakes the run. `None` while all are paused.
     pub(super) fn quotas(&self, asking: Asking, now: Timestamp) -> Option<Quotas> {
-        let Endpoints { default, own, known, paused, all_paused } = &mut *self.lock();
-        if *all_paused {
+        let Endpoints { default, own, known, paused } = &mut *self.lock();
+        if paused.all {
             return None;
         }
         let per_endpoint = Known::new(default).quota(asking, now);
@@ -127,7 +127,7 @@ impl Gate {
             if known.state.is_idle(now) && !own.contains_key(key) {
                 return false;
             }
-            if paused.is_empty() || !paused.contains(key) {
+            if paused.endpoints.is_empty() || !paused.endpoints.contains(key) {
                 let quota = known.quota(asking, now);
                 if quota == 0 {
                     known.look_out(asking, now, &mut quotas.outlook);
@@ -138,8 +138,8 @@ impl Gate {
             }
             true
         });
-        if !paused.is_empty() {
-            quotas.own.extend(paused.iter().map(|key| (key.clone(), 0)));
+        if !paused.endpoints.is_empty() {
+            quotas.own.extend(paused.endpoints.iter().map(|key| (key.clone(), 0)));
             quotas.own.sort_unstable();
         }
         Some(quotas)
@@ -171,7 +171,7 @@ impl Gate {
         outlook: &mut Outlook,
     ) {
         let Endpoints { known, paused, .. } = &mut *self.lock();
-        for key in full.filter(|key| !paused.contains(key)) {
+        for key in full.filter(|key| !paused.endpoints.contains(key)) {
             match known.get_mut(key) {
                 Some(known) => known.look_out(asking, now, outlook),
                 // One that was forgotten meanwhile is as it was at first.
@@ -183,37 +183,29 @@ impl Gate {
     /// What is known of each endpoint that differs from what it was at first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<EndpointStatus> {
         let endpoints = &mut *self.lock();
-        let Endpoints { default, own, known, paused, all_paused } = endpoints;
+        let Endpoints { default, own, known, paused } = endpoints;
         known.retain(|key, known| own.contains_key(key) || !known.state.is_idle(now));
         let mut all: Vec<EndpointStatus> =
             known.iter_mut().map(|(key, known)| known.state.status(key.clone(), now)).collect();
-        let unknown = paused.iter().filter(|key| !known.contains_key(*key));
+        let unknown = paused.endpoints.iter().filter(|key| !known.contains_key(*key));
         all.extend(unknown.map(|key| Known::new(default).state.status(key.clone(), now)));
         for status in &mut all {
-            status.paused = *all_paused || paused.contains(&status.key);
+            status.paused = paused.all || paused.endpoints.contains(&status.key);
         }
         all.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         all
     }
 
-    pub(super) fn pause(&self, endpoint: EndpointKey) {
-        self.lock().paused.insert(endpoint);
+    /// Sets what is paused; wakes the runs if that is something else than before.
+    pub(super) fn set_paused(&self, paused: &Paused) {
+        let before = std::mem::replace(&mut self.lock().paused, paused.clone());
+        if before != *paused {
+            self.wake();
+        }
     }
 
-    pub(super) fn resume(&self, endpoint: &EndpointKey) {
-        self.lock().paused.remove(endpoint);
-        self.wake();
-    }
-
-    pub(super) fn pause_all(&self, paused: bool) {
-        self.lock().all_paused = paused;
-        self.wake();
-    }
-
-    /// The endpoints that are paused, and whether all are.
-    pub(super) fn paused(&self) -> (Vec<EndpointKey>, bool) {
-        let endpoints = self.lock();
-        (endpoints.paused.iter().cloned().collect(), endpoints.all_paused)
+    pub(super) fn paused(&self) -> Paused {
+        self.lock().paused.clone()
     }
 
     fn leave(&self, endpoint: &EndpointKey, run: RunId, give: impl FnOnce(&mut Known)) {

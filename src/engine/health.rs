@@ -1,9 +1,10 @@
 //! Health: follows for each trigger since when it fails, across restarts and nodes.
 //!
-//! In: attempts that are about to be settled. Out: a cursor for each trigger that fails, and what
-//! [`diagnose`](crate::delivery::DeliveryPolicy::diagnose) says should follow. It is written before
-//! the attempts are settled: an attempt that succeeded and could not be settled is made again, and a
-//! span of failure that nobody could end would disable a trigger that works.
+//! In: attempts. Out: a cursor for each trigger that fails, and what
+//! [`diagnose`](crate::delivery::DeliveryPolicy::diagnose) says should follow. A success is written
+//! before it is settled: one that could not be settled is made again, and a span of failure that
+//! nobody could end would disable a trigger that works. A failure counts once it is settled: one of a
+//! lost lease is another worker's to tell.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -74,11 +75,22 @@ impl Health {
 type Seen = BTreeMap<TriggerId, (Arc<Trigger>, bool)>;
 
 impl Core {
-    /// Takes in what attempts say of the health of their triggers.
-    pub(super) async fn follow_health(&self, batch: &[Finished]) -> Result<(), StorageError> {
-        let now = self.clock.now();
-        let seen = seen(batch);
-        self.read_health(&seen, now).await?;
+    /// Takes in which triggers have succeeded, of attempts that are to be settled.
+    pub(super) async fn follow_successes(&self, ended: &[Finished]) -> Result<(), StorageError> {
+        let mut seen = seen(ended);
+        seen.retain(|_, (_, succeeded)| *succeeded);
+        self.follow_health(seen).await
+    }
+
+    /// Takes in which triggers have failed, of attempts that are settled.
+    pub(super) async fn follow_failures(&self, settled: &[Finished]) -> Result<(), StorageError> {
+        let mut seen = seen(settled);
+        seen.retain(|_, (_, succeeded)| !*succeeded);
+        self.follow_health(seen).await
+    }
+
+    async fn follow_health(&self, seen: Seen) -> Result<(), StorageError> {
+        self.read_health(&seen, self.clock.now()).await?;
         for (trigger, succeeded) in seen.into_values() {
             for _ in 0..TRIES {
                 if self.follow_health_of(&trigger, succeeded).await? {
@@ -96,6 +108,10 @@ impl Core {
         trigger: &Trigger,
         succeeded: bool,
     ) -> Result<bool, StorageError> {
+        // What is deleted leaves nothing behind that nobody would forget.
+        if self.known().index.get(trigger.id).is_none() {
+            return Ok(true);
+        }
         let now = self.clock.now();
         let known = if let Some(known) = self.health.known(trigger.id, now) {
             known
@@ -188,7 +204,8 @@ impl Core {
     }
 }
 
-fn key(trigger: &TriggerId) -> String {
+/// Where it stands since when a trigger fails.
+pub(super) fn key(trigger: &TriggerId) -> String {
     format!("failing/{trigger}")
 }
 

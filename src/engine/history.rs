@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Core, Engine};
 use crate::delivery::Delivery;
 use crate::event::{Event, Scope};
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, EventId};
 use crate::observer::Transition;
 use crate::storage::{
     Backlog, DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
@@ -15,20 +15,44 @@ use crate::storage::{
 const PRUNE_BATCH: usize = 1_000;
 
 impl Engine {
-    /// A page of events, oldest id first.
+    /// A page of events, oldest id first. One that cannot be read is left out, and told to observers.
     ///
     /// # Errors
     /// The storage's.
     pub async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
-        self.core.storage.events(query).await
+        Ok(self.core.storage.events(query).await?.items)
     }
 
-    /// A page of deliveries, oldest id first.
+    /// A page of deliveries, oldest id first. One that cannot be read is left out, and told to
+    /// observers.
     ///
     /// # Errors
     /// The storage's.
     pub async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        self.core.storage.deliveries(query).await
+        Ok(self.core.storage.deliveries(query).await?.items)
+    }
+
+    /// The event of an id, if it is at or below the scope. `None` also if it cannot be read.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, StorageError> {
+        let query = EventQuery::of_scope(scope.clone()).with_id(id).with_limit(1);
+        Ok(self.events(query).await?.pop())
+    }
+
+    /// The delivery of an id, if its trigger is at or below the scope. `None` also if it cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn delivery(
+        &self,
+        scope: &Scope,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StorageError> {
+        let query = DeliveryQuery::of_scope(scope.clone()).with_id(id).with_limit(1);
+        Ok(self.deliveries(query).await?.pop())
     }
 
     /// The log of a delivery, oldest first; empty if it is not at or below the scope.
@@ -40,8 +64,7 @@ impl Engine {
         scope: &Scope,
         delivery: DeliveryId,
     ) -> Result<Vec<LoggedAttempt>, StorageError> {
-        let query = DeliveryQuery::of_scope(scope.clone()).with_id(delivery).with_limit(1);
-        if self.core.storage.deliveries(query).await?.is_empty() {
+        if self.delivery(scope, delivery).await?.is_none() {
             return Ok(Vec::new());
         }
         self.core.storage.attempts(delivery).await
@@ -57,7 +80,7 @@ impl Engine {
     pub async fn replay(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
         let now = self.core.clock.now();
         let fate = Fate::Again { due: now, spacing: Duration::ZERO, new_message_ids: false };
-        let replay = Replay { query, now, fate };
+        let replay = Replay { query, unchanged_since: None, now, fate };
         self.core.replay(replay).await
     }
 
@@ -68,7 +91,8 @@ impl Engine {
     /// # Errors
     /// The storage's.
     pub async fn discard(&self, query: DeliveryQuery) -> Result<Vec<DeliveryId>, StorageError> {
-        let replay = Replay { query, now: self.core.clock.now(), fate: Fate::Discarded };
+        let (now, fate) = (self.core.clock.now(), Fate::Discarded);
+        let replay = Replay { query, unchanged_since: None, now, fate };
         self.core.replay(replay).await
     }
 

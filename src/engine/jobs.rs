@@ -10,23 +10,21 @@ mod page;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use page::{Page, Trouble};
 use serde::{Deserialize, Serialize};
 
-use super::observe::Publishing;
 use super::{Core, Engine};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
+use crate::document::Problems;
 use crate::event::Scope;
 use crate::id::{JobId, TriggerId};
-use crate::observer::Publisher;
-use crate::storage::{CursorMove, Record, Recorded, StorageError};
+use crate::storage::StorageError;
 
-/// Where all jobs stand.
+/// Where all jobs stand, as a list in JSON.
 const CURSOR: &str = "jobs";
 /// The most jobs that are kept; of those that are done the oldest goes first.
 const MAX_JOBS: usize = 64;
-/// How often a change is made anew when another one comes in between.
-const TRIES: usize = 16;
 
 /// Which dead and parked deliveries to try again, and how quickly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +44,7 @@ pub struct ReplayPlan {
     /// Made before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// How many become due in a second; all at once if `None`.
+    /// How many become due in a second, 1 or more; all at once if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
     /// Whether receivers see them as new messages.
@@ -111,7 +109,7 @@ pub struct BackfillPlan {
     /// Received before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// How many deliveries become due in a second; all at once if `None`.
+    /// How many deliveries become due in a second, 1 or more; all at once if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
 }
@@ -149,6 +147,9 @@ pub struct Job {
     pub done: u64,
     /// Whether it has come to its end.
     pub is_over: bool,
+    /// Why it does not go on, or ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// The id behind which it goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<String>,
@@ -179,13 +180,31 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// How much later each further delivery is due.
-    fn spacing(&self) -> Duration {
-        let per_second = match self {
+    fn per_second(&self) -> Option<u32> {
+        match self {
             Self::Replay(plan) => plan.per_second,
             Self::Backfill(plan) => plan.per_second,
-        };
-        per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1))
+        }
+    }
+
+    fn check(&self) -> Result<(), Problems> {
+        Problems::gather(|problems| {
+            if self.per_second() == Some(0) {
+                problems.add("per_second", "expected 1 or more, found 0");
+            }
+            if let Self::Replay(ReplayPlan { state: Some(state), .. }) = self
+                && !matches!(state, StateName::Dead | StateName::Parked)
+            {
+                let found = serde_json::json!(state);
+                problems.add("state", format!("expected dead or parked, found {found}"));
+            }
+            Some(())
+        })
+    }
+
+    /// How much later each further delivery is due.
+    fn spacing(&self) -> Duration {
+        self.per_second().map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1))
     }
 }
 
@@ -193,6 +212,12 @@ impl Plan {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
+    /// The plan can do nothing; no job was begun.
+    #[error("the plan: {problems}")]
+    Invalid {
+        /// What is wrong with it.
+        problems: Problems,
+    },
     /// So many jobs are under way already; wait for one to end, or end one.
     #[error("expected at most {MAX_JOBS} jobs under way")]
     TooMany,
@@ -234,16 +259,32 @@ impl Engine {
     /// # Errors
     /// The storage's.
     pub async fn jobs(&self) -> Result<Vec<Job>, StorageError> {
-        Ok(read(self.core.read_jobs().await?.as_deref()))
+        Ok(self.core.read_jobs().await?.known)
     }
 
-    /// Ends a job where it is. What it has made due stays so. Tells whether it was under way.
+    /// The jobs that this engine cannot read, as they are stored: of a newer version of this crate,
+    /// or damaged. They are kept, count as under way, and are not worked at here; observers are told
+    /// of them.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn unreadable_jobs(&self) -> Result<Vec<serde_json::Value>, StorageError> {
+        Ok(self.core.read_jobs().await?.unreadable)
+    }
+
+    /// Ends a job where it is. What it has made due stays so. One that cannot be read is forgotten.
+    /// Tells whether it was under way.
     ///
     /// # Errors
     /// The storage's.
     pub async fn cancel_job(&self, id: JobId) -> Result<bool, StorageError> {
-        let end = |jobs: &mut Vec<Job>| {
-            let job = jobs.iter_mut().find(|job| job.id == id && !job.is_over)?;
+        let end = |jobs: &mut Jobs| {
+            let unreadable = jobs.unreadable.len();
+            jobs.unreadable.retain(|job| job["id"] != id.to_string());
+            if jobs.unreadable.len() < unreadable {
+                return Some(());
+            }
+            let job = jobs.known.iter_mut().find(|job| job.id == id && !job.is_over)?;
             job.is_over = true;
             Some(())
         };
@@ -253,6 +294,7 @@ impl Engine {
 
 impl Core {
     async fn begin_job(&self, plan: Plan) -> Result<JobId, JobError> {
+        plan.check().map_err(|problems| JobError::Invalid { problems })?;
         let now = self.clock.now();
         let id = JobId::new(now, &*self.entropy);
         let job = Job {
@@ -261,16 +303,17 @@ impl Core {
             begun_at: now,
             done: 0,
             is_over: false,
+            problem: None,
             after: None,
             next_at: now,
             taken_until: None,
         };
-        let add = |jobs: &mut Vec<Job>| {
-            while jobs.len() >= MAX_JOBS {
-                let over = jobs.iter().position(|job| job.is_over)?;
-                jobs.remove(over);
+        let add = |jobs: &mut Jobs| {
+            while jobs.known.len() + jobs.unreadable.len() >= MAX_JOBS {
+                let over = jobs.known.iter().position(|job| job.is_over)?;
+                jobs.known.remove(over);
             }
-            jobs.push(job.clone());
+            jobs.known.push(job.clone());
             Some(())
         };
         self.change_jobs(add).await?.ok_or(JobError::TooMany)?;
@@ -281,71 +324,108 @@ impl Core {
 
     /// Works at jobs as far as they can be worked at now; tells when the next one goes on.
     pub(super) async fn work_at_jobs(&self) -> Result<Option<Timestamp>, StorageError> {
+        let mut is_told = false;
+        self.look_at_backlog().await?;
         loop {
             // A large job must not keep what others changed from this node.
             self.refresh().await?;
+            self.follow_paused().await?;
+            self.end_remains().await?;
             let now = self.clock.now();
             let until = now + self.options.lease;
-            let jobs = read(self.read_jobs().await?.as_deref());
-            let next = jobs.iter().filter_map(Job::goes_on_at).min();
+            let jobs = self.read_jobs().await?;
+            if !jobs.unreadable.is_empty() && !std::mem::replace(&mut is_told, true) {
+                self.tell_damaged(format!("{} of the jobs", jobs.unreadable.len()));
+            }
+            let next = jobs.known.iter().filter_map(Job::goes_on_at).min();
             if next.is_none_or(|at| at > now) {
                 return Ok(next);
             }
-            let take = |jobs: &mut Vec<Job>| {
-                let job =
-                    jobs.iter_mut().find(|job| job.goes_on_at().is_some_and(|at| at <= now))?;
+            let take = |jobs: &mut Jobs| {
+                let is_free = |job: &&mut Job| job.goes_on_at().is_some_and(|at| at <= now);
+                let job = jobs.known.iter_mut().find(is_free)?;
                 job.taken_until = Some(until);
                 Some(job.clone())
             };
             let Some(job) = self.change_jobs(take).await? else { continue };
             let page = self.page(&job).await?;
-            let go_on = |jobs: &mut Vec<Job>| {
+            let go_on = |jobs: &mut Jobs| {
                 let mine = |one: &&mut Job| one.id == job.id && one.taken_until == Some(until);
-                let job = jobs.iter_mut().find(mine)?;
+                let job = jobs.known.iter_mut().find(mine)?;
                 job.taken_until = None;
-                job.done += page.done as u64;
-                job.is_over |= page.after.is_none();
-                job.after = page.after.clone().or(job.after.take());
-                let span =
-                    job.plan.spacing().saturating_mul(page.done.try_into().unwrap_or(u32::MAX));
-                job.next_at = now + span;
+                self.go_on(job, &page, now);
                 Some(())
             };
             self.change_jobs(go_on).await?;
         }
     }
 
-    async fn read_jobs(&self) -> Result<Option<String>, StorageError> {
-        let cursors = self.storage.cursors(vec![CURSOR.to_owned()]).await?;
-        Ok(cursors.into_iter().next().flatten())
+    /// What a job is after a page.
+    fn go_on(&self, job: &mut Job, page: &Result<Page, Trouble>, now: Timestamp) {
+        let page = match page {
+            Ok(page) => page,
+            Err(Trouble::Waits { reason }) => {
+                job.problem = Some(reason.clone());
+                job.next_at = now + self.options.refresh;
+                return;
+            }
+            Err(Trouble::Ends { reason }) => {
+                job.problem = Some(reason.clone());
+                job.is_over = true;
+                return;
+            }
+        };
+        job.problem = None;
+        job.done += page.done as u64;
+        job.is_over |= page.after.is_none();
+        job.after = page.after.clone().or(job.after.take());
+        let done = page.done.try_into().unwrap_or(u32::MAX);
+        job.next_at = now + job.plan.spacing().saturating_mul(done);
     }
 
-    /// Changes the jobs, anew if another change comes in between; `None` leaves them as they are.
+    async fn read_jobs(&self) -> Result<Jobs, StorageError> {
+        read(self.read_cursor(CURSOR).await?.as_deref())
+    }
+
+    /// Changes the jobs; `None` leaves them as they are.
     async fn change_jobs<T>(
         &self,
-        change: impl Fn(&mut Vec<Job>) -> Option<T> + Send,
+        change: impl Fn(&mut Jobs) -> Option<T> + Send + Sync,
     ) -> Result<Option<T>, StorageError> {
-        for _ in 0..TRIES {
-            let expected = self.read_jobs().await?;
-            let mut jobs = read(expected.as_deref());
-            let Some(changed) = change(&mut jobs) else { return Ok(None) };
-            let value = serde_json::to_string(&jobs).expect("the keys of a job are strings");
-            let moved = CursorMove::Set { key: CURSOR.to_owned(), expected, value: Some(value) };
-            let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
-            let recorded = self.record(vec![Record::of_cursors(vec![moved])], by).await?;
-            if recorded == [Recorded::Stored] {
-                return Ok(Some(changed));
-            }
-        }
-        let reason = format!("the jobs changed {TRIES} times in between");
-        Err(StorageError::Conflict { reason })
+        let change = |cursor: Option<&str>| {
+            let mut jobs = read(cursor)?;
+            let changed = change(&mut jobs);
+            Ok(changed.map(|changed| (Some(print(jobs)), changed)))
+        };
+        self.change_cursor(CURSOR, change).await
     }
 }
 
-/// The jobs that a cursor tells. One of a newer version of this crate, that cannot be read, is left
-/// out, and so forgotten when the cursor is written.
-fn read(cursor: Option<&str>) -> Vec<Job> {
-    let values: Vec<serde_json::Value> =
-        cursor.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect()
+/// All jobs, as the cursor has them.
+#[derive(Debug, Default)]
+struct Jobs {
+    known: Vec<Job>,
+    /// Those that cannot be read: damaged, or of a newer version of this crate.
+    unreadable: Vec<serde_json::Value>,
+}
+
+fn read(cursor: Option<&str>) -> Result<Jobs, StorageError> {
+    let Some(text) = cursor else { return Ok(Jobs::default()) };
+    let values: Vec<serde_json::Value> = serde_json::from_str(text)
+        .map_err(|error| StorageError::Corrupt { reason: format!("the jobs: {error}") })?;
+    let mut jobs = Jobs::default();
+    for value in values {
+        match Job::deserialize(&value) {
+            Ok(job) => jobs.known.push(job),
+            Err(_) => jobs.unreadable.push(value),
+        }
+    }
+    Ok(jobs)
+}
+
+fn print(Jobs { known, unreadable }: Jobs) -> String {
+    let known = known.into_iter().map(serde_json::to_value);
+    let mut values: Vec<_> = known.map(|job| job.expect("the keys of a job are strings")).collect();
+    values.extend(unreadable);
+    serde_json::Value::from(values).to_string()
 }

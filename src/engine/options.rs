@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::BuildError;
+use super::publish::PERMIT_BYTES;
 use crate::endpoint::{EndpointPolicy, Rate};
 use crate::trigger::filter::FilterLimits;
 
@@ -38,8 +39,17 @@ pub struct EngineOptions {
     pub max_fan_out: usize,
     /// How many events may be on their way into the storage at once.
     pub publishing: usize,
-    /// What becomes of an event that is published while there are so many.
+    /// How many bytes they may have at once, with what is sent of them, about. An event that has more
+    /// goes alone. Counted in KiB.
+    pub publishing_bytes: usize,
+    /// How many [pings](super::Engine::ping) may be under way at once.
+    pub pings: usize,
+    /// What becomes of an event that is published, or a ping, while there are so many.
     pub overload: Overload,
+    /// How many deliveries may be waiting or leased for one endpoint, as a [`run`](super::Engine::run)
+    /// found it at its last [`refresh`](Self::refresh); what is published for it beyond is
+    /// [parked](crate::delivery::State::Parked). No limit if `None`.
+    pub max_backlog: Option<u64>,
     /// How large the filters of triggers may be that this engine stores.
     pub filter_limits: FilterLimits,
 }
@@ -59,7 +69,10 @@ impl Default for EngineOptions {
             scope_rate: None,
             max_fan_out: 10_000,
             publishing: 4_096,
+            publishing_bytes: 256 * 1024 * 1024,
+            pings: 64,
             overload: Overload::Wait,
+            max_backlog: None,
             filter_limits: FilterLimits::default(),
         }
     }
@@ -127,6 +140,24 @@ impl EngineOptions {
         self
     }
 
+    /// Sets how many bytes may be on their way into the storage at once.
+    pub fn with_publishing_bytes(mut self, bytes: usize) -> Self {
+        self.publishing_bytes = bytes;
+        self
+    }
+
+    /// Sets how many pings may be under way at once.
+    pub fn with_pings(mut self, pings: usize) -> Self {
+        self.pings = pings;
+        self
+    }
+
+    /// Sets how many deliveries may be waiting or leased for one endpoint.
+    pub fn with_max_backlog(mut self, deliveries: u64) -> Self {
+        self.max_backlog = Some(deliveries);
+        self
+    }
+
     /// Sets how large the filters of new and changed triggers may be.
     pub fn with_filter_limits(mut self, limits: FilterLimits) -> Self {
         self.filter_limits = limits;
@@ -157,12 +188,19 @@ impl EngineOptions {
         }
         for (option, value) in [
             ("publishing", self.publishing),
+            ("pings", self.pings),
             ("max_hops", self.max_hops),
             ("max_fan_out", self.max_fan_out),
         ] {
             if value == 0 {
                 return refuse(option, "1 or more");
             }
+        }
+        if self.max_backlog == Some(0) {
+            return refuse("max_backlog", "1 or more");
+        }
+        if self.publishing_bytes < PERMIT_BYTES {
+            return refuse("publishing_bytes", "1,024 or more");
         }
         if self.refresh.is_zero() {
             return refuse("refresh", "more than nothing");
@@ -171,8 +209,8 @@ impl EngineOptions {
     }
 }
 
-/// What becomes of an event that is published while as many as may be are on their way into the
-/// storage.
+/// What becomes of an event that is published while as much as may be is on its way into the storage,
+/// and of a ping while as many as may be are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overload {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::attempt::Outgoing;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -11,14 +14,14 @@ use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
-use crate::storage::{Claim, NewEvent, Record, StorageError};
+use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
 const OWN_TIME: Duration = Duration::from_secs(3_600);
 
 /// What came of a [ping](Engine::ping).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Pinged {
     /// The event, of kind `ping`.
@@ -42,7 +45,8 @@ pub enum PingError {
     /// The ping could not be stored. Nothing was sent, or its outcome is not written down.
     #[error("the ping could not be stored")]
     Storage(#[from] StorageError),
-    /// There are too many events on their way into the storage.
+    /// There are too many [pings](crate::engine::EngineOptions::pings) under way, or events on their
+    /// way into the storage.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
@@ -61,14 +65,15 @@ impl Engine {
     /// hour, like any delivery of the trigger.
     pub async fn ping(&self, scope: &Scope, id: TriggerId) -> Result<Pinged, PingError> {
         let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
+        let _place = self.core.place(&self.core.pinging, 1).await?;
         let claimed = {
             let _room = self.core.room(1).await?;
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let finished = self.core.attempt_with(once(&trigger), claimed).await;
-        let attempt = finished.settle.attempts.first().cloned();
-        let settled = self.core.settle(vec![finished]).await;
+        let finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
+        let settled = self.core.settle(finished).await;
         settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
         let attempt = attempt.ok_or_else(|| lost("no attempt was made"))?;
         Ok(Pinged { event, delivery, attempt })
@@ -90,11 +95,13 @@ impl Engine {
         let (delivery, payload) = self.core.delivery(&NewEvent::of(event), &trigger);
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
-        let claimed = Claimed { lease, delivery, payload, due: now };
+        let claimed = [Claimed { lease, delivery, payload, due: now }];
         Ok(match &trigger.spec.target {
             Target::Webhook(endpoint) => {
                 let timeout = self.core.timeout_of(&trigger);
-                Some(super::attempt::signed_request(endpoint, &claimed, timeout, now))
+                let batched = trigger.spec.policy.batch.is_some();
+                let message = Outgoing::of(&claimed, batched);
+                Some(message.signed_request(endpoint, timeout, now))
             }
             Target::Action(_) => None,
         })
@@ -113,7 +120,7 @@ impl Core {
         let new = NewEvent::of(event.expect("what a ping tells is short"));
         let (mut delivery, payload) = self.delivery(&new, trigger);
         let due = now + OWN_TIME;
-        delivery.turn = None;
+        (delivery.turn, delivery.batched) = (None, false);
         let delivery = delivery.with_state(State::Waiting { due });
         let id = delivery.id;
         let by = Publishing { by: Publisher::Engine, since: now };
@@ -127,8 +134,8 @@ impl Core {
         id: DeliveryId,
         due: Timestamp,
     ) -> Result<Option<Claimed>, StorageError> {
-        let (lease, only) = (self.options.lease, Some(id));
-        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), only };
+        let (lease, of) = (self.options.lease, ClaimOf::One(id));
+        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), of };
         Ok(self.storage.claim(claim).await?.deliveries.pop())
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::SemaphorePermit;
+use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::observe::Publishing;
 use super::{Core, Engine, Overload};
@@ -16,7 +17,7 @@ use crate::storage::{NewEvent, Record, Recorded, StorageError};
 use crate::trigger::{Target, Trigger};
 
 /// What became of a published event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Published {
     /// The event's id.
@@ -35,6 +36,8 @@ pub struct Published {
 pub const LOOP: &str = "loop";
 /// The most that one event's deliveries may send in all, in bytes.
 const MAX_FAN_OUT_BYTES: usize = 256 * 1024 * 1024;
+/// How many bytes on their way into the storage a permit is for.
+pub(super) const PERMIT_BYTES: usize = 1_024;
 
 /// Why an event was not published.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +51,7 @@ pub enum PublishError {
         /// What is wrong with it.
         problems: Problems,
     },
-    /// As many events as may be are on their way into the storage, and the engine was told to
+    /// As many events or bytes as may be are on their way into the storage, or as many pings as may be are under way, and the engine was told to
     /// [refuse](crate::engine::Overload::Refuse) more. Publish it again later.
     #[error("too many events are being stored")]
     Overloaded,
@@ -76,7 +79,8 @@ impl Engine {
     /// them is told in their order.
     ///
     /// # Errors
-    /// [`PublishError::Invalid`] before anything is stored, if one of the events is;
+    /// [`PublishError::Invalid`] and [`PublishError::Overloaded`] before anything is stored, if one of
+    /// the events is invalid or there is no room for all of them together;
     /// [`PublishError::Storage`] if the storage did not take them, or not all.
     ///
     /// # Cancel safety
@@ -84,14 +88,12 @@ impl Engine {
     pub async fn publish_all(&self, events: Vec<Event>) -> Result<Vec<Published>, PublishError> {
         let by = Publishing { by: Publisher::Caller, since: self.core.clock.now() };
         let _room = self.core.room(events.len()).await?;
-        let mut records = Vec::with_capacity(events.len());
-        let mut published = Vec::with_capacity(events.len());
-        for event in events {
-            let id = event.id;
-            let record = self.core.prepare_checked(event, by.by)?;
-            published.push(Published::of(id, &record));
-            records.push(record);
-        }
+        let checked = |event| self.core.checked(event, by.by);
+        let addressed = events.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        let _bytes = self.core.room_for(&addressed).await?;
+        let records: Vec<Record> =
+            addressed.into_iter().map(|addressed| self.core.record_of(addressed)).collect();
+        let published: Vec<Published> = records.iter().filter_map(Published::of).collect();
         self.core.tell_accepted(&records, by);
         let recorded = self.core.record(records, by).await?;
         let answers = published.into_iter().zip(recorded);
@@ -99,12 +101,27 @@ impl Engine {
     }
 }
 
+/// An event that may be published, and the triggers that it goes to.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    new: NewEvent,
+    triggers: Vec<Arc<Trigger>>,
+}
+
+impl Addressed {
+    /// About how many bytes it takes, with what is sent of it.
+    fn bytes(&self) -> usize {
+        self.new.json.len().saturating_mul(1 + self.triggers.len())
+    }
+}
+
 impl Published {
-    pub(super) fn of(id: EventId, record: &Record) -> Self {
+    /// What is told of an event once it is stored; `None` without an event.
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        let event = &record.event.as_ref()?.event;
         let deliveries = record.deliveries.iter().map(|(delivery, _)| delivery.id).collect();
-        let event = record.event.as_ref();
-        let is_loop = event.is_some_and(|new| new.event.attributes.contains_key(LOOP));
-        Self { id, duplicate: false, deliveries, is_loop }
+        let is_loop = event.attributes.contains_key(LOOP);
+        Some(Self { id: event.id, duplicate: false, deliveries, is_loop })
     }
 
     pub(super) fn after(mut self, recorded: Recorded) -> Self {
@@ -117,12 +134,8 @@ impl Published {
 }
 
 impl Core {
-    /// [`prepare`](Self::prepare) for an event of somebody else's.
-    pub(super) fn prepare_checked(
-        &self,
-        event: Event,
-        by: Publisher,
-    ) -> Result<Record, PublishError> {
+    /// Checks an event of somebody else's and finds its triggers.
+    pub(super) fn checked(&self, event: Event, by: Publisher) -> Result<Addressed, PublishError> {
         let id = event.id;
         self.check_limits(event).map_err(|problems| {
             self.observers.tell(&Transition::EventRefused { event: id, by, problems: &problems });
@@ -130,22 +143,43 @@ impl Core {
         })
     }
 
+    /// Makes the deliveries of an event.
+    pub(super) fn record_of(&self, addressed: Addressed) -> Record {
+        self.deliveries(addressed.new, &addressed.triggers)
+    }
+
     /// Waits until so many events may be on their way into the storage, or refuses them.
     pub(super) async fn room(&self, events: usize) -> Result<SemaphorePermit<'_>, PublishError> {
-        let wanted = events.min(self.options.publishing);
+        self.place(&self.publishing, events.min(self.options.publishing)).await
+    }
+
+    /// Waits until so many bytes may be on their way into the storage, or refuses them. More than
+    /// may be at all go alone. To be asked once, with [room](Self::room) for the events.
+    pub(super) async fn room_for(
+        &self,
+        addressed: &[Addressed],
+    ) -> Result<SemaphorePermit<'_>, PublishError> {
+        let bytes = addressed.iter().fold(0_usize, |sum, one| sum.saturating_add(one.bytes()));
+        let wanted = bytes.min(self.options.publishing_bytes) / PERMIT_BYTES;
+        self.place(&self.publishing_bytes, wanted).await
+    }
+
+    /// Waits for so many permits, or refuses.
+    pub(super) async fn place<'s>(
+        &self,
+        semaphore: &'s Semaphore,
+        wanted: usize,
+    ) -> Result<SemaphorePermit<'s>, PublishError> {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         match self.options.overload {
-            Overload::Wait => {
-                let permit = self.publishing.acquire_many(wanted).await;
-                Ok(permit.expect("it is never closed"))
-            }
+            Overload::Wait => Ok(semaphore.acquire_many(wanted).await.expect("it is never closed")),
             Overload::Refuse => {
-                self.publishing.try_acquire_many(wanted).map_err(|_| PublishError::Overloaded)
+                semaphore.try_acquire_many(wanted).map_err(|_| PublishError::Overloaded)
             }
         }
     }
 
-    fn check_limits(&self, mut event: Event) -> Result<Record, Problems> {
+    fn check_limits(&self, mut event: Event) -> Result<Addressed, Problems> {
         event.validate()?;
         event.attributes.remove(LOOP);
         if self.is_loop(&event) {
@@ -163,7 +197,7 @@ impl Core {
         }
         let triggers = self.wanting(&new.event);
         self.check_fan_out(triggers.len(), &new)?;
-        Ok(self.deliveries(new, &triggers))
+        Ok(Addressed { new, triggers })
     }
 
     fn check_fan_out(&self, found: usize, new: &NewEvent) -> Result<(), Problems> {
@@ -206,9 +240,13 @@ impl Core {
         let due = paced.map(|rate| self.pace.due(rate, &new.event.scope, self.clock.now()));
         let delivery = |trigger: &Arc<Trigger>| {
             let (mut delivery, payload) = self.delivery(&new, trigger);
-            if let (State::Waiting { due }, Some(paced)) = (&mut delivery.state, due) {
-                *due = paced.max(*due);
+            if let State::Waiting { due: at } = &mut delivery.state {
+                if let Some(batch) = trigger.spec.policy.batch {
+                    *at = self.gathering.due(trigger.id, batch, payload.body.len(), *at);
+                }
+                *at = due.map_or(*at, |paced| paced.max(*at));
             }
+            self.park_beyond_backlog(&mut delivery);
             (delivery, payload)
         };
         let deliveries = triggers.iter().map(delivery).collect();
@@ -222,6 +260,7 @@ impl Core {
         let scope = trigger.spec.scope.clone();
         let delivery = Delivery::new(event.id, trigger.id, scope, target.key(), self.clock.now());
         let policy = &trigger.spec.policy;
+        let delivery = delivery.with_batched(policy.batch.is_some());
         let delivery = match policy.order.key(trigger.id, event) {
             Some(key) => delivery.with_turn(Turn { key, on_dead: policy.on_dead }),
             None => delivery,

@@ -114,11 +114,13 @@ impl Core {
                 }
                 Decision::Publish { event, cursors } => (*event, cursors),
             };
-            let id = event.id;
             let _room = self.room(1).await?;
-            let mut record = self.prepare_checked(event, by.by)?;
+            let addressed = [self.checked(event, by.by)?];
+            let _bytes = self.room_for(&addressed).await?;
+            let [addressed] = addressed;
+            let mut record = self.record_of(addressed);
             record.cursors = cursors;
-            let published = Published::of(id, &record);
+            let published = Published::of(&record).expect("it has an event");
             let records = vec![record];
             if tried == 0 {
                 self.tell_accepted(&records, by);

@@ -89,7 +89,9 @@ enum Step {
 /// What the loop has begun and not seen the end of.
 #[derive(Default)]
 struct Begun {
-    attempts: FuturesUnordered<BoxFuture<'static, Finished>>,
+    attempts: FuturesUnordered<BoxFuture<'static, Vec<Finished>>>,
+    /// How many deliveries those are of.
+    in_attempts: usize,
     /// The attempts that ended and wait for others to end in the same turn.
     ended: Vec<Finished>,
     /// Whether they have waited for a turn of the executor.
@@ -121,7 +123,8 @@ impl Begun {
     fn poll_attempts(&mut self, context: &mut Context<'_>) -> Poll<Vec<Finished>> {
         while self.ended.len() < MAX_ENDED {
             let Poll::Ready(Some(finished)) = self.attempts.poll_next_unpin(context) else { break };
-            self.ended.push(finished);
+            self.in_attempts -= finished.len();
+            self.ended.extend(finished);
         }
         if self.ended.is_empty() {
             return Poll::Pending;
@@ -241,7 +244,7 @@ impl Worker {
 
     fn begin_claim(&mut self, now: Timestamp) {
         // Attempts whose leases were lost count too, until they end.
-        let attempts = self.begun.attempts.len() + self.begun.ended.len();
+        let attempts = self.begun.in_attempts + self.begun.ended.len();
         let stalled = self.stalled.count(now).min(self.core.options.stalled);
         let held = attempts.saturating_sub(stalled) + self.finished.len() + self.in_settlement;
         let room = self.core.options.concurrency.saturating_sub(held);
@@ -275,6 +278,7 @@ impl Worker {
     /// Gives back what is still attempted.
     fn abandon(&mut self, now: Timestamp) {
         self.begun.attempts.clear();
+        self.begun.in_attempts = 0;
         self.stalled.clear();
         for (_, (lease, delivery)) in self.attempted.drain() {
             let released = Settlement::Released { at: now };
@@ -370,17 +374,25 @@ impl Worker {
         if self.claim_when_free && std::mem::take(&mut self.freed) {
             self.claim_by(Some(now));
         }
-        for (claimed, slot) in taken.deliveries {
-            self.begin_attempt(claimed, slot);
+        for Claimed { lease, delivery, .. } in taken.returned {
+            let released = Settlement::Released { at: now };
+            self.finished.push(Finished::without_attempt(lease, delivery, released));
+        }
+        for (together, slot) in taken.deliveries {
+            self.begin_attempt(together, slot);
         }
     }
 
-    fn begin_attempt(&mut self, claimed: Claimed, slot: Slot) {
-        let (core, lease) = (self.core.clone(), claimed.lease);
-        self.stalled.begin(lease, self.core.clock.now());
-        self.attempted.insert(lease.delivery, (lease, claimed.delivery.clone()));
+    fn begin_attempt(&mut self, together: Vec<Claimed>, slot: Slot) {
+        let core = self.core.clone();
+        let now = core.clock.now();
+        for Claimed { lease, delivery, .. } in &together {
+            self.stalled.begin(*lease, now);
+            self.attempted.insert(lease.delivery, (*lease, delivery.clone()));
+        }
+        self.begun.in_attempts += together.len();
         self.begun.attempts.push(Box::pin(async move {
-            let finished = core.attempt(claimed).await;
+            let finished = core.attempt(together).await;
             core.report(&finished, slot);
             finished
         }));

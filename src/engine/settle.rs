@@ -3,18 +3,19 @@
 //! In: attempts that ended, each with the settlement that the
 //! [policy](crate::delivery::DeliveryPolicy::settle) decided. Out: what the
 //! [storage](crate::storage::Storage::settle) wrote. Beside the settlement go the events that a dead
-//! letter causes.
+//! letter causes. What follows for the trigger comes after it, from what is written down alone.
 
 use serde_json::json;
 
 use super::Core;
 use super::attempt::Finished;
-use super::observe::Recording;
+use super::observe::{Publishing, Recording};
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Settlement};
 use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
-use crate::storage::{DeliveryQuery, EventQuery, NewEvent, Record, StorageError};
+use crate::observer::Publisher;
+use crate::storage::{DeliveryQuery, EventQuery, NewEvent, Record, Settled, StorageError};
 use crate::trigger::{SuspendReason, Trigger};
 
 /// What a dead letter is not told of: nobody listens where nobody answers.
@@ -28,13 +29,17 @@ const UNTOLD: [EventKind; 4] = [
 const MAX_HOPS: usize = 64;
 
 impl Core {
-    /// Writes down a batch and tells when the first of it is due again. Gives it back if the storage
-    /// did not take it, to try again.
+    /// Writes down a batch, then what follows for its triggers, and tells when the first of it is due
+    /// again. Gives back what the storage did not take, to try again.
     pub(super) async fn settle(
         &self,
-        batch: Vec<Finished>,
+        mut batch: Vec<Finished>,
     ) -> Result<Option<Timestamp>, Vec<Finished>> {
-        match self.write(&batch).await {
+        let followed = match self.write(&mut batch).await {
+            Ok(()) => self.follow_settled(&batch).await,
+            failed => failed,
+        };
+        match followed {
             Ok(()) => {
                 let now = self.clock.now();
                 Ok(batch.iter().filter_map(|finished| due_again(finished, now)).min())
@@ -43,24 +48,34 @@ impl Core {
         }
     }
 
-    async fn write(&self, batch: &[Finished]) -> Result<(), StorageError> {
-        match self.follow_health(batch).await {
-            // What is damaged stays so. It must not keep what is settled waiting.
-            Ok(()) | Err(StorageError::Corrupt { .. }) => {}
-            Err(error) => return Err(error),
+    /// Writes down what is not written down yet. A lease that was lost meanwhile is not ours to
+    /// settle, and nothing follows from it: whoever has it will.
+    async fn write(&self, batch: &mut Vec<Finished>) -> Result<(), StorageError> {
+        let mut ended: Vec<Finished> = batch.extract_if(.., |one| !one.is_settled).collect();
+        let settled = self.write_ended(&ended).await;
+        if let Ok(settled) = &settled {
+            let mut settled = settled.iter();
+            ended.retain_mut(|finished| {
+                finished.is_settled = true;
+                settled.next() == Some(&Settled::Done)
+            });
         }
-        let mut settlements = Vec::with_capacity(batch.len());
-        for finished in batch {
+        batch.append(&mut ended);
+        settled.map(drop)
+    }
+
+    async fn write_ended(&self, ended: &[Finished]) -> Result<Vec<Settled>, StorageError> {
+        if ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        damaged_aside(self.follow_successes(ended).await)?;
+        let mut settlements = Vec::with_capacity(ended.len());
+        for finished in ended {
             let mut settle = finished.settle.clone();
             if let (Some(trigger), Settlement::Dead(reason)) =
                 (&finished.trigger, &settle.settlement)
             {
-                let told = self.consequences(settle.lease.delivery, trigger, *reason).await;
-                settle.records = match told {
-                    // What is damaged stays so. It must not keep what is settled with it waiting.
-                    Err(StorageError::Corrupt { .. }) => Vec::new(),
-                    told => told?,
-                };
+                settle.records = self.consequences(settle.lease.delivery, trigger, *reason).await?;
             }
             settlements.push(settle);
         }
@@ -68,13 +83,52 @@ impl Core {
         let told: Vec<Recording> =
             settlements.iter().map(|settle| self.observers.keep(&settle.records)).collect();
         let now = self.clock.now();
-        // A lease that was lost meanwhile is not ours to settle: whoever has it will.
         let settled = self.storage.settle(settlements, now).await?;
-        self.tell_settled(batch, &told, now, &settled);
+        self.tell_settled(ended, &told, now, &settled);
         if followed {
             self.wake();
         }
+        Ok(settled)
+    }
+
+    /// What follows for the triggers of a batch that is written down.
+    async fn follow_settled(&self, batch: &[Finished]) -> Result<(), StorageError> {
+        damaged_aside(self.follow_failures(batch).await)?;
+        for finished in batch {
+            if let (Some(trigger), Settlement::Dead(DeadReason::Gone)) =
+                (&finished.trigger, &finished.settle.settlement)
+            {
+                let delivery = finished.settle.lease.delivery;
+                damaged_aside(self.suspend_gone(delivery, trigger).await)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Suspends a trigger whose endpoint is gone, if it is as it was attempted: who changed it since
+    /// knows better. Told first, and by an id of its revision: if it is not suspended after all, the
+    /// next answer does that, and it is told once, however many attempts got it.
+    async fn suspend_gone(
+        &self,
+        delivery: DeliveryId,
+        trigger: &Trigger,
+    ) -> Result<(), StorageError> {
+        let current = match self.fresh(trigger.id).await {
+            Err(StorageError::NotFound { .. }) => return Ok(()),
+            current => current?,
+        };
+        if current.revision != trigger.revision || current.suspended.is_some() {
+            return Ok(());
+        }
+        let kind = EventKind::TRIGGER_DISABLED;
+        let revision = trigger.revision.to_be_bytes();
+        let parts = [kind.as_str().as_bytes(), trigger.id.as_bytes(), &revision];
+        let id = EventId::derived(trigger.updated_at, &parts);
+        let cause = self.event_of(delivery).await?;
+        let record = self.tell(&kind, id, delivery, trigger, DeadReason::Gone, cause.as_ref());
+        let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
+        self.record(vec![record], by).await?;
+        self.suspend(trigger, SuspendReason::EndpointGone).await
     }
 
     /// The events that a dead letter causes.
@@ -84,26 +138,23 @@ impl Core {
         trigger: &Trigger,
         reason: DeadReason,
     ) -> Result<Vec<Record>, StorageError> {
-        // Also if the lease turns out to be lost: the endpoint has said that it is gone.
-        let suspended = reason == DeadReason::Gone
-            && self.suspend(trigger, SuspendReason::EndpointGone).await?;
         let Some(cause) = self.event_of(delivery).await? else { return Ok(Vec::new()) };
         if UNTOLD.contains(&cause.kind) {
             return Ok(Vec::new());
         }
-        let mut kinds = vec![EventKind::DELIVERY_DEAD];
-        if suspended {
-            kinds.push(EventKind::TRIGGER_DISABLED);
-        }
-        let tell = |kind| self.tell(kind, delivery, trigger, reason, &cause);
-        Ok(kinds.iter().map(tell).collect())
+        let kind = EventKind::DELIVERY_DEAD;
+        let parts = [kind.as_str().as_bytes(), delivery.as_bytes()];
+        let id = EventId::derived(self.clock.now(), &parts);
+        Ok(vec![self.tell(&kind, id, delivery, trigger, reason, Some(&cause))])
     }
 
+    /// The event of a delivery; `None` if it is gone or damaged.
     async fn event_of(&self, delivery: DeliveryId) -> Result<Option<Event>, StorageError> {
         let query = DeliveryQuery::of_scope(Scope::root()).with_id(delivery).with_limit(1);
-        let Some(delivery) = self.storage.deliveries(query).await?.pop() else { return Ok(None) };
+        let found = damaged_aside(self.storage.deliveries(query).await)?.items.pop();
+        let Some(delivery) = found else { return Ok(None) };
         let query = EventQuery::of_scope(Scope::root()).with_id(delivery.event).with_limit(1);
-        Ok(self.storage.events(query).await?.pop())
+        Ok(damaged_aside(self.storage.events(query).await)?.items.pop())
     }
 
     /// The record of an event that the engine itself tells, of a dead letter. An artifact that is too
@@ -111,15 +162,17 @@ impl Core {
     fn tell(
         &self,
         kind: &EventKind,
+        id: EventId,
         delivery: DeliveryId,
         trigger: &Trigger,
         reason: DeadReason,
-        cause: &Event,
+        cause: Option<&Event>,
     ) -> Record {
         let now = self.clock.now();
         let build = |event: EventBuilder| event.build_at(now, &*self.entropy);
-        let bare = || own_event(kind.clone(), now, delivery, trigger, reason, cause);
-        let whole = cause.artifact.clone().and_then(|artifact| {
+        let bare = || own_event(kind.clone(), delivery, trigger, reason, cause).id(id);
+        let artifact = cause.and_then(|cause| cause.artifact.clone());
+        let whole = artifact.and_then(|artifact| {
             let new = NewEvent::of(build(bare().artifact(artifact)).ok()?);
             (new.json.len() <= MAX_EVENT_BYTES).then(|| self.prepare(new))
         });
@@ -130,29 +183,34 @@ impl Core {
     }
 }
 
+/// What is damaged stays so. It must not keep what is settled with it waiting.
+fn damaged_aside<T: Default>(result: Result<T, StorageError>) -> Result<T, StorageError> {
+    match result {
+        Err(StorageError::Corrupt { .. }) => Ok(T::default()),
+        result => result,
+    }
+}
+
 /// An event that the engine itself tells, of a dead letter.
 fn own_event(
     kind: EventKind,
-    now: Timestamp,
     delivery: DeliveryId,
     trigger: &Trigger,
     reason: DeadReason,
-    cause: &Event,
+    cause: Option<&Event>,
 ) -> EventBuilder {
-    let hops = cause.correlation.hops.iter().take(MAX_HOPS).cloned().collect();
-    let correlation = Correlation { cause: Some(cause.id), hops, ..Correlation::default() };
-    let id = EventId::derived(now, &[kind.as_str().as_bytes(), delivery.as_bytes()]);
-    Event::builder(kind)
-        .id(id)
+    let event = Event::builder(kind)
         .scope(trigger.spec.scope.clone())
         .source(Source::new("engine"))
-        .correlation(correlation)
         .attribute("trigger", trigger.id.to_string())
         .attribute("trigger_name", &trigger.spec.name)
         .attribute("delivery", delivery.to_string())
         .attribute("endpoint", trigger.spec.target.key().as_str())
-        .attribute("reason", reason.as_str())
-        .data(json!({"kind": cause.kind}))
+        .attribute("reason", reason.as_str());
+    let Some(cause) = cause else { return event };
+    let hops = cause.correlation.hops.iter().take(MAX_HOPS).cloned().collect();
+    let correlation = Correlation { cause: Some(cause.id), hops, ..Correlation::default() };
+    event.correlation(correlation).data(json!({"kind": cause.kind}))
 }
 
 /// When the delivery is due again, or the one behind it in its order.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use super::Engine;
 use crate::delivery::{Outcome, Settlement};
 use crate::observer::{Publisher, Transition};
@@ -11,7 +13,7 @@ use crate::storage::Recorded;
 ///
 /// The first five are the stages that events and deliveries go through. They are counted one after
 /// the other, so that a look in between may find one that is ahead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct EngineStats {
     /// Events that were good and went to the storage, from callers and receivers.
@@ -129,6 +131,11 @@ impl Tally {
             Settlement::Released { .. } => &self.released,
             Settlement::Extended { .. } => return None,
         })
+    }
+
+    /// How many attempts are under way.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.stats().in_flight
     }
 
     fn stats(&self) -> EngineStats {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Engine};
+use crate::delivery::Batch;
 use crate::document::Problems;
 use crate::event::Scope;
 use crate::id::TriggerId;
@@ -143,7 +144,8 @@ impl Engine {
     }
 
     /// Deletes a trigger, also one that [cannot be read](Self::unreadable_triggers). What waits is
-    /// cancelled when it comes due.
+    /// cancelled when it comes due; a dead letter that others are queued behind is discarded by a
+    /// [`run`](Self::run), so that they come due.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] and others.
@@ -196,6 +198,7 @@ impl Core {
                     self.check_timeout(spec.policy.timeout, problems);
                 }
                 self.check_target(&spec.target, problems);
+                self.check_batch(spec.policy.batch, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
             })
@@ -208,6 +211,14 @@ impl Core {
         if timeout > longest {
             let message = format!("expected at most {longest:?}, half of the engine's lease");
             problems.add("policy.timeout", format!("{message}, found {timeout:?}"));
+        }
+    }
+
+    fn check_batch(&self, batch: Option<Batch>, problems: &mut Problems) {
+        let most = self.options.concurrency;
+        if let Some(found) = batch.map(|batch| batch.max_events).filter(|found| *found > most) {
+            let message = format!("expected at most {most}, how many a run attempts at once");
+            problems.add("policy.batch.max_events", format!("{message}, found {found}"));
         }
     }
 
@@ -233,22 +244,20 @@ impl Core {
         self.known().index.iter().find(is_it).cloned()
     }
 
-    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, cannot be read, or was changed since: who
-    /// changed or enabled it knows better than an answer to what it was before. Tells whether it is
-    /// suspended.
+    /// Suspends a trigger as it was attempted. Nothing to do if it is gone, cannot be read, or was
+    /// changed since: who changed or enabled it knows better than an answer to what it was before.
     pub(super) async fn suspend(
         &self,
         attempted: &Trigger,
         reason: SuspendReason,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<(), StorageError> {
         let suspend = |current: &Trigger, _: &mut TriggerSpec, suspended: &mut Option<_>| {
             if current.revision == attempted.revision {
                 *suspended = Some(reason);
             }
         };
         match self.change(attempted.id, suspend).await {
-            Ok(trigger) => Ok(trigger.suspended.is_some()),
-            Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => Ok(false),
+            Ok(_) | Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -277,7 +286,7 @@ impl Core {
     }
 
     /// The trigger as the storage has it now.
-    async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
+    pub(super) async fn fresh(&self, id: TriggerId) -> Result<Arc<Trigger>, StorageError> {
         self.refresh().await?;
         let known = self.known();
         known.index.get(id).cloned().ok_or_else(|| match known.unreadable.get(&id) {
@@ -297,6 +306,9 @@ impl Core {
         let _in_order = self.applied.lock().await;
         self.storage.write_trigger(write.clone()).await?;
         self.tell_written(&write);
+        if let TriggerWrite::Delete(id) = write {
+            self.remains.note(id);
+        }
         self.change_known(|known| match write {
             TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
                 known.apply(trigger.id, TriggerState::Stored(trigger));
@@ -314,6 +326,8 @@ impl Core {
             let count = changes.len();
             if let Some(last) = changes.last() {
                 *applied = last.sequence;
+                let is_gone = |change: &&TriggerChange| change.trigger == TriggerState::Deleted;
+                changes.iter().filter(is_gone).for_each(|change| self.remains.note(change.id));
                 self.change_known(|known| {
                     for TriggerChange { id, trigger, .. } in changes {
                         known.apply(id, trigger);

@@ -1,5 +1,7 @@
 //! The model: everything in memory, plain and obviously right. Durable until the process ends.
 
+mod batched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Claim, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt, NewEvent, Pruned,
-    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, ClaimOf, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt,
+    NewEvent, Page, Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError,
+    TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
@@ -16,6 +19,7 @@ use crate::event::Event;
 use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::payload::Payload;
 use crate::trigger::Trigger;
+use batched::Batched;
 
 /// Keeps everything in memory: for tests, and for registries that can afford to forget.
 ///
@@ -40,6 +44,8 @@ struct Content {
     /// What can be claimed, from when on: waiting deliveries when due, leased ones when the lease
     /// runs out.
     claimable: BTreeMap<EndpointKey, BTreeSet<(Timestamp, DeliveryId)>>,
+    /// Those of it that may go in one request with others.
+    batched: Batched,
     /// The endpoint that was served last; the next turn is of the one behind it.
     turn: Option<EndpointKey>,
     cursors: BTreeMap<String, String>,
@@ -113,15 +119,18 @@ impl Storage for MemoryStorage {
         Ok(settlements.into_iter().map(|settle| content.settle(settle, now)).collect())
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         let content = self.lock();
         let behind = content.events.range((behind(query.after), Bound::Unbounded));
         let page = behind.map(|(_, event)| event).filter(|event| query.selects(event));
-        Ok(page.take(query.limit).map(|event| Event::clone(event)).collect())
+        let events: Vec<_> = page.take(query.limit).map(|event| Event::clone(event)).collect();
+        Ok(events.into())
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        Ok(self.lock().select(&query).map(|row| row.delivery.clone()).take(query.limit).collect())
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
+        let content = self.lock();
+        let page = content.select(&query).map(|row| row.delivery.clone()).take(query.limit);
+        Ok(page.collect::<Vec<_>>().into())
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {
@@ -135,6 +144,7 @@ impl Storage for MemoryStorage {
         let ids: Vec<DeliveryId> = content
             .select(&replay.query)
             .filter(replayable)
+            .filter(|row| replay.allows(row.settled_at))
             .map(|row| row.delivery.id)
             .take(replay.query.limit)
             .collect();
@@ -272,12 +282,19 @@ impl Content {
 
     fn claim(&mut self, claim: &Claim) -> Claims {
         let mut claims = Claims::default();
-        if let Some(id) = claim.only {
-            let at = self.deliveries.get(&id).and_then(|row| row.delivery.state.claimable_at());
-            if at.is_some_and(|at| at <= claim.now) {
-                claims.deliveries.push(self.lease(id, claim));
+        match &claim.of {
+            ClaimOf::Endpoints => {}
+            ClaimOf::One(id) => {
+                let at = self.deliveries.get(id).and_then(|row| row.delivery.state.claimable_at());
+                if at.is_some_and(|at| at <= claim.now) {
+                    claims.deliveries.push(self.lease(*id, claim));
+                }
+                return claims;
             }
-            return claims;
+            ClaimOf::Companions(all) => {
+                claims.deliveries = self.claim_companions(all, claim);
+                return claims;
+            }
         }
         let mut taken = Vec::new();
         let mut served_last = None;
@@ -299,7 +316,7 @@ impl Content {
                     taken.push(*id);
                 }
                 let next = waiting.peek().map(|(at, _)| *at);
-                claims.next_due = claims.next_due.into_iter().chain(next).min();
+                claims.note_left(next, claim.now);
                 if taken.len() == claim.limit {
                     served_last = Some(endpoint.clone());
                     break 'turns;
@@ -398,6 +415,7 @@ impl Content {
         }
         if let Some(at) = delivery.state.claimable_at() {
             self.claimable.entry(delivery.endpoint.clone()).or_default().insert((at, id));
+            self.batched.insert(delivery, at);
         }
     }
 
@@ -412,6 +430,7 @@ impl Content {
             }
         }
         let Some(at) = delivery.state.claimable_at() else { return };
+        self.batched.remove(delivery, at);
         if let Some(waiting) = self.claimable.get_mut(&delivery.endpoint) {
             waiting.remove(&(at, id));
             if waiting.is_empty() {

@@ -178,11 +178,36 @@ impl DeliveryQuery {
     }
 }
 
+/// What was asked for, and what of it cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What can be read, in the order of ids, at most as many as were asked for.
+    pub items: Vec<T>,
+    /// What was found among them and cannot be read: which it is, if that is known, and what is wrong,
+    /// for an operator.
+    pub unreadable: Vec<String>,
+}
+
+/// All of it can be read, as of a storage that keeps it in memory.
+impl<T> From<Vec<T>> for Page<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self { items, unreadable: Vec::new() }
+    }
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
 /// Which deliveries to try again, and how.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// Which ones.
     pub query: DeliveryQuery,
+    /// Only those that have been as they are since this time or before.
+    pub unchanged_since: Option<Timestamp>,
     /// The time now.
     pub now: Timestamp,
     /// What becomes of them.
@@ -207,6 +232,12 @@ pub enum Fate {
 }
 
 impl Replay {
+    /// Whether a delivery that was changed at a time, as [`apply`](Self::apply) has it, or settled,
+    /// has been as it is for long enough.
+    pub fn allows(&self, changed_at: Timestamp) -> bool {
+        self.unchanged_since.is_none_or(|since| changed_at <= since)
+    }
+
     /// Makes of a delivery what it is once it is replayed, as the one of this place in the selection;
     /// if it has an order, before its turn is given to it. Tells what to write down as the time of
     /// its change: of one that is queued, when it is to be due.

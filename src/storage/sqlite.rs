@@ -3,8 +3,10 @@
 //! One thread writes, and shares a commit among all writes that wait for it (group commit); another
 //! reads. No runtime is needed.
 
+mod batched;
 mod claim;
 mod commit;
+mod endpoints;
 mod first_due;
 mod prune;
 mod query;
@@ -27,8 +29,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -243,11 +245,11 @@ impl Storage for SqliteStorage {
         self.shared.writer.call(move |session| settle::settle_all(session, &settlements, now)).await
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         self.shared.reader.call(move |session| query::events(session, &query)).await
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
         self.shared.reader.call(move |session| query::deliveries(session, &query)).await
     }
 
@@ -264,6 +266,11 @@ impl Storage for SqliteStorage {
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.shared.writer.call(move |session| prune::prune(session, before, limit)).await
+        let prune = move |session: &mut Session| prune::prune(session, before, limit);
+        let pruned = self.shared.writer.call(prune).await?;
+        if pruned == Pruned::default() {
+            self.shared.forget_endpoints().await?;
+        }
+        Ok(pruned)
     }
 }

@@ -103,7 +103,8 @@ async fn dies_at(call: u32, after: bool, events: &[Event]) -> bool {
     second.work(10 * MINUTE).await;
 
     let what = format!("dead at call {call}, {}", if after { "after it" } else { "before it" });
-    let deliveries = content.deliveries(DeliveryQuery::of_scope(Scope::root())).await.unwrap();
+    let deliveries =
+        content.deliveries(DeliveryQuery::of_scope(Scope::root())).await.unwrap().items;
     assert_eq!(deliveries.len(), EVENTS, "{what}");
     let ended = deliveries.iter().all(|delivery| delivery.state == State::Delivered);
     assert!(ended, "{what}: {deliveries:?}");

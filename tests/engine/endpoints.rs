@@ -384,17 +384,17 @@ async fn what_is_paused_waits_without_an_attempt_until_it_is_resumed() {
     for host in ["paused.example", "fine.example"] {
         house.trigger(to(host)).await;
     }
-    house.engine.pause(key("paused.example"));
+    house.engine.pause(key("paused.example")).await.unwrap();
     house.publish(100).await;
     house.work(1, DAY).await;
     assert_eq!(
         (house.world.times("paused.example").len(), house.world.times("fine.example").len()),
         (0, 100)
     );
-    assert_eq!(house.engine.paused().endpoints, [key("paused.example")]);
+    assert_eq!(house.engine.paused().endpoints, [key("paused.example")].into());
     let status = &house.engine.endpoints()[0];
     assert_eq!((&status.key, status.paused), (&key("paused.example"), true));
-    house.engine.resume(&key("paused.example"));
+    house.engine.resume(&key("paused.example")).await.unwrap();
     house.work(1, MINUTE).await;
     assert_eq!(house.count(StateName::Delivered).await, 200);
     assert!(house.attempts().await.iter().all(|attempts| *attempts == 1));
@@ -407,19 +407,19 @@ async fn a_resume_is_heard_at_once_by_a_run_that_waits() {
     for host in ["a.example", "b.example"] {
         house.trigger(to(host)).await;
     }
-    house.engine.pause(key("a.example"));
-    house.engine.pause_all();
+    house.engine.pause(key("a.example")).await.unwrap();
+    house.engine.pause_all().await.unwrap();
     house.publish(5).await;
     let runs = house.engine.run();
     let mut runs = std::pin::pin!(runs);
     take_turns(&mut runs, 60).await;
     assert_eq!(house.world.arrived.lock().unwrap().len(), 0);
     assert!(house.engine.paused().all);
-    house.engine.resume_all();
+    house.engine.resume_all().await.unwrap();
     take_turns(&mut runs, 60).await;
     let reached = |host| house.world.times(host).len();
     assert_eq!((reached("a.example"), reached("b.example")), (0, 5));
-    house.engine.resume(&key("a.example"));
+    house.engine.resume(&key("a.example")).await.unwrap();
     take_turns(&mut runs, 60).await;
     assert_eq!((reached("a.example"), reached("b.example")), (5, 5));
 }

@@ -11,7 +11,7 @@ use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Pruned,
     Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerState,
     TriggerWrite,
 };
@@ -64,6 +64,11 @@ impl Unreliable {
     /// another one.
     pub(crate) fn dying(inner: MemoryStorage, call: u32, after: bool) -> Self {
         Self { inner, reliable: true, dies_at: Some((call, after)), ..Self::default() }
+    }
+
+    /// Has the triggers of a name unreadable from now on, or none.
+    pub(crate) fn damage(&self, name: Option<String>) {
+        *self.unreadable.lock().unwrap() = name;
     }
 
     /// Whether the process has died.
@@ -145,6 +150,10 @@ impl Storage for Unreliable {
         self.through(self.inner.record(records)).await
     }
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
+        // An engine reads it as it is built, as it reads triggers.
+        if keys == ["paused"] {
+            return self.inner.cursors(keys).await;
+        }
         self.through(self.inner.cursors(keys)).await
     }
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
@@ -159,13 +168,13 @@ impl Storage for Unreliable {
     ) -> Result<Vec<Settled>, StorageError> {
         self.through(self.inner.settle(settlements, now)).await
     }
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         if self.damaged {
             return Err(StorageError::Corrupt { reason: "on purpose".to_owned() });
         }
         self.inner.events(query).await
     }
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
         self.inner.deliveries(query).await
     }
     async fn attempts(

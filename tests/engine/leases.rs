@@ -117,7 +117,7 @@ async fn a_storage_that_does_not_answer_keeps_nobody_waiting_for_ever_and_is_ask
     bench.engine.publish(event("a")).await.unwrap();
     bench.work(MINUTE).await;
     let query = DeliveryQuery::of_scope(Scope::root());
-    let all = storage.deliveries(query).await.unwrap();
+    let all = storage.deliveries(query).await.unwrap().items;
     assert!(all.iter().all(|delivery| delivery.state == State::Delivered), "{all:?}");
 }
 
@@ -126,4 +126,33 @@ async fn turns() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn what_an_attempt_says_whose_lease_was_lost_suspends_no_trigger_and_counts_for_the_breaker()
+{
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = bench(Script::new([Answer::Later(410, gate.clone())])).await;
+    let trigger = slow.trigger(webhook("t")).await;
+    slow.engine.publish(event("a")).await.unwrap();
+    let engine = slow.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    while slow.script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Another node, for which the lease has run out.
+    let options = EngineOptions::default();
+    let other = bench_on(slow.storage.clone(), Script::statuses([200]), options).await;
+    other.work(MINUTE).await;
+    other.work(Duration::ZERO).await;
+    assert_eq!(other.only().await.state, State::Delivered);
+    gate.add_permits(1);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    run.abort();
+    assert_eq!(slow.engine.stats().leases_lost, 1);
+    other.engine.refresh_triggers().await.unwrap();
+    assert_eq!(other.engine.trigger(&Scope::root(), trigger.id).unwrap().suspended, None);
+    assert_eq!(slow.engine.endpoints()[0].in_flight, 0, "its answer was taken in");
 }

@@ -188,6 +188,42 @@ async fn a_publisher_waits_or_is_refused_while_the_storage_does_not_answer() {
     }
 }
 
+#[tokio::test]
+async fn bytes_on_their_way_into_the_storage_are_bounded_with_what_is_sent_of_them() {
+    let storage = Unreliable::sound();
+    let options = EngineOptions::default()
+        .with_publishing(100, Overload::Refuse)
+        .with_publishing_bytes(64 * 1_024);
+    let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
+    for n in 0..3 {
+        bench.trigger(webhook(&format!("t{n}"))).await;
+    }
+    // With its three deliveries each takes about 40 KiB.
+    let large = |name: &str| {
+        let mut event = event(name);
+        for part in ["a", "b", "c"] {
+            event.attributes.insert(part.to_owned(), "x".repeat(3_300));
+        }
+        event
+    };
+    storage.stick(true);
+    let engine = bench.engine.clone();
+    let (first, second, third) = (large("a"), large("b"), event("c"));
+    let first = tokio::spawn(async move { engine.publish(first).await });
+    turns().await;
+    let refused = bench.engine.publish(second.clone()).await;
+    assert!(matches!(refused, Err(PublishError::Overloaded)), "{refused:?}");
+    let engine = bench.engine.clone();
+    let third = tokio::spawn(async move { engine.publish(third).await });
+    turns().await;
+    storage.stick(false);
+    first.await.unwrap().unwrap();
+    third.await.unwrap().unwrap();
+    bench.engine.publish(second).await.unwrap();
+    let too_large_together = vec![large("d"), large("e"), large("f")];
+    bench.engine.publish_all(too_large_together).await.unwrap();
+}
+
 /// Lets what was spawned go as far as it can.
 async fn turns() {
     for _ in 0..100 {

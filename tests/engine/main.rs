@@ -2,8 +2,10 @@
 #![cfg(feature = "engine")]
 
 mod actions;
+mod batches;
 mod bench;
 mod crash_points;
+mod drains;
 mod emission;
 mod endpoints;
 mod facades;
@@ -16,6 +18,7 @@ mod loops;
 mod observing;
 mod order;
 mod outcomes;
+mod pauses;
 mod pings;
 mod runs;
 mod triggers;

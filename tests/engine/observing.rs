@@ -151,11 +151,13 @@ async fn a_dead_letter_is_told_with_the_events_that_follow_from_it() {
             "claimed #1",
             "attempt_begun #1 overdue Some(0ns)",
             "attempt_ended gone Some(410) took 0ns due 0ns ago, published 0ns ago",
-            "trigger_changed t suspended",
             "settled dead after 0ns, 1 attempts",
             "published delivery.dead engine duplicate=false 1",
-            "delivery_made Parked",
+            "delivery_made Waiting",
             "published trigger.disabled engine duplicate=false 0",
+            "trigger_changed t suspended",
+            "claimed #1",
+            "settled parked after 0ns, 0 attempts",
             "run_ended 0",
         ]
     );

@@ -1,11 +1,11 @@
 //! Order: across retries, several runs, a crash, dead letters and replay.
 
 use artifact_triggers::delivery::{
-    DeliveryPolicy, Jitter, OnDead, Order, RetrySchedule, StateName,
+    DeliveryPolicy, Jitter, OnDead, Order, RetrySchedule, State, StateName,
 };
 use artifact_triggers::engine::ReplayPlan;
 use artifact_triggers::event::Scope;
-use artifact_triggers::storage::DeliveryQuery;
+use artifact_triggers::storage::{DeliveryQuery, Storage as _};
 
 use crate::bench::*;
 
@@ -114,4 +114,37 @@ async fn a_dead_letter_blocks_or_is_passed_as_the_policy_says_and_a_replay_keeps
             if blocked { &["a-1", "a-2", "a-3"] } else { &["a-2", "a-3", "a-1"] };
         assert_eq!(&last[1..], expected);
     }
+}
+
+#[tokio::test]
+async fn what_is_queued_behind_a_dead_letter_of_a_deleted_trigger_ends() {
+    let bench = bench(Script::statuses([400])).await;
+    let once = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+    let policy = once.with_order(Order::Strict).with_on_dead(OnDead::Block);
+    let trigger = bench.trigger(webhook("t").policy(policy)).await;
+    for name in ["a", "b", "c"] {
+        bench.engine.publish(event(name)).await.unwrap();
+    }
+    bench.work(MINUTE).await;
+    assert_eq!(bench.script.requests().len(), 1);
+    let failing = vec![format!("failing/{}", trigger.id)];
+    assert!(bench.storage.cursors(failing.clone()).await.unwrap()[0].is_some());
+    bench.engine.delete_trigger(trigger.id).await.unwrap();
+    bench.work(2 * DAY).await;
+    let states: Vec<State> = bench.deliveries().await.into_iter().map(|d| d.state).collect();
+    assert_eq!(states, [State::Cancelled, State::Cancelled, State::Cancelled]);
+    assert_eq!(bench.script.requests().len(), 1);
+    assert_eq!(bench.storage.cursors(failing).await.unwrap(), [None], "it is forgotten");
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_a_deleted_trigger_that_nobody_waits_for_stays_one() {
+    let bench = bench(Script::statuses([400])).await;
+    let once = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+    let trigger = bench.trigger(webhook("t").policy(once)).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    bench.work(MINUTE).await;
+    bench.engine.delete_trigger(trigger.id).await.unwrap();
+    bench.work(2 * DAY).await;
+    assert!(matches!(bench.only().await.state, State::Dead { .. }));
 }

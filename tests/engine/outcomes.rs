@@ -13,7 +13,7 @@ use artifact_triggers::request::Request;
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 use artifact_triggers::storage::{DeliveryQuery, EventQuery};
-use artifact_triggers::trigger::{KindPattern, SuspendReason};
+use artifact_triggers::trigger::{KindPattern, SuspendReason, Trigger};
 
 use tokio::sync::Semaphore;
 
@@ -243,4 +243,66 @@ async fn an_endpoint_that_is_gone_suspends_no_trigger_that_was_changed_since() {
     assert_eq!(bench.engine.trigger(&Scope::root(), trigger.id).unwrap().suspended, None);
     let events = bench.engine.events(EventQuery::of_scope(Scope::root())).await.unwrap();
     assert!(events.iter().all(|event| event.kind != EventKind::TRIGGER_DISABLED));
+}
+
+impl Bench {
+    async fn times_told_as_disabled(&self) -> usize {
+        let events = self.engine.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+        events.iter().filter(|event| event.kind == EventKind::TRIGGER_DISABLED).count()
+    }
+}
+
+#[tokio::test]
+async fn an_event_and_a_delivery_are_found_by_their_ids_within_a_scope() {
+    let bench = bench(Script::statuses([200])).await;
+    bench.trigger(webhook("t").scope("acme".parse().unwrap())).await;
+    let mut event = event("a");
+    event.scope = "acme/platform".parse().unwrap();
+    let published = bench.engine.publish(event.clone()).await.unwrap();
+    let told = serde_json::to_value(&published).unwrap();
+    assert_eq!((&told["id"], &told["is_loop"]), (&event.id.to_string().into(), &false.into()));
+    assert_eq!(serde_json::to_value(bench.engine.stats()).unwrap()["durable"], 1);
+    let (acme, other): (Scope, Scope) = ("acme".parse().unwrap(), "other".parse().unwrap());
+    let delivery = published.deliveries[0];
+    assert_eq!(bench.engine.event(&acme, event.id).await.unwrap().unwrap().id, event.id);
+    assert_eq!(bench.engine.delivery(&acme, delivery).await.unwrap().unwrap().id, delivery);
+    assert_eq!(bench.engine.event(&other, event.id).await.unwrap(), None);
+    assert_eq!(bench.engine.delivery(&other, delivery).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_410_to_an_event_of_the_engines_own_is_told_as_trigger_disabled() {
+    let bench = bench(Script::statuses([400, 410])).await;
+    let once = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+    bench.trigger(webhook("dies").policy(once)).await;
+    let listens = Trigger::builder("listens").on(EventKind::DELIVERY_DEAD);
+    let listens = listens.webhook("https://hooks.example/y", SECRET.parse().unwrap());
+    let listens = bench.trigger(listens).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    bench.work(MINUTE).await;
+    let listens = bench.engine.trigger(&Scope::root(), listens.id).unwrap();
+    assert_eq!(listens.suspended, Some(SuspendReason::EndpointGone));
+    assert_eq!(bench.times_told_as_disabled().await, 1);
+}
+
+#[tokio::test]
+async fn many_410_at_once_suspend_a_trigger_once_and_are_told_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = bench(Script::new([Answer::Later(410, gate.clone())])).await;
+    let trigger = bench.trigger(webhook("t")).await;
+    bench.engine.publish_all((0..5).map(|n| event(&n.to_string())).collect()).await.unwrap();
+    let engine = bench.engine.clone();
+    tokio::spawn(async move { engine.run().await });
+    while bench.script.requests().len() < 5 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..5 {
+        gate.add_permits(1);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let now = bench.engine.trigger(&Scope::root(), trigger.id).unwrap();
+    assert_eq!((now.suspended, now.revision), (Some(SuspendReason::EndpointGone), 2));
+    assert_eq!(bench.times_told_as_disabled().await, 1);
 }

@@ -1,14 +1,18 @@
 //! Pings and previews: a trigger tested the whole way, or shown without sending.
 
+use std::sync::Arc;
+
 use artifact_triggers::delivery::{DeadReason, Outcome, State, StateName};
-use artifact_triggers::engine::PingError;
+use artifact_triggers::engine::{EngineOptions, Overload, PingError, PublishError};
 use artifact_triggers::event::{EventKind, Scope};
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::request::Headers;
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
+use artifact_triggers::storage::MemoryStorage;
 
 use artifact_triggers::trigger::filter::Filter;
+use tokio::sync::Semaphore;
 
 use crate::bench::*;
 
@@ -58,6 +62,25 @@ async fn a_preview_is_signed_and_sends_nothing() {
     let headers: Headers = request.headers.iter().map(|(n, v)| (n, v.to_vec())).collect();
     let now = artifact_triggers::clock::Clock::now(&bench.clock);
     verifier.verify(&headers, &request.body, now).unwrap();
+}
+
+#[tokio::test]
+async fn only_so_many_pings_are_under_way_at_once() {
+    let options = EngineOptions::default().with_pings(1).with_publishing(10, Overload::Refuse);
+    let gate = Arc::new(Semaphore::new(0));
+    let script = Script::new([Answer::Later(200, gate.clone())]);
+    let bench = bench_on(MemoryStorage::new(), script, options).await;
+    let id = bench.trigger(webhook("t")).await.id;
+    let engine = bench.engine.clone();
+    let first = tokio::spawn(async move { engine.ping(&Scope::root(), id).await });
+    while bench.script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let refused = bench.engine.ping(&Scope::root(), id).await;
+    assert!(matches!(refused, Err(PingError::Publish(PublishError::Overloaded))), "{refused:?}");
+    gate.add_permits(1);
+    first.await.unwrap().unwrap();
+    bench.engine.ping(&Scope::root(), id).await.unwrap();
 }
 
 #[tokio::test]

@@ -23,10 +23,11 @@ pub(crate) enum Invariant {
     NothingIsDoubledForNothing = 14,
     DisabledOnlyIfFailing = 15,
     JobsEnd = 16,
+    BatchesAreWhole = 17,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 16] = [
+    pub(crate) const ALL: [(Self, &'static str); 17] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -45,7 +46,7 @@ impl Invariant {
         (
             Self::HealthyEndpointsAreServed,
             "If nothing fails but other endpoints, a healthy one hears within a second and 150 ms \
-             for each delivery before it, plus the time-outs of one round of the others if these \
+             for each delivery before it, plus how long it may wait for others to go with, plus the time-outs of one round of the others if these \
              can take all slots.",
         ),
         (
@@ -99,6 +100,11 @@ impl Invariant {
             Self::JobsEnd,
             "A replay or a backfill comes to its end, and has tried again all that was dead or parked \
              when it began, or made all that was missing then.",
+        ),
+        (
+            Self::BatchesAreWhole,
+            "What goes in one request is of one trigger that batches and one endpoint, no more than its \
+             policy allows, and alone or in an array as it says.",
         ),
     ];
 

@@ -20,7 +20,7 @@ use artifact_triggers::event::EventKind;
 use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
 use artifact_triggers::storage::{Fate, Record, Recorded, Replay};
 
-pub(crate) use visits::Visit;
+pub(crate) use visits::{Parcel, Visit};
 
 use endpoints::Endpoint;
 use health::Story;
@@ -109,6 +109,8 @@ pub(crate) struct Counts {
     pub(crate) measured: usize,
     /// Messages that receivers took more than once.
     pub(crate) doubles: usize,
+    /// Requests with several deliveries.
+    pub(crate) batches: usize,
 }
 
 impl Counts {
@@ -125,6 +127,7 @@ impl Counts {
         self.backfilled += other.backfilled;
         self.measured += other.measured;
         self.doubles += other.doubles;
+        self.batches += other.batches;
     }
 }
 
@@ -263,7 +266,8 @@ impl Ledger {
                     let token = claimed.lease.token;
                     (claimed.delivery.id, Held { token, until, asked_at, is_attempted: false })
                 }));
-                let (held, most) = (held.len(), books.rules.places * books.rules.runs);
+                let (held, rules) = (held.len(), &books.rules);
+                let most = (rules.places + rules.largest_batch - 1) * rules.runs;
                 if held > most {
                     let what = format!("{life:?} holds {held} deliveries, more than {most}");
                     books.violate(now, Invariant::MemoryIsBounded, what);
@@ -394,7 +398,16 @@ impl Books {
 
     fn replay(&mut self, id: DeliveryId, replay: &Replay, place: u32, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
-        let Fate::Again { due, spacing, new_message_ids } = replay.fate else { return };
+        let Fate::Again { due, spacing, new_message_ids } = replay.fate else {
+            account.delivery.state = State::Cancelled;
+            account.settled_at = replay.now;
+            // The engine does so for what others wait for, and the operator never does.
+            if !self.stories[&account.delivery.trigger].was_deleted {
+                let what = format!("{id} is discarded, although its trigger is there");
+                self.violate(now, Invariant::SettledStaysSettled, what);
+            }
+            return;
+        };
         let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
         account.delivery.attempts = 0;

@@ -14,7 +14,7 @@ use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
 
 use crate::clock::Time;
-use crate::ledger::{Ledger, Visit};
+use crate::ledger::{Ledger, Parcel, Visit};
 use crate::node::{Life, Node};
 use crate::plan::{ReceiverPlan, SECOND};
 use crate::random::Random;
@@ -159,19 +159,18 @@ impl Network {
     }
 
     async fn visit(&self, visit: Visit, receiver: usize, path: &str, timeout: Duration) -> Reply {
-        let message = visit.message;
         let reaction = self.react(receiver, path, timeout);
         if self.swallows && self.random.chance(50) {
             self.time.sleep(reaction.after).await;
             return visit.ends(Reply::Status(200));
         }
         if reaction.takes && self.random.chance(500) {
-            self.take(receiver, message);
+            self.take(receiver, &visit.messages);
             self.wait(&reaction).await;
         } else {
             self.wait(&reaction).await;
             if reaction.takes {
-                self.take(receiver, message);
+                self.take(receiver, &visit.messages);
             }
         }
         visit.ends(reaction.reply)
@@ -184,9 +183,12 @@ impl Network {
         self.time.sleep(reaction.after).await;
     }
 
-    fn take(&self, receiver: usize, message: MessageId) {
+    fn take(&self, receiver: usize, messages: &[MessageId]) {
         let now = self.time.now();
-        self.receivers.lock().unwrap()[receiver].got.entry(message).or_default().push(now);
+        let got = &mut self.receivers.lock().unwrap()[receiver].got;
+        for message in messages {
+            got.entry(*message).or_default().push(now);
+        }
     }
 
     fn react(&self, receiver: usize, path: &str, timeout: Duration) -> Reaction {
@@ -285,17 +287,15 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// An attempt begins, unless the node died a moment before.
-    async fn visit(&self, message: Option<MessageId>, body: &[u8]) -> Option<Visit> {
+    async fn visit(&self, parcels: &[Parcel]) -> Option<Visit> {
         if self.node.life() != self.life {
             pending::<()>().await;
         }
-        self.network.ledger.visit(self.life, message, body, self.node.clock.now())
+        self.network.ledger.visit(self.life, parcels, self.node.clock.now())
     }
 
     async fn send(&self, request: Request) -> Reply {
-        let id = request.headers.only("webhook-id").unwrap_or_default();
-        let message = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
-        let Some(visit) = self.visit(message, &request.body).await else {
+        let Some(visit) = self.visit(&Parcel::of(&request)).await else {
             return Reply::Status(400);
         };
         let host = request.url.host_str().unwrap_or_default();
@@ -343,8 +343,9 @@ impl Action for Hand {
     async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
         let timeout = self.timeouts[&call.trigger];
         let network = &self.wire.network;
-        let body = call.event.to_json();
-        let Some(visit) = self.wire.visit(Some(call.message_id), &body).await else {
+        let (message, body) = (Some(call.message_id), call.event.to_json());
+        let Some(visit) = self.wire.visit(&[Parcel { message, body, is_entry: false }]).await
+        else {
             return Err(ActionError::Permanent("unknown".to_owned()));
         };
         match network.visit(visit, self.receiver, OLD_PATH, timeout).await {

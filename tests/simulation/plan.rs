@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{
-    DeliveryPolicy, EndpointKey, Jitter, OnDead, Order, RetrySchedule,
+    Batch, DeliveryPolicy, EndpointKey, Jitter, OnDead, Order, RetrySchedule,
 };
 use artifact_triggers::endpoint::{BreakerPolicy, EndpointPolicy, Rate};
 use artifact_triggers::engine::EngineOptions;
@@ -53,6 +53,8 @@ pub(crate) struct Rules {
     pub(crate) concurrency: usize,
     /// How many attempts each run may have in all, with those that have waited long.
     pub(crate) places: usize,
+    /// The most that go in one request; a run may have so many more, but for one.
+    pub(crate) largest_batch: usize,
     pub(crate) refresh: Duration,
     pub(crate) endpoints: BTreeMap<EndpointKey, EndpointPolicy>,
     /// No clock is wrong by more.
@@ -137,11 +139,17 @@ pub(crate) struct Promise {
     pub(crate) order: Order,
     pub(crate) on_dead: OnDead,
     pub(crate) disable_after: Option<Duration>,
+    pub(crate) batch: Option<Batch>,
 }
 
 impl Promise {
     pub(crate) fn attempts(&self) -> u32 {
         u32::try_from(self.pauses.len()).expect("there are few") + 1
+    }
+
+    /// How long one waits for others.
+    pub(crate) fn linger(&self) -> Duration {
+        self.batch.map_or(Duration::ZERO, |batch| batch.max_wait)
     }
 
     /// The pause after an attempt; `None` after the last.
@@ -198,6 +206,7 @@ impl TriggerPlan {
             .with_on_dead(promise.on_dead)
             .with_disable_after(promise.disable_after);
         policy.max_age = promise.max_age;
+        policy.batch = promise.batch;
         policy.final_statuses.clone_from(&promise.final_statuses);
         let mut builder = Trigger::builder(format!("t{}", self.index)).policy(policy);
         if !self.scope.is_empty() {
@@ -232,7 +241,9 @@ impl Plan {
             .with_refresh(random.span(MINUTE * 20, HOUR * 3));
         let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
         let receivers = draw_receivers(random);
-        let triggers = draw_triggers(random, &receivers);
+        let triggers = draw_triggers(random, &receivers, options.concurrency);
+        let batches = triggers.iter().filter_map(|trigger| trigger.promise.batch);
+        let largest_batch = batches.map(|batch| batch.max_events).max().unwrap_or(1);
         let skewed = random.chance(600);
         let blows = if is_calm { 0 } else { random.between(1, 10) };
         let rules = Rules {
@@ -242,6 +253,7 @@ impl Plan {
             runs: random.pick(&[1, 1, 2]),
             concurrency: options.concurrency,
             places: options.concurrency + options.stalled,
+            largest_batch,
             refresh: options.refresh,
             endpoints: (0..)
                 .zip(&receivers)
@@ -327,7 +339,11 @@ fn draw_endpoint(random: &Random) -> EndpointPolicy {
     policy
 }
 
-fn draw_triggers(random: &Random, receivers: &[ReceiverPlan]) -> Vec<TriggerPlan> {
+fn draw_triggers(
+    random: &Random,
+    receivers: &[ReceiverPlan],
+    concurrency: usize,
+) -> Vec<TriggerPlan> {
     let mut triggers = Vec::new();
     // Each receiver has a trigger, and some have another.
     let shared = (0..random.below(3)).map(|_| random.index(receivers.len()));
@@ -341,14 +357,19 @@ fn draw_triggers(random: &Random, receivers: &[ReceiverPlan]) -> Vec<TriggerPlan
             kinds: (0..KINDS.len()).filter(|kind| *kind == 0 || random.chance(600)).collect(),
             wants_any: random.chance(150),
             scope: random.pick(&["", "", "acme", "acme/app"]),
-            promise: draw_promise(random, receiver, plan),
+            promise: draw_promise(random, receiver, plan, concurrency),
             is_touched: !moves && random.chance(100),
         });
     }
     triggers
 }
 
-fn draw_promise(random: &Random, receiver: usize, plan: &ReceiverPlan) -> Promise {
+fn draw_promise(
+    random: &Random,
+    receiver: usize,
+    plan: &ReceiverPlan,
+    concurrency: usize,
+) -> Promise {
     let standard = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
     let pauses: Vec<u64> = match random.below(4) {
         0 => standard.to_vec(),
@@ -367,6 +388,7 @@ fn draw_promise(random: &Random, receiver: usize, plan: &ReceiverPlan) -> Promis
         max_age: random.chance(150).then(|| random.span(MINUTE, DAY)),
         final_statuses: if random.chance(150) { vec![404] } else { Vec::new() },
         disable_after: draw_disable_after(random, order),
+        batch: draw_batch(random, plan, order).filter(|batch| batch.max_events <= concurrency),
         order,
         on_dead: random.pick(&[OnDead::Skip, OnDead::Block]),
     }
@@ -379,6 +401,18 @@ fn draw_disable_after(random: &Random, order: Order) -> Option<Duration> {
         1 => Some(random.span(HOUR, DAY * 2)),
         _ => Some(DeliveryPolicy::DISABLE_AFTER),
     }
+}
+
+/// Only where nothing goes in order, and never of an action.
+fn draw_batch(random: &Random, plan: &ReceiverPlan, order: Order) -> Option<Batch> {
+    if plan.is_action || order != Order::None || random.chance(400) {
+        return None;
+    }
+    let batch = Batch::default()
+        .with_max_events(random.pick(&[2, 2, 3, 5]))
+        .with_max_wait(random.span(SECOND / 10, MINUTE * 10));
+    // Room for two or three events.
+    Some(if random.chance(200) { batch.with_max_bytes(2_048) } else { batch })
 }
 
 /// An action may take longer than a lease.

@@ -15,7 +15,7 @@ use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::sqlite::{SqliteOptions, SqliteStorage, Synchronous};
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Pruned,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Pruned,
     Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 
@@ -66,8 +66,8 @@ pub(crate) enum Answer {
     Cursors(Vec<Option<String>>),
     Claims(Claims),
     Settled(Vec<Settled>),
-    Events(Vec<Event>),
-    Deliveries(Vec<Delivery>),
+    Events(Page<Event>),
+    Deliveries(Page<Delivery>),
     Attempts(Vec<LoggedAttempt>),
     Replayed(Vec<DeliveryId>),
     Backlog(Vec<Backlog>),

@@ -88,7 +88,7 @@ impl Port for Watched {
             let Answer::Deliveries(left) = self.inner.call(life, &everything())? else {
                 unreachable!("it is asked for deliveries")
             };
-            self.ledger.pruned(&left, *before);
+            self.ledger.pruned(&left.items, *before);
         }
         Ok(answer)
     }
@@ -250,7 +250,7 @@ impl World {
         let all = self.port.call(Life { node: 0, number: 0 }, &everything());
         let Ok(Answer::Deliveries(stored)) = all else { panic!("{all:?}") };
         if !self.ledger.is_broken() {
-            self.ledger.close(&stored, &self.triggers, &self.network);
+            self.ledger.close(&stored.items, &self.triggers, &self.network);
         }
         let counts = Counts { doubles: self.network.doubles(), ..self.ledger.lock().counts };
         Outcome {

@@ -4,6 +4,7 @@ use artifact_triggers::delivery::DeadReason;
 use artifact_triggers::storage::{EventQuery, TriggerWrite};
 use proptest::prelude::*;
 
+use super::batches::{batched, companions};
 use super::only_sqlite::temporary;
 use super::*;
 
@@ -19,6 +20,17 @@ enum Call {
     Claim {
         wait: u64,
         per_endpoint: usize,
+    },
+    RecordBatched {
+        n: u32,
+        triggers: Vec<u8>,
+        wait: u64,
+    },
+    ClaimCompanions {
+        trigger: u8,
+        until: u64,
+        limit: usize,
+        max_bytes: usize,
     },
     /// Of the deliveries there are, one.
     ClaimOnly(prop::sample::Index),
@@ -51,6 +63,13 @@ fn any_call() -> impl Strategy<Value = Call> {
         1 => (0_usize..4, 0_u8..3).prop_map(|(limit, how)| Call::Replay { limit, how }),
         3 => (0_u32..40, 0_u8..3, any::<bool>())
             .prop_map(|(n, key, blocks)| Call::RecordInOrder { n, key, blocks }),
+        2 => (0_u32..40, prop::collection::vec(1_u8..4, 1..3), 0_u64..60)
+            .prop_map(|(n, triggers, wait)| Call::RecordBatched { n, triggers, wait }),
+        2 => (1_u8..4, 0_u64..60, 0_usize..5, 0_usize..4_000).prop_map(
+            |(trigger, until, limit, max_bytes)| {
+                Call::ClaimCompanions { trigger, until, limit, max_bytes }
+            }
+        ),
         1 => any::<prop::sample::Index>().prop_map(Call::ClaimOnly),
         1 => (0_u64..2_000, 0_usize..4).prop_map(|(b, l)| Call::Prune(b, l)),
         1 => (1_u8..4, 0_u8..3, 0_u8..3).prop_map(|(n, name, how)| Call::Write { n, name, how }),
@@ -79,13 +98,26 @@ impl Run {
                 let on_dead = if *blocks { OnDead::Block } else { OnDead::Skip };
                 format!("{:?}", storage.record(vec![in_order(*n, *key, on_dead)]).await)
             }
+            Call::RecordBatched { n, triggers, wait } => {
+                let due = self.now + Duration::from_secs(*wait);
+                format!("{:?}", storage.record(vec![batched(*n, triggers, due)]).await)
+            }
+            Call::ClaimCompanions { trigger, until, limit, max_bytes } => {
+                let until = self.now + Duration::from_secs(*until);
+                let one =
+                    Companions { max_bytes: *max_bytes, ..companions(*trigger, until, *limit) };
+                let of = ClaimOf::Companions(vec![one]);
+                let claims = storage.claim(Claim { of, ..claim(self.now, 1_000) }).await.unwrap();
+                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
+                format!("{claims:?}")
+            }
             Call::ClaimOnly(which) => {
-                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+                let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
                 if known.is_empty() {
                     return String::new();
                 }
-                let only = Some(known[which.index(known.len())].id);
-                let claims = storage.claim(Claim { only, ..claim(self.now, 1) }).await.unwrap();
+                let of = ClaimOf::One(known[which.index(known.len())].id);
+                let claims = storage.claim(Claim { of, ..claim(self.now, 1) }).await.unwrap();
                 self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
                 format!("{claims:?}")
             }
@@ -122,7 +154,10 @@ impl Run {
                     0 => Fate::Discarded,
                     n => Fate::Again { due: self.now, spacing: MINUTE, new_message_ids: *n == 1 },
                 };
-                format!("{:?}", storage.replay(Replay { query, now: self.now, fate }).await)
+                let unchanged_since =
+                    (*limit == 3).then(|| self.now.before(Duration::from_secs(10)));
+                let replay = Replay { query, unchanged_since, now: self.now, fate };
+                format!("{:?}", storage.replay(replay).await)
             }
             Call::Prune(before, limit) => {
                 // What is deleted first of several is not promised, so all or nothing here.
@@ -153,7 +188,7 @@ impl Run {
 }
 
 async fn everything_told(storage: &dyn Storage) -> String {
-    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap();
+    let deliveries = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
     let mut attempts = Vec::new();
     for delivery in &deliveries {
         attempts.push(storage.attempts(delivery.id).await);

@@ -6,6 +6,7 @@ use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
 use artifact_triggers::storage::{EventQuery, Recorded, TriggerChange, TriggerState, TriggerWrite};
 use tempfile::TempDir;
 
+use super::batches::{batched, companions};
 use super::*;
 
 pub(super) fn temporary() -> (SqliteStorage, TempDir) {
@@ -24,10 +25,10 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
     let cursors = vec![set("k", None, Some("v"))];
     storage.record(vec![Record { cursors, ..record(1, &[1, 2]) }]).await.unwrap();
     let claimed = take(&storage, at(10), 1).await.remove(0);
-    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap();
+    let events = storage.events(EventQuery::of_scope(Scope::root())).await.unwrap().items;
     drop(storage);
     let storage = open(folder.path());
-    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap(), events);
+    assert_eq!(storage.events(EventQuery::of_scope(Scope::root())).await.unwrap().items, events);
     assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".into())]);
     let changes = storage.trigger_changes(0, 10).await.unwrap();
     assert_eq!(changes[0].trigger, TriggerState::Stored(trigger(1, "a")));
@@ -104,6 +105,37 @@ async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn rule_14_what_cannot_be_read_is_told_takes_nobodys_place_and_is_not_replayed() {
+    let (storage, folder) = temporary();
+    storage.record((0..8).map(|n| record(n, &[1])).collect()).await.unwrap();
+    let first = storage.deliveries(everything()).await.unwrap().items.remove(0);
+    drop(storage);
+    tamper(
+        folder.path(),
+        "UPDATE deliveries SET state = 3, reason = 'exhausted', claim_at = NULL;
+         UPDATE deliveries SET reason = 'none that is known' WHERE seq = 1;
+         UPDATE deliveries SET scope = '//' WHERE seq = 2;
+         UPDATE deliveries SET event = x'00' WHERE seq = 3;
+         UPDATE deliveries SET endpoint = 99 WHERE seq = 5;
+         UPDATE events SET document = CAST('no JSON' AS BLOB) WHERE seq IN (1, 2, 4);",
+    );
+    let storage = open(folder.path());
+    let page = storage.deliveries(everything().with_limit(2)).await.unwrap();
+    let of: Vec<_> = page.items.iter().map(|delivery| delivery.event).collect();
+    assert_eq!(of, [event(3).id, event(5).id]);
+    assert_eq!(page.unreadable.len(), 4, "{:?}", page.unreadable);
+    assert!(page.unreadable[0].contains(&first.id.to_string()), "{:?}", page.unreadable);
+    let events = storage.events(EventQuery::of_scope(Scope::root()).with_limit(3)).await.unwrap();
+    let found: Vec<_> = events.items.iter().map(|event| event.id).collect();
+    assert_eq!(found, [event(2).id, event(4).id, event(5).id]);
+    assert_eq!(events.unreadable.len(), 3, "{:?}", events.unreadable);
+    let replayed = storage.replay(again(everything().with_limit(3), at(900))).await.unwrap();
+    assert_eq!(replayed.len(), 3);
+    let rest = storage.deliveries(everything().with_state(StateName::Dead)).await.unwrap();
+    assert_eq!((rest.items.len(), rest.unreadable.len()), (1, 4));
+}
+
+#[tokio::test]
 async fn rule_15_what_cannot_be_read_does_not_hold_up_its_order() {
     let (storage, folder) = temporary();
     storage.record((1..4).map(|n| in_order(n, 1, OnDead::Skip)).collect()).await.unwrap();
@@ -138,6 +170,66 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date_with_what_is_in_it() {
         .await
         .unwrap();
     assert_eq!(take(&storage, at(100), 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_of_the_second_schema_takes_what_goes_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    for schema in [
+        include_str!("../../src/storage/sqlite/schema/001.sql"),
+        include_str!("../../src/storage/sqlite/schema/002.sql"),
+        "INSERT INTO endpoints VALUES (1, 'https://shared.example');
+         INSERT INTO deliveries (id, message, event, trigger_id, scope, endpoint, state, claim_at,
+             attempts, created_at, changed_at)
+         VALUES (zeroblob(16), zeroblob(16), zeroblob(16), zeroblob(16), 'acme', 1, 0, 0, 0, 0, 0);
+         INSERT INTO payloads VALUES (1, '[]', x'7b7d');",
+    ] {
+        file.execute_batch(schema).unwrap();
+    }
+    file.pragma_update(None, "user_version", 2).unwrap();
+    drop(file);
+    let storage = open(folder.path());
+    storage.record(vec![batched(1, &[1], at(100))]).await.unwrap();
+    let of = ClaimOf::Companions(vec![companions(1, at(100), 9)]);
+    let given = storage.claim(Claim { of, ..claim(at(1), 9) }).await.unwrap().deliveries;
+    assert_eq!((given.len(), given[0].delivery.batched), (1, true));
+    let taken = take(&storage, at(1), 9).await;
+    assert_eq!((taken.len(), taken[0].delivery.batched), (1, false));
+}
+
+#[tokio::test]
+async fn rule_16_a_companion_that_cannot_be_read_holds_up_no_other() {
+    let (storage, folder) = temporary();
+    storage.record((1..4).map(|n| batched(n, &[1], at(1))).collect()).await.unwrap();
+    drop(storage);
+    tamper(folder.path(), "DELETE FROM payloads WHERE delivery < 3");
+    let storage = open(folder.path());
+    let of = ClaimOf::Companions(vec![companions(1, at(100), 9)]);
+    let given = storage.claim(Claim { of, ..claim(at(1), 9) }).await.unwrap().deliveries;
+    assert_eq!(given.len(), 1);
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "SELECT count(*) FROM deliveries WHERE reason = 'unreadable' AND state = 3";
+    assert_eq!(file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+}
+
+#[tokio::test]
+async fn companions_are_found_by_one_look_whatever_else_waits() {
+    let (storage, folder) = temporary();
+    drop(storage);
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    let sql = "EXPLAIN QUERY PLAN SELECT d.seq FROM deliveries d INDEXED BY deliveries_in_batches
+               WHERE d.batched = 1 AND d.claim_at IS NOT NULL AND d.trigger_id = ?1
+                   AND d.endpoint = ?2 AND (d.attempts = 0) = ?3 AND d.claim_at > ?4 AND d.claim_at <= ?5
+               ORDER BY d.claim_at, d.id";
+    let mut plan = file.prepare(sql).unwrap();
+    let values = rusqlite::params![[0_u8; 16], 1, true, 1, 2];
+    let steps = plan.query_map(values, |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    let look = "SEARCH d USING INDEX deliveries_in_batches \
+                (trigger_id=? AND endpoint=? AND <expr>=? AND claim_at>? AND claim_at<?)";
+    assert_eq!(steps, [look]);
 }
 
 #[tokio::test]
@@ -223,7 +315,7 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tamper(folder.path(), "PRAGMA user_version = 99");
     let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 2 }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 3 }), "{error}");
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub(crate) async fn rule_15_what_is_discarded_or_pruned_holds_nobody_up(storage:
     record_in_order(storage, &[1, 2, 3], BLOCK).await;
     let (_, lease) = only_due(storage).await;
     settle_one(storage, lease, Settlement::Dead(DeadReason::Exhausted)).await;
-    let discard = Replay { query: everything(), now: at(950), fate: Fate::Discarded };
+    let discard = Replay { fate: Fate::Discarded, ..again(everything(), at(950)) };
     assert_eq!(storage.replay(discard).await.unwrap(), [lease.delivery]);
     let (number, lease) = only_due(storage).await;
     assert_eq!(number, 2);
@@ -98,19 +98,19 @@ pub(crate) async fn rule_04_a_record_without_an_event_stores_the_rest(storage: &
     let answers = storage.record(vec![later.clone(), moved, again, later]).await.unwrap();
     let stored = Recorded::Stored;
     assert_eq!(answers, [stored, stored, Recorded::CursorMoved, stored]);
-    assert_eq!(storage.deliveries(everything()).await.unwrap().len(), 2);
+    assert_eq!(storage.deliveries(everything()).await.unwrap().items.len(), 2);
     assert_eq!(storage.cursors(vec!["k".into()]).await.unwrap(), [Some("v".to_owned())]);
 }
 
 pub(crate) async fn a_claim_of_one_gives_that_one_if_it_is_due(storage: &dyn Storage) {
     storage.record(vec![record(1, &[1, 2])]).await.unwrap();
     let wanted = record(1, &[2]).deliveries[0].0.id;
-    let only = Some(wanted);
-    let none = storage.claim(Claim { only, ..claim(at(0), 9) }).await.unwrap();
+    let of = ClaimOf::One(wanted);
+    let none = storage.claim(Claim { of: of.clone(), ..claim(at(0), 9) }).await.unwrap();
     assert!(none.deliveries.is_empty(), "it is not due");
-    let one = storage.claim(Claim { only, ..claim(at(1), 9) }).await.unwrap();
+    let one = storage.claim(Claim { of: of.clone(), ..claim(at(1), 9) }).await.unwrap();
     assert_eq!(one.deliveries.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [wanted]);
-    let leased = storage.claim(Claim { only, ..claim(at(2), 9) }).await.unwrap();
+    let leased = storage.claim(Claim { of, ..claim(at(2), 9) }).await.unwrap();
     assert!(leased.deliveries.is_empty(), "its lease lasts");
 }
 
@@ -135,9 +135,11 @@ pub(crate) async fn a_replay_spreads_renames_and_selects_by_time(storage: &dyn S
     }
     let query = everything().with_from(at(2)).with_until(at(4));
     let fate = Fate::Again { due: at(100), spacing: MINUTE, new_message_ids: true };
-    let replayed = storage.replay(Replay { query, now: at(90), fate }).await.unwrap();
+    let replay = Replay { query, unchanged_since: None, now: at(90), fate };
+    let replayed = storage.replay(replay).await.unwrap();
     assert_eq!(replayed, [taken[1].delivery.id, taken[2].delivery.id]);
-    let found = storage.deliveries(everything().with_state(StateName::Waiting)).await.unwrap();
+    let found =
+        storage.deliveries(everything().with_state(StateName::Waiting)).await.unwrap().items;
     let dues: Vec<State> = found.iter().map(|delivery| delivery.state.clone()).collect();
     assert_eq!(dues, [State::Waiting { due: at(100) }, State::Waiting { due: at(160) }]);
     assert_eq!(found[0].message_id, taken[1].delivery.message_id.next());

@@ -5,6 +5,7 @@ use artifact_triggers::storage::{EventQuery, Recorded, StorageError, TriggerStat
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
+pub(crate) use super::batches::*;
 pub(crate) use super::order::*;
 use super::*;
 
@@ -16,13 +17,13 @@ pub(crate) async fn rule_01_an_event_is_seen_with_all_its_deliveries(storage: &d
     let writes = join_all((0..20).map(|n| storage.record(vec![record(n, &[1, 2, 3])])));
     let looks = async {
         for _ in 0..20 {
-            let seen = storage.deliveries(everything()).await.unwrap();
+            let seen = storage.deliveries(everything()).await.unwrap().items;
             assert_eq!(seen.len() % 3, 0, "all of an event or none");
         }
     };
     let (written, ()) = join(writes, looks).await;
     assert!(written.iter().all(|answer| answer.as_ref().unwrap() == &[Recorded::Stored]));
-    assert_eq!(storage.deliveries(everything()).await.unwrap().len(), 60);
+    assert_eq!(storage.deliveries(everything()).await.unwrap().items.len(), 60);
 }
 
 pub(crate) async fn rule_01_a_call_that_fails_takes_nothing_from_others(storage: &dyn Storage) {
@@ -35,7 +36,7 @@ pub(crate) async fn rule_01_a_call_that_fails_takes_nothing_from_others(storage:
         assert_eq!(recorded.unwrap(), [Recorded::Stored]);
         assert!(matches!(written, Err(StorageError::Conflict { .. })), "{written:?}");
     }
-    assert_eq!(storage.events(all_events()).await.unwrap().len(), 20);
+    assert_eq!(storage.events(all_events()).await.unwrap().items.len(), 20);
     assert_eq!(take(storage, at(100), 100).await.len(), 20);
 }
 
@@ -64,7 +65,7 @@ pub(crate) async fn rule_01_cursors_are_read_all_at_one_time(storage: &dyn Stora
 
 pub(crate) async fn rule_02_what_was_answered_is_there(storage: &dyn Storage) {
     storage.record(vec![record(1, &[1])]).await.unwrap();
-    assert_eq!(storage.events(all_events()).await.unwrap(), [event(1)]);
+    assert_eq!(storage.events(all_events()).await.unwrap().items, [event(1)]);
     let lease = take(storage, at(10), 1).await.remove(0).lease;
     assert_eq!(states(storage).await, [StateName::Leased]);
     settle_one(storage, lease, Settlement::Delivered).await;
@@ -79,8 +80,8 @@ pub(crate) async fn rule_03_a_dropped_call_took_effect_whole_or_not(storage: &dy
         let _ = storage.claim(claim(at(100), 1)).now_or_never();
     }
     storage.record(vec![record(99, &[])]).await.unwrap();
-    let events = storage.events(all_events()).await.unwrap();
-    let deliveries = storage.deliveries(everything()).await.unwrap();
+    let events = storage.events(all_events()).await.unwrap().items;
+    let deliveries = storage.deliveries(everything()).await.unwrap().items;
     for event in &events[..events.len() - 1] {
         assert_eq!(deliveries.iter().filter(|delivery| delivery.event == event.id).count(), 2);
     }
@@ -94,7 +95,7 @@ pub(crate) async fn rule_04_an_event_is_stored_once(storage: &dyn Storage) {
     moved.cursors = vec![set("k", None, Some("v"))];
     let answers = storage.record(vec![record(1, &[1]), record(1, &[1]), moved]).await.unwrap();
     assert_eq!(answers, [Recorded::Stored, Recorded::Duplicate, Recorded::Duplicate]);
-    assert_eq!(storage.deliveries(everything()).await.unwrap().len(), 1);
+    assert_eq!(storage.deliveries(everything()).await.unwrap().items.len(), 1);
     assert_eq!(storage.cursors(vec!["k".to_owned()]).await.unwrap(), [None]);
 }
 
@@ -111,7 +112,7 @@ pub(crate) async fn rule_05_a_cursor_that_moved_stops_the_record(storage: &dyn S
     let keys = ["a/1", "a/2", "b", "c"].map(str::to_owned).to_vec();
     let values = storage.cursors(keys).await.unwrap();
     assert_eq!(values, [Some("w".to_owned()), None, Some("z".to_owned()), None]);
-    assert_eq!(storage.events(all_events()).await.unwrap().len(), 2);
+    assert_eq!(storage.events(all_events()).await.unwrap().items.len(), 2);
 }
 
 pub(crate) async fn removing_below_a_prefix_takes_it_literally(storage: &dyn Storage) {
@@ -152,7 +153,7 @@ pub(crate) async fn rule_07_claims_are_disjoint_due_and_within_quotas(storage: &
     let count =
         |n: u8| claims.deliveries.iter().filter(|c| c.delivery.trigger == trigger_id(n)).count();
     assert_eq!((count(1), count(2), count(3)), (2, 0, 3));
-    assert!(claims.next_due.unwrap() <= at(4), "quotas hold some back");
+    assert!(claims.held_back && claims.next_due.is_none(), "quotas hold some back");
     let times: Vec<_> =
         claims.deliveries.iter().filter(|c| c.delivery.trigger == trigger_id(3)).collect();
     assert!(times.is_sorted_by_key(|claimed| claimed.delivery.created_at), "the longest due first");
@@ -160,7 +161,7 @@ pub(crate) async fn rule_07_claims_are_disjoint_due_and_within_quotas(storage: &
     assert_eq!(rest.len(), 15 - 5);
     let later = storage.claim(claim(at(4), 100)).await.unwrap();
     assert!(later.deliveries.is_empty());
-    assert_eq!(later.next_due, Some(at(5)));
+    assert_eq!((later.next_due, later.held_back), (Some(at(5)), false));
 }
 
 pub(crate) async fn rule_07_endpoints_take_turns(storage: &dyn Storage) {
@@ -236,10 +237,10 @@ pub(crate) async fn rule_10_each_settlement_leads_where_it_says(storage: &dyn St
         let follows = Settle { records: vec![record(n + 50, &[])], ..settle(lease, settlement, 1) };
         assert_eq!(storage.settle(vec![follows], at(200)).await.unwrap(), [Settled::Done]);
         let found =
-            storage.deliveries(everything().with_id(lease.delivery)).await.unwrap().remove(0);
+            storage.deliveries(everything().with_id(lease.delivery)).await.unwrap().items.remove(0);
         assert_eq!((found.state, found.attempts), (state, attempts));
         let told = all_events().with_id(event(n + 50).id);
-        assert_eq!(storage.events(told).await.unwrap().len(), 1, "the event that follows");
+        assert_eq!(storage.events(told).await.unwrap().items.len(), 1, "the event that follows");
     }
     let throttled = Outcome::Throttled { retry_after: Some(MINUTE) };
     let attempt = Attempt::new(2, at(3), at(4), throttled)
@@ -320,16 +321,16 @@ pub(crate) async fn rule_14_pages_are_in_the_order_of_ids(storage: &dyn Storage)
     let mut told = Vec::new();
     let mut query = everything().with_limit(3);
     loop {
-        let page = storage.deliveries(query.clone()).await.unwrap();
+        let page = storage.deliveries(query.clone()).await.unwrap().items;
         let Some(last) = page.last() else { break };
         query = query.with_after(last.id);
         told.extend(page);
     }
     assert_eq!(told.len(), 10);
     assert!(told.is_sorted_by_key(|delivery| delivery.id));
-    let events = storage.events(all_events().with_limit(4)).await.unwrap();
+    let events = storage.events(all_events().with_limit(4)).await.unwrap().items;
     let rest = all_events().with_after(events[3].id);
-    assert_eq!(storage.events(rest).await.unwrap().len(), 1);
+    assert_eq!(storage.events(rest).await.unwrap().items.len(), 1);
     assert_eq!(events[0], event(1));
 }
 
@@ -352,8 +353,8 @@ pub(crate) async fn the_largest_and_the_smallest_of_everything_is_taken(storage:
     let query = everything().with_limit(usize::MAX);
     let replay = again(query.clone(), Timestamp::MIN);
     assert_eq!(storage.replay(replay).await.unwrap().len(), 2);
-    assert_eq!(storage.deliveries(query).await.unwrap().len(), 2);
-    assert_eq!(storage.events(all_events().with_limit(usize::MAX)).await.unwrap().len(), 1);
+    assert_eq!(storage.deliveries(query).await.unwrap().items.len(), 2);
+    assert_eq!(storage.events(all_events().with_limit(usize::MAX)).await.unwrap().items.len(), 1);
     assert!(storage.trigger_changes(u64::MAX, usize::MAX).await.unwrap().is_empty());
     let mut first = Trigger::clone(&trigger(1, "a"));
     first.revision = 0;
@@ -368,7 +369,7 @@ pub(crate) async fn queries_select_by_scope_event_trigger_and_state(storage: &dy
     storage.record(vec![record(1, &[1, 2]), record(2, &[1])]).await.unwrap();
     let lease = take(storage, at(1), 1).await.remove(0).lease;
     settle_one(storage, lease, Settlement::Delivered).await;
-    let count = async |query: DeliveryQuery| storage.deliveries(query).await.unwrap().len();
+    let count = async |query: DeliveryQuery| storage.deliveries(query).await.unwrap().items.len();
     assert_eq!(count(everything().with_event(event(1).id)).await, 2);
     assert_eq!(count(everything().with_trigger(trigger_id(1))).await, 2);
     assert_eq!(count(everything().with_state(StateName::Waiting)).await, 2);
@@ -378,7 +379,7 @@ pub(crate) async fn queries_select_by_scope_event_trigger_and_state(storage: &dy
     {
         let scope: Scope = scope.parse().unwrap();
         assert_eq!(count(DeliveryQuery::of_scope(scope.clone())).await, deliveries);
-        assert_eq!(storage.events(EventQuery::of_scope(scope)).await.unwrap().len(), events);
+        assert_eq!(storage.events(EventQuery::of_scope(scope)).await.unwrap().items.len(), events);
     }
 }
 
@@ -398,6 +399,8 @@ pub(crate) async fn replay_takes_what_is_dead_or_parked_and_nothing_else(storage
         settle_one(storage, *lease, settlement).await;
     }
     let replay = |limit| again(everything().with_limit(limit), at(50));
+    let long_ago = Replay { unchanged_since: Some(at(9)), ..replay(9) };
+    assert_eq!(storage.replay(long_ago).await.unwrap(), []);
     assert_eq!(storage.replay(replay(1)).await.unwrap(), [leases[0].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), [leases[1].delivery]);
     assert_eq!(storage.replay(replay(9)).await.unwrap(), []);
@@ -456,6 +459,10 @@ macro_rules! contract {
                 rule_15_a_dead_letter_that_does_not_block_is_passed,
                 rule_15_what_is_discarded_or_pruned_holds_nobody_up,
                 rule_15_a_parked_one_that_blocks_is_waited_for,
+                rule_16_companions_are_of_one_trigger_and_endpoint_and_may_not_be_due,
+                rule_16_what_was_attempted_is_no_companion_before_it_is_due,
+                rule_16_companions_fit_their_number_and_bytes,
+                rule_16_what_was_replayed_may_go_with_others_and_what_is_done_does_not,
                 rule_04_a_record_without_an_event_stores_the_rest,
                 a_claim_of_one_gives_that_one_if_it_is_due,
                 rule_09_a_lease_that_is_extended_lasts_longer,

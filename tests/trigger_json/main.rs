@@ -7,7 +7,7 @@ mod pointer;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule};
+use artifact_triggers::delivery::{Batch, DeliveryPolicy, Jitter, RetrySchedule};
 use artifact_triggers::document::Problems;
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::TriggerId;
@@ -209,6 +209,15 @@ fn what_is_wrong_is_named_by_its_path_with_what_was_found_and_expected() {
         ("/policy/timeout", json!("soon"), "policy.timeout: expected a span of time such as \"30s\", \"1h30m\" or \"7d\", found \"soon\"".to_owned()),
         ("/policy/final_statuses/1", json!(70_000), "policy.final_statuses[1]: expected a status from 300 to 599, found 70000".to_owned()),
         ("/policy/final_statuses/1", json!(200), "policy.final_statuses[1]: expected a status from 300 to 599, found 200".to_owned()),
+        ("/policy/batch", json!(true), "policy.batch: expected an object, found true".to_owned()),
+        ("/policy/batch", json!({"max_event": 7}), "policy.batch.max_event: is not a member of this object".to_owned()),
+        ("/policy/batch", json!({"max_events": "7"}), "policy.batch.max_events: expected a whole number of 0 or more, found \"7\"".to_owned()),
+        ("/policy/batch", json!({"max_events": 1}), "policy.batch.max_events: expected 2 to 1000 events, found 1".to_owned()),
+        ("/policy/batch", json!({"max_events": 1_001}), "policy.batch.max_events: expected 2 to 1000 events, found 1001".to_owned()),
+        ("/policy/batch", json!({"max_wait": "9ms"}), "policy.batch.max_wait: expected 10ms to 1h, found 9ms".to_owned()),
+        ("/policy/batch", json!({"max_wait": "1h1ms"}), "policy.batch.max_wait: expected 10ms to 1h, found 1h1ms".to_owned()),
+        ("/policy/batch", json!({"max_bytes": 1_023}), "policy.batch.max_bytes: expected 1024 to 16777216 bytes, found 1023".to_owned()),
+        ("/policy/batch", json!({"max_bytes": 16_777_217}), "policy.batch.max_bytes: expected 1024 to 16777216 bytes, found 16777217".to_owned()),
         ("/policy/retries", json!(1), "policy.retries: is not a member of this object".to_owned()),
         ("/enabled", json!("yes"), "enabled: expected true or false, found \"yes\"".to_owned()),
         ("/labels/team", json!(1), "labels.team: expected a string, found 1".to_owned()),
@@ -217,6 +226,43 @@ fn what_is_wrong_is_named_by_its_path_with_what_was_found_and_expected() {
         // Which of two names in different cases is the second depends on how serde_json keeps them.
         let found = problems(&with(full(), pointer, value)).join("\n");
         assert_eq!(found.to_lowercase(), expected.to_lowercase());
+    }
+}
+
+#[test]
+fn a_batch_is_kept_as_it_is_written_and_has_defaults() {
+    let written = json!({"max_events": 7, "max_wait": "1m30s", "max_bytes": 65_536});
+    let spec = parse(&with(full(), "/policy/batch", written)).unwrap();
+    let batch = Batch::default()
+        .with_max_events(7)
+        .with_max_wait(Duration::from_secs(90))
+        .with_max_bytes(65_536);
+    assert_eq!(spec.policy.batch, Some(batch));
+    assert_eq!(kept(&spec), spec);
+    let spec = parse(&with(full(), "/policy/batch", json!({}))).unwrap();
+    assert_eq!(spec.policy.batch, Some(Batch::default()));
+    assert_eq!(parse(&full()).unwrap().policy.batch, None);
+}
+
+#[test]
+fn what_cannot_go_in_batches_is_refused() {
+    let batched = with(full(), "/policy/batch", json!({}));
+    let beside =
+        "policy.batch: expected a webhook of format native or cloudevents-structured beside it";
+    for (pointer, value, expected) in [
+        (
+            "/policy/order",
+            json!("strict"),
+            "policy.batch: expected no order beside it, found strict".to_owned(),
+        ),
+        (
+            "/target/webhook/format",
+            json!("cloudevents-binary"),
+            format!("{beside}, found the format cloudevents-binary"),
+        ),
+        ("/target", json!({"action": {"name": "a"}}), format!("{beside}, found an action")),
+    ] {
+        assert_eq!(problems(&with(batched.clone(), pointer, value)), [expected]);
     }
 }
 

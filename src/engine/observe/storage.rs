@@ -17,8 +17,8 @@ use crate::event::Event;
 use crate::id::DeliveryId;
 use crate::observer::{StorageCall, Transition};
 use crate::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Pruned, Record, Recorded,
-    Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 
 /// Does what the storage inside does, within a time, and tells of each call that fails.
@@ -51,6 +51,13 @@ impl Overseen {
             // These are answers.
             StorageError::Conflict { .. } | StorageError::NotFound { .. } => {}
         })
+    }
+
+    fn tell_unreadable(&self, call: StorageCall, unreadable: &[String]) {
+        for reason in unreadable {
+            let error = StorageError::Corrupt { reason: reason.clone() };
+            self.observers.tell(&Transition::StorageFailed { call, error: &error });
+        }
     }
 }
 
@@ -88,12 +95,16 @@ impl Storage for Overseen {
         self.told(StorageCall::Settle, self.inner.settle(settlements, now)).await
     }
 
-    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StorageError> {
-        self.told(StorageCall::Events, self.inner.events(query)).await
+    async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
+        let page = self.told(StorageCall::Events, self.inner.events(query)).await?;
+        self.tell_unreadable(StorageCall::Events, &page.unreadable);
+        Ok(page)
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
-        self.told(StorageCall::Deliveries, self.inner.deliveries(query)).await
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError> {
+        let page = self.told(StorageCall::Deliveries, self.inner.deliveries(query)).await?;
+        self.tell_unreadable(StorageCall::Deliveries, &page.unreadable);
+        Ok(page)
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError> {

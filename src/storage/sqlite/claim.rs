@@ -10,11 +10,11 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
 use super::first_due::Endpoint;
-use super::{rows, turn};
+use super::{batched, rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, State};
 use crate::id::{DeliveryId, OrderingKey};
-use crate::storage::{Claim, Claims, StorageError};
+use crate::storage::{Claim, ClaimOf, Claims, StorageError};
 
 /// Gives up every lease: their deliveries are due at once. The attempts stay counted.
 pub(super) const RELEASE_ALL: &str =
@@ -24,9 +24,16 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
     let quotas: HashMap<&EndpointKey, usize> =
         claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
     let mut claims = Claims::default();
-    if let Some(id) = claim.only {
-        claims.deliveries.extend(take_one(session, id, claim)?);
-        return Ok(claims);
+    match &claim.of {
+        ClaimOf::Endpoints => {}
+        ClaimOf::One(id) => {
+            claims.deliveries.extend(take_one(session, *id, claim)?);
+            return Ok(claims);
+        }
+        ClaimOf::Companions(all) => {
+            claims.deliveries = batched::take(session, all, claim)?;
+            return Ok(claims);
+        }
     }
     let mut first_due = session.take_first_due()?;
     let mut buried = false;
@@ -42,7 +49,7 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
             let due = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
-            claims.next_due = claims.next_due.into_iter().chain(due.next).min();
+            claims.note_left(due.next, claim.now);
             buried |= due.buried;
             if claims.deliveries.len() >= claim.limit {
                 session.turn = *id;
@@ -130,10 +137,10 @@ fn take_one(
 }
 
 /// Where [`due_delivery`] finds what is behind the columns of [`rows::DELIVERY`].
-const TOKEN: usize = 13;
-const SEQ: usize = 14;
-const HEADERS: usize = 15;
-const BODY: usize = 16;
+const TOKEN: usize = 14;
+pub(super) const SEQ: usize = 15;
+const HEADERS: usize = 16;
+const BODY: usize = 17;
 
 /// What a row holds, unless it cannot be read; with its place.
 type Found = (i64, Result<Claimed, StorageError>);
@@ -163,7 +170,7 @@ fn due(
 }
 
 /// Makes a dead letter of what cannot be read.
-fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError> {
+pub(super) fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError> {
     let sql = "UPDATE deliveries SET state = 3, reason = ?2, claim_at = NULL, changed_at = ?3
                WHERE seq = ?1 RETURNING ordering";
     let values = params![seq, DeadReason::Unreadable.as_str(), now.unix_micros()];
@@ -176,7 +183,7 @@ fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), StorageError>
     }
 }
 
-fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
+pub(super) fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
     let delivery = rows::delivery(row)?;
     let token = rows::count(row, TOKEN).map_err(unavailable)?;
     let headers: String = row.get(HEADERS).map_err(unavailable)?;
@@ -188,7 +195,7 @@ fn due_delivery(row: &rusqlite::Row<'_>) -> Result<Claimed, StorageError> {
     Ok(Claimed { lease, delivery, due, payload })
 }
 
-fn lease(
+pub(super) fn lease(
     session: &Session,
     seq: i64,
     mut claimed: Claimed,

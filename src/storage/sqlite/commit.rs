@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub(super) turn: i64,
     /// When a commit counts as done.
     synchronous: Synchronous,
+    /// How often something was undone.
+    pub(super) rollbacks: u64,
 }
 
 impl Session {
@@ -43,6 +45,7 @@ impl Session {
 
     /// Forgets what was learnt in a transaction that is undone.
     fn forget(&mut self, turn: i64) {
+        self.rollbacks += 1;
         self.endpoints.clear();
         self.first_due.take();
         self.turn = turn;
@@ -172,6 +175,7 @@ impl Thread {
             first_due: RefCell::default(),
             turn: 0,
             synchronous,
+            rollbacks: 0,
         };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {

@@ -1,7 +1,7 @@
 //! Pages of events and deliveries, logs, and cursors.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension as _, params_from_iter};
+use rusqlite::{OptionalExtension as _, Row, params_from_iter};
 
 use super::commit::{Session, unavailable};
 use super::rows;
@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{Delivery, EndpointKey};
 use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId};
-use crate::storage::{Backlog, DeliveryQuery, EventQuery, LoggedAttempt, StorageError};
+use crate::storage::{Backlog, DeliveryQuery, EventQuery, LoggedAttempt, Page, StorageError};
 
 /// Conditions joined by `AND`, each with its value.
 #[derive(Default)]
@@ -74,7 +74,7 @@ fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
 pub(super) fn deliveries(
     session: &Session,
     query: &DeliveryQuery,
-) -> Result<Vec<Delivery>, StorageError> {
+) -> Result<Page<Delivery>, StorageError> {
     select(session, query, "1")
 }
 
@@ -83,24 +83,20 @@ pub(super) fn select(
     session: &Session,
     query: &DeliveryQuery,
     besides: &str,
-) -> Result<Vec<Delivery>, StorageError> {
+) -> Result<Page<Delivery>, StorageError> {
     let (condition, values) = selection(query);
     let sql = format!(
-        "SELECT {} FROM deliveries d JOIN endpoints e ON e.id = d.endpoint
-         WHERE {condition} AND {besides} ORDER BY d.id LIMIT {}",
-        rows::DELIVERY,
-        rows::integer(query.limit)
+        "SELECT {} FROM deliveries d LEFT JOIN endpoints e ON e.id = d.endpoint
+         WHERE {condition} AND {besides} ORDER BY d.id",
+        rows::DELIVERY
     );
-    let mut statement = session.prepare(&sql)?;
-    let mut found = statement.query(params_from_iter(values)).map_err(unavailable)?;
-    let mut deliveries = Vec::new();
-    while let Some(row) = found.next().map_err(unavailable)? {
-        deliveries.push(rows::delivery(row)?);
-    }
-    Ok(deliveries)
+    page(session, &sql, &values, query.limit, |row| {
+        let name = |id| format!("delivery {}", DeliveryId::from_bytes(id));
+        rows::delivery(row).map_err(|error| named(row, error, name))
+    })
 }
 
-pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Vec<Event>, StorageError> {
+pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Page<Event>, StorageError> {
     let mut conditions = Conditions::default();
     conditions.within("scope", &query.scope);
     if let Some(id) = query.id {
@@ -116,22 +112,57 @@ pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Vec<Event>
         conditions.add("id > ?", blob(after.as_bytes()));
     }
     let (condition, values) = conditions.finish();
-    let sql = format!(
-        "SELECT id, document FROM events WHERE {condition} ORDER BY id LIMIT {}",
-        rows::integer(query.limit)
-    );
-    let mut statement = session.prepare(&sql)?;
-    let mut found = statement.query(params_from_iter(values)).map_err(unavailable)?;
-    let mut events = Vec::new();
-    while let Some(row) = found.next().map_err(unavailable)? {
-        let id = EventId::from_bytes(row.get(0).map_err(unavailable)?);
-        let document: Vec<u8> = row.get(1).map_err(unavailable)?;
-        let event = Event::from_json(&document).map_err(|problems| StorageError::Corrupt {
-            reason: format!("event {id}: {problems}"),
-        })?;
-        events.push(event);
+    let sql = format!("SELECT id, document FROM events WHERE {condition} ORDER BY id");
+    page(session, &sql, &values, query.limit, |row| {
+        let name = |id| format!("event {}", EventId::from_bytes(id));
+        event(row).map_err(|error| named(row, error, name))
+    })
+}
+
+fn event(row: &Row<'_>) -> Result<Event, StorageError> {
+    let document: Vec<u8> = row.get(1).map_err(unavailable)?;
+    Event::from_json(&document)
+        .map_err(|problems| StorageError::Corrupt { reason: problems.to_string() })
+}
+
+/// Says of which row it is that something is damaged, by the id in its first column.
+fn named(row: &Row<'_>, error: StorageError, name: fn([u8; 16]) -> String) -> StorageError {
+    match (error, row.get(0)) {
+        (StorageError::Corrupt { reason }, Ok(id)) => {
+            StorageError::Corrupt { reason: format!("{}: {reason}", name(id)) }
+        }
+        (error, _) => error,
     }
-    Ok(events)
+}
+
+/// Reads a page in which what cannot be read takes nobody's place.
+fn page<T>(
+    session: &Session,
+    sql: &str,
+    values: &[Value],
+    limit: usize,
+    read: impl Fn(&Row<'_>) -> Result<T, StorageError>,
+) -> Result<Page<T>, StorageError> {
+    let mut most = limit;
+    loop {
+        let mut statement = session.prepare(&format!("{sql} LIMIT {}", rows::integer(most)))?;
+        let mut found = statement.query(params_from_iter(values)).map_err(unavailable)?;
+        let mut page = Page::default();
+        while page.items.len() < limit
+            && let Some(row) = found.next().map_err(unavailable)?
+        {
+            match read(row) {
+                Ok(item) => page.items.push(item),
+                Err(StorageError::Corrupt { reason }) => page.unreadable.push(reason),
+                Err(error) => return Err(error),
+            }
+        }
+        let seen = page.items.len() + page.unreadable.len();
+        if page.items.len() == limit || seen < most {
+            return Ok(page);
+        }
+        most = limit.saturating_add(page.unreadable.len() * 2);
+    }
 }
 
 pub(super) fn backlog(session: &Session) -> Result<Vec<Backlog>, StorageError> {

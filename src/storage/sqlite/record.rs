@@ -72,8 +72,9 @@ fn insert_delivery(
     let due = delivery.state.claimable_at().unwrap_or(delivery.created_at);
     delivery.queue();
     let sql = "INSERT OR IGNORE INTO deliveries (id, message, event, trigger_id, scope, endpoint,
-                   state, reason, claim_at, attempts, created_at, changed_at, ordering, blocks)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                   state, reason, claim_at, attempts, created_at, changed_at, ordering, blocks,
+                   batched)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let values = params![
         delivery.id.as_bytes(),
         delivery.message_id.as_bytes(),
@@ -90,6 +91,7 @@ fn insert_delivery(
         due.unix_micros(),
         delivery.turn.map(|turn| *turn.key.as_bytes()),
         delivery.turn.map(|turn| turn.on_dead == OnDead::Block),
+        delivery.batched.then_some(true),
     ];
     if session.prepare(sql)?.execute(values).map_err(unavailable)? == 0 {
         return Ok(());

@@ -1,5 +1,7 @@
 //! Settlements: what came of leases, with its log and the events that follow; and replay.
 
+use std::fmt::Write as _;
+
 use rusqlite::params;
 
 use super::claim::held;
@@ -82,7 +84,11 @@ pub(super) fn replay(
     session: &mut Session,
     replay: &Replay,
 ) -> Result<Vec<DeliveryId>, StorageError> {
-    let selected = select(session, &replay.query, "d.claim_at IS NULL AND d.state IN (3, 5)")?;
+    let mut replayable = "d.claim_at IS NULL AND d.state IN (3, 5)".to_owned();
+    if let Some(since) = replay.unchanged_since {
+        let _ = write!(replayable, " AND d.changed_at <= {}", since.unix_micros());
+    }
+    let selected = select(session, &replay.query, &replayable)?.items;
     let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
                    message = ?5, changed_at = ?6 WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());

@@ -1,14 +1,17 @@
 //! Faults that cannot be caused from outside.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
 use super::SqliteStorage;
-use crate::delivery::{Delivery, EndpointKey};
+use crate::delivery::{Delivery, EndpointKey, Settlement};
 use crate::event::{Artifact, Event, EventKind, Scope};
 use crate::id::TriggerId;
 use crate::payload::Payload;
 use crate::storage::{
-    DeliveryQuery, EventQuery, NewEvent, Record, Recorded, Storage as _, StorageError,
+    Claim, DeliveryQuery, EventQuery, NewEvent, Record, Recorded, Settle, Storage as _,
+    StorageError,
 };
 
 /// An event with a delivery whose body has a size.
@@ -87,10 +90,49 @@ async fn a_full_disk_is_told_and_takes_nothing_that_was_answered() {
     limit_pages(&storage, 10_000).await;
     assert_eq!(storage.record(vec![record(10)]).await.unwrap(), [Recorded::Stored]);
     let all = EventQuery::of_scope(Scope::root()).with_limit(1_000);
-    let found: Vec<_> = storage.events(all).await.unwrap().iter().map(|event| event.id).collect();
+    let found: Vec<_> =
+        storage.events(all).await.unwrap().items.iter().map(|event| event.id).collect();
     assert_eq!(found.len(), stored.len() + 1);
     assert!(stored.iter().all(|id| found.contains(id)));
     let all = DeliveryQuery::of_scope(Scope::root()).with_limit(1_000);
-    let deliveries = storage.deliveries(all).await.unwrap();
+    let deliveries = storage.deliveries(all).await.unwrap().items;
     assert_eq!(deliveries.len(), found.len(), "no event without its delivery");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
+    let endpoints = || {
+        storage.shared.writer.call(|session| {
+            let count = "SELECT count(*) FROM endpoints";
+            let count = session.connection.query_row(count, [], |row| row.get::<_, i64>(0));
+            let kept = session.first_due.borrow().as_ref().map(super::first_due::FirstDue::len);
+            count.map(|count| (count, kept)).map_err(super::commit::unavailable)
+        })
+    };
+    let now = crate::clock::Timestamp::now();
+    let claim = |now| Claim {
+        now,
+        lease: Duration::from_secs(60),
+        limit: 10,
+        per_endpoint: 10,
+        quotas: Vec::new(),
+        of: crate::storage::ClaimOf::Endpoints,
+    };
+    for _ in 0..2 {
+        storage.record(vec![record(10)]).await.unwrap();
+        let claims = storage.claim(claim(now + Duration::from_secs(60))).await.unwrap();
+        assert_eq!(claims.deliveries.len(), 1);
+        storage.prune(now + Duration::from_secs(3_600), 10).await.unwrap();
+        assert_eq!(endpoints().await.unwrap(), (1, Some(1)));
+        let lease = claims.deliveries[0].lease;
+        let settlement = Settlement::Delivered;
+        let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
+        storage.settle(vec![settle], now).await.unwrap();
+        for _ in 0..2 {
+            storage.prune(now + Duration::from_secs(3_600), 10).await.unwrap();
+        }
+        assert_eq!(endpoints().await.unwrap(), (0, Some(0)));
+    }
 }

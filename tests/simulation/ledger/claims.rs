@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{Claimed, EndpointKey, State};
-use artifact_triggers::storage::{Claim, Claims};
+use artifact_triggers::storage::{Claim, ClaimOf, Claims};
 
 use super::Books;
 use crate::invariants::Invariant;
 use crate::node::Life;
+use crate::plan::Promise;
 use crate::trace::{Trace, short};
 
 impl Books {
@@ -41,6 +42,20 @@ impl Books {
             let what = format!("{total} deliveries are given, more than {}", claim.limit);
             self.violate(now, Invariant::LimitsHold, what);
         }
+        if let ClaimOf::Companions(asked) = &claim.of {
+            let is_asked_for = |claimed: &Claimed| {
+                let Claimed { delivery, .. } = claimed;
+                delivery.batched
+                    && asked.iter().any(|one| {
+                        (one.trigger, &one.endpoint) == (delivery.trigger, &delivery.endpoint)
+                    })
+            };
+            if !claims.deliveries.iter().all(is_asked_for) {
+                let what = format!("{asked:?} is answered with others");
+                self.violate(now, Invariant::LimitsHold, what);
+            }
+            return;
+        }
         for (endpoint, count) in given {
             let own = claim.quotas.iter().find(|(key, _)| *key == endpoint);
             let most = own.map_or(claim.per_endpoint, |(_, quota)| *quota);
@@ -57,11 +72,14 @@ impl Books {
             return Some((Invariant::MessagesStayTheSame, "it was never recorded".to_owned()));
         };
         let (found, known) = (&claimed.delivery, &mut account.delivery);
+        let linger = self.promises.get(&found.trigger).map(Promise::linger).unwrap_or_default();
+        let is_taken_along = matches!(claim.of, ClaimOf::Companions(_)) && known.attempts == 0;
+        let soon = if is_taken_along { claim.now + linger } else { claim.now };
         let before = std::mem::replace(&mut known.state, found.state.clone());
         let counted = std::mem::replace(&mut known.attempts, found.attempts) + 1;
         let token = std::mem::replace(&mut account.token, claimed.lease.token);
         let problem = match before {
-            State::Waiting { due } if due > claim.now => {
+            State::Waiting { due } if due > soon => {
                 Some((Invariant::PausesAreKept, format!("it is claimed, but due at {due} only")))
             }
             State::Leased { until } if until > claim.now => {

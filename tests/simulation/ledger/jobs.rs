@@ -13,6 +13,8 @@ use crate::invariants::Invariant;
 #[derive(Debug)]
 pub(super) struct Job {
     is_over: bool,
+    /// When it was first told of, in true time.
+    told_at: Timestamp,
     /// What is dead or parked as it begins, with how often it was replayed before.
     to_replay: Vec<(DeliveryId, u32)>,
     /// What is not there as it begins, and should be.
@@ -37,7 +39,7 @@ impl Books {
         let id = told["id"].as_str().expect("each has an id").to_owned();
         if !self.jobs.contains_key(&id) {
             self.counts.jobs += 1;
-            let begun = self.begun(told);
+            let begun = self.begun(told, now);
             self.jobs.insert(id.clone(), begun);
         }
         let job = self.jobs.get_mut(&id).expect("it was put there");
@@ -49,8 +51,9 @@ impl Books {
         }
     }
 
-    fn begun(&self, told: &Value) -> Job {
-        let mut job = Job { is_over: false, to_replay: Vec::new(), to_make: Vec::new() };
+    fn begun(&self, told: &Value, now: Timestamp) -> Job {
+        let (to_replay, to_make) = (Vec::new(), Vec::new());
+        let mut job = Job { is_over: false, told_at: now, to_replay, to_make };
         let trigger = |plan: &Value| plan["trigger"].as_str().map(ToOwned::to_owned);
         let plan = &told["plan"];
         if plan["replay"].is_object() {
@@ -61,6 +64,7 @@ impl Books {
                 let delivery = &account.delivery;
                 matches!(delivery.state, State::Dead { .. } | State::Parked)
                     && delivery.created_at < begun_at
+                    && account.settled_at <= begun_at
                     && only.as_ref().is_none_or(|only| *only == delivery.trigger.to_string())
                     && !account.is_gone
             });
@@ -87,7 +91,10 @@ impl Books {
     fn left_undone(&self, job: &Job) -> Option<String> {
         let is_untried = |(id, before): &&(DeliveryId, u32)| {
             let account = &self.accounts[id];
-            account.replays == *before && !account.is_gone
+            let is_discarded = account.delivery.state == State::Cancelled;
+            // One that was pruned meanwhile may have been made anew.
+            let is_the_same = !account.is_gone && account.recorded_at <= job.told_at;
+            account.replays == *before && is_the_same && !is_discarded
         };
         if let Some((id, _)) = job.to_replay.iter().find(is_untried) {
             return Some(format!("{id} was not tried again"));

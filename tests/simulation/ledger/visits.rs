@@ -3,6 +3,8 @@
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{DeliveryPolicy, EndpointKey};
 use artifact_triggers::id::{DeliveryId, MessageId};
+use artifact_triggers::request::Request;
+use serde_json::{Map, Value};
 
 use super::endpoints::Ticket;
 use super::{Account, Books, Held, Ledger, Trip};
@@ -11,14 +13,54 @@ use crate::network::Reply;
 use crate::node::Life;
 use crate::trace::short;
 
-/// An attempt that is on its way; cut off if it is dropped.
+/// A message as it comes by.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) message: Option<MessageId>,
+    pub(crate) body: Vec<u8>,
+    /// Of a batch.
+    pub(crate) is_entry: bool,
+}
+
+impl Parcel {
+    /// What a request carries: one message, or those of a batch.
+    pub(crate) fn of(request: &Request) -> Vec<Self> {
+        let id = request.headers.only("webhook-id").unwrap_or_default();
+        let message = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+        let Ok(entries) = serde_json::from_slice::<Vec<Map<String, Value>>>(&request.body) else {
+            return vec![Self { message, body: request.body.to_vec(), is_entry: false }];
+        };
+        let entry = |mut entry: Map<String, Value>| {
+            let id = entry.remove("id");
+            let message = id.and_then(|id| id.as_str()?.parse().ok());
+            let body = serde_json::to_vec(&entry).expect("it was read");
+            Self { message, body, is_entry: true }
+        };
+        let mut parcels: Vec<Self> = entries.into_iter().map(entry).collect();
+        let ids: Vec<MessageId> = parcels.iter().filter_map(|parcel| parcel.message).collect();
+        if message != Some(MessageId::of_batch(&ids)) {
+            for parcel in &mut parcels {
+                parcel.message = None;
+            }
+        }
+        parcels
+    }
+
+    /// Whether it is what was recorded.
+    fn is(&self, body: &[u8]) -> bool {
+        let read = |body: &[u8]| serde_json::from_slice::<Value>(body).ok();
+        if self.is_entry { read(&self.body) == read(body) } else { self.body == body }
+    }
+}
+
+/// An attempt that is on its way, of one delivery or of those of a batch; cut off if it is dropped.
 pub(crate) struct Visit {
-    pub(crate) message: MessageId,
+    pub(crate) messages: Vec<MessageId>,
     ledger: Ledger,
     life: Life,
-    delivery: DeliveryId,
+    /// The deliveries, each with its trip.
+    trips: Vec<(DeliveryId, usize)>,
     endpoint: EndpointKey,
-    trip: usize,
     ticket: Ticket,
     has_ended: bool,
 }
@@ -34,25 +76,27 @@ impl Visit {
         self.has_ended = true;
         let now = self.ledger.time.now();
         let (class, status, not_before) = read(reply);
-        self.ledger.trace.note(
-            class,
-            &[
-                ("node", self.life.node),
-                ("delivery", short(self.delivery.as_bytes())),
-                ("status", status.unwrap_or_default().into()),
-            ],
-        );
         let books = &mut *self.ledger.lock();
         let policy = &books.rules.endpoints[&self.endpoint];
         if let Some(endpoint) = books.endpoints.get_mut(&(self.life, self.endpoint.clone())) {
             endpoint.end(self.ticket, class, &policy.breaker, now);
         }
-        books.fared(books.accounts[&self.delivery].delivery.trigger, class == "accepted", now);
-        let account = books.accounts.get_mut(&self.delivery).expect("it was begun");
-        let trip = &mut account.visits[self.trip];
         let cap = now + DeliveryPolicy::MAX_RETRY_AFTER;
         let not_before = not_before.map(|at| at.min(cap));
-        *trip = Trip { ended_at: Some(now), class, status, not_before, ..*trip };
+        for (delivery, trip) in &self.trips {
+            self.ledger.trace.note(
+                class,
+                &[
+                    ("node", self.life.node),
+                    ("delivery", short(delivery.as_bytes())),
+                    ("status", status.unwrap_or_default().into()),
+                ],
+            );
+            books.fared(books.accounts[delivery].delivery.trigger, class == "accepted", now);
+            let account = books.accounts.get_mut(delivery).expect("it was begun");
+            let trip = &mut account.visits[*trip];
+            *trip = Trip { ended_at: Some(now), class, status, not_before, ..*trip };
+        }
     }
 }
 
@@ -87,47 +131,82 @@ fn class(status: u16) -> &'static str {
 }
 
 impl Ledger {
-    /// An attempt begins, at a time by the clock of the node. `None` if nobody knows the message.
+    /// An attempt begins, at a time by the clock of the node. `None` if nobody knows a message of it.
     pub(crate) fn visit(
         &self,
         life: Life,
-        message: Option<MessageId>,
-        body: &[u8],
+        parcels: &[Parcel],
         nodes_time: Timestamp,
     ) -> Option<Visit> {
         let now = self.time.now();
-        let mut books = self.lock();
-        let found = message.and_then(|message| Some((message, *books.by_message.get(&message)?)));
-        let Some((message, delivery)) = found else {
-            let what = format!("{life:?} sends {message:?}, which was never recorded");
+        let books = &mut *self.lock();
+        let known = |parcel: &Parcel| {
+            let message = parcel.message?;
+            Some((message, *books.by_message.get(&message)?))
+        };
+        let Some(found) = parcels.iter().map(known).collect::<Option<Vec<_>>>() else {
+            let what = format!("{life:?} sends {parcels:?}, which was never recorded");
             books.violate(now, Invariant::MessagesStayTheSame, what);
             return None;
         };
-        self.trace.note(
-            "attempt",
-            &[
-                ("node", life.node),
-                ("delivery", short(delivery.as_bytes())),
-                ("bytes", body.len() as u64),
-            ],
-        );
-        let (token, asked_at) = books.enter(life, delivery, nodes_time, now);
-        for (invariant, what) in books.problems(delivery, token, body, now) {
-            books.violate(now, invariant, format!("{delivery}: {what}"));
+        if let Some(what) = books.misfit(parcels, &found) {
+            books.violate(now, Invariant::BatchesAreWhole, what);
         }
-        let ticket = books.count(life, delivery, asked_at, now);
-        let account = books.accounts.get_mut(&delivery).expect("messages are of deliveries");
-        account.made += 1;
-        let (class, status, not_before) = ("transient", None, None);
-        account.visits.push(Trip { life, token, ended_at: None, class, status, not_before });
-        let (trip, endpoint) = (account.visits.len() - 1, account.delivery.endpoint.clone());
-        books.counts.attempts += 1;
+        let mut asked_at = now;
+        let mut trips = Vec::new();
+        for (parcel, (_, delivery)) in parcels.iter().zip(&found) {
+            let bytes = parcel.body.len() as u64;
+            let id = short(delivery.as_bytes());
+            let noted = [("node", life.node), ("delivery", id), ("bytes", bytes)];
+            self.trace.note("attempt", &noted);
+            let (token, asked) = books.enter(life, *delivery, nodes_time, now);
+            asked_at = asked_at.min(asked);
+            for (invariant, what) in books.problems(*delivery, token, parcel, now) {
+                books.violate(now, invariant, format!("{delivery}: {what}"));
+            }
+            trips.push((*delivery, token));
+        }
+        let ticket = books.count(life, trips[0].0, asked_at, now);
+        books.counts.attempts += trips.len();
+        books.counts.batches += usize::from(trips.len() > 1);
+        let endpoint = books.accounts[&trips[0].0].delivery.endpoint.clone();
+        let mut begin = |(delivery, token)| {
+            let account = books.accounts.get_mut(&delivery).expect("messages are of deliveries");
+            account.made += 1;
+            let (class, status, not_before) = ("transient", None, None);
+            account.visits.push(Trip { life, token, ended_at: None, class, status, not_before });
+            (delivery, account.visits.len() - 1)
+        };
+        let trips = trips.into_iter().map(&mut begin).collect();
+        let messages = found.into_iter().map(|(message, _)| message).collect();
         let ledger = self.clone();
-        Some(Visit { message, ledger, life, delivery, endpoint, trip, ticket, has_ended: false })
+        Some(Visit { messages, ledger, life, trips, endpoint, ticket, has_ended: false })
     }
 }
 
 impl Books {
+    /// What is wrong with how messages were put together.
+    fn misfit(&self, parcels: &[Parcel], found: &[(MessageId, DeliveryId)]) -> Option<String> {
+        let of = |delivery: &DeliveryId| {
+            let delivery = &self.accounts[delivery].delivery;
+            (delivery.trigger, &delivery.endpoint)
+        };
+        let first = of(&found.first()?.1);
+        let batch = self.promises[&first.0].batch;
+        if batch.is_some() != parcels[0].is_entry {
+            return Some(format!("{found:?} has a form that {batch:?} does not ask for"));
+        }
+        if found.iter().any(|(_, delivery)| of(delivery) != first) {
+            return Some(format!("{found:?} is not of one trigger and endpoint"));
+        }
+        let bytes: usize =
+            found.iter().map(|(_, delivery)| self.accounts[delivery].body.len()).sum();
+        let is_too_large = batch.is_some_and(|batch| {
+            found.len() > batch.max_events || found.len() > 1 && bytes > batch.max_bytes
+        });
+        is_too_large.then(|| format!("{found:?} of {bytes} bytes is more than {batch:?}"))
+    }
+
     /// Checks the lease of an attempt that begins, and tells its token and when it was asked for.
     fn enter(
         &mut self,
@@ -155,13 +234,13 @@ impl Books {
         &mut self,
         delivery: DeliveryId,
         token: u64,
-        body: &[u8],
+        parcel: &Parcel,
         now: Timestamp,
     ) -> Vec<(Invariant, String)> {
         let account = &self.accounts[&delivery];
         let promise = &self.promises[&account.delivery.trigger];
         let mut problems = Vec::new();
-        if *account.body != *body {
+        if !parcel.is(&account.body) {
             problems.push((Invariant::MessagesStayTheSame, "the body is another".to_owned()));
         }
         // One that was begun under a lease that was lost may come after the end.
@@ -196,7 +275,7 @@ impl Books {
             && self.rules.is_calm;
         if is_measured && !story.was_suspended && !story.was_disabled {
             self.counts.measured += 1;
-            let patience = self.rules.patience(account.before);
+            let patience = self.rules.patience(account.before) + promise.linger();
             if waited > patience {
                 let what = format!("it waited {waited:?}, longer than {patience:?}");
                 problems.push((Invariant::HealthyEndpointsAreServed, what));
