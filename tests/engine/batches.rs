@@ -49,7 +49,7 @@ impl<S: Storage + Clone> Bench<S> {
         self.script.requests().iter().map(numbers).collect()
     }
 
-    async fn states(&self) -> HashSet<(StateName, u32)> {
+    async fn states_and_attempts(&self) -> HashSet<(StateName, u32)> {
         let deliveries = self.deliveries().await;
         deliveries.iter().map(|delivery| (delivery.state.name(), delivery.attempts)).collect()
     }
@@ -95,7 +95,7 @@ async fn enough_events_go_at_once_and_what_is_left_once_it_has_waited() {
     told = bench.batches();
     let all: BTreeSet<usize> = told.iter().flatten().copied().collect();
     assert_eq!((told.len(), told[2].len(), all.len()), (3, 2, 8));
-    assert_eq!(bench.states().await, HashSet::from([(StateName::Delivered, 1)]));
+    assert_eq!(bench.states_and_attempts().await, HashSet::from([(StateName::Delivered, 1)]));
 }
 
 #[tokio::test]
@@ -210,11 +210,11 @@ async fn each_member_counts_and_ends_by_itself() {
     let (dead, done) = (StateName::Dead, StateName::Delivered);
     assert_eq!(states, [(dead, 2), (done, 2), (done, 2)]);
     // One that has grown too old ends without the others.
-    bench.engine.pause_all();
+    bench.engine.pause_all().await.unwrap();
     bench.publish_numbers(3..4).await;
     bench.clock.advance(DAY);
     bench.publish_numbers(4..6).await;
-    bench.engine.resume_all();
+    bench.engine.resume_all().await.unwrap();
     bench.work(2 * WAIT).await;
     assert_eq!(bench.batches()[3..], [[4, 5]]);
     let old =
@@ -275,7 +275,7 @@ async fn a_crash_loses_nothing_and_repeats_the_same_messages() {
     second.work(2 * MINUTE).await;
     let again = second.script.requests().remove(0);
     assert_eq!((sent.body.clone(), webhook_id(&sent)), (again.body.clone(), webhook_id(&again)));
-    assert_eq!(second.states().await, HashSet::from([(StateName::Delivered, 2)]));
+    assert_eq!(second.states_and_attempts().await, HashSet::from([(StateName::Delivered, 2)]));
     assert_eq!(second.batches().len(), 1);
 }
 
@@ -293,10 +293,10 @@ async fn a_member_whose_lease_was_lost_is_settled_by_who_has_it() {
     let second = bench_on(first.storage.clone(), Script::statuses([200]), options).await;
     second.clock.set(first.clock.now() + 2 * MINUTE);
     second.work(MINUTE).await;
-    assert_eq!(second.states().await, HashSet::from([(StateName::Delivered, 2)]));
+    assert_eq!(second.states_and_attempts().await, HashSet::from([(StateName::Delivered, 2)]));
     gate.add_permits(1);
     turns().await;
-    assert_eq!(second.states().await, HashSet::from([(StateName::Delivered, 2)]));
+    assert_eq!(second.states_and_attempts().await, HashSet::from([(StateName::Delivered, 2)]));
     run.abort();
 }
 
@@ -334,10 +334,10 @@ async fn a_shutdown_gives_all_members_back() {
     let engine = bench.engine.clone();
     let run = tokio::spawn(async move { engine.run().await });
     turns().await;
-    assert_eq!(bench.states().await, HashSet::from([(StateName::Leased, 1)]));
+    assert_eq!(bench.states_and_attempts().await, HashSet::from([(StateName::Leased, 1)]));
     bench.engine.shutdown(Duration::ZERO).await;
     run.await.unwrap();
-    assert_eq!(bench.states().await, HashSet::from([(StateName::Waiting, 0)]));
+    assert_eq!(bench.states_and_attempts().await, HashSet::from([(StateName::Waiting, 0)]));
 }
 
 #[tokio::test]
