@@ -127,7 +127,7 @@ impl Core {
         // The claim was answered late, or the process stood still. Another may be at work on it; if
         // not, it is given at once.
         let is_over = claimed.delivery.state.claimable_at().is_some_and(|end| end <= now);
-        is_over.then_some(Settlement::Released { at: now })
+        is_over.then_some(Settlement::Released { at: claimed.due.min(now) })
     }
 
     /// What follows for a delivery that was to go with another and cannot: the trigger was changed
@@ -140,7 +140,7 @@ impl Core {
     ) -> Option<Settlement> {
         let form = BatchForm::of(&first?.payload).filter(|_| trigger.spec.policy.batch.is_some());
         let fits = form.is_some() && form == BatchForm::of(&claimed.payload);
-        (!fits).then(|| Settlement::Released { at: self.clock.now() })
+        (!fits).then(|| Settlement::Released { at: claimed.due.min(self.clock.now()) })
     }
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use super::Core;
 use crate::delivery::{Delivery, State};
-use crate::storage::StorageError;
 
 impl Core {
-    /// Takes in which endpoints have as much waiting as may be, if that is limited.
-    pub(super) async fn look_at_backlog(&self) -> Result<(), StorageError> {
-        let Some(most) = self.options.max_backlog else { return Ok(()) };
-        let backlog = self.storage.backlog().await?;
+    /// Takes in which endpoints have as much waiting as may be, if that is limited. What was found last
+    /// holds if the storage fails.
+    pub(super) async fn look_at_backlog(&self) {
+        let Some(most) = self.options.max_backlog else { return };
+        let Ok(backlog) = self.storage.backlog().await else { return };
         let full = backlog.into_iter().filter(|one| one.deliveries >= most);
         let full: HashSet<_> = full.map(|one| one.endpoint).collect();
         self.full.store(Arc::new(full));
-        Ok(())
     }
 
     /// Parks a delivery that would be waiting, if its endpoint has as much as may be.

@@ -96,6 +96,11 @@ impl Group {
             && self.has_room(other.members.len(), other.bytes)
     }
 
+    /// Since when the first of them could be claimed.
+    fn due(&self) -> Timestamp {
+        self.members.iter().map(|claimed| claimed.due).min().unwrap_or(Timestamp::MAX)
+    }
+
     /// Whether this is the first attempt of all.
     fn is_new(&self) -> bool {
         self.members.iter().all(|claimed| claimed.delivery.attempts == 1)
@@ -124,15 +129,16 @@ impl Group {
 #[derive(Default)]
 struct Groups {
     going: Vec<Group>,
-    /// Those that are not filled up. Each makes a batch full, and would be wasted on another's.
+    /// Those that are not filled up now; they come first the next time.
     spare: Vec<Group>,
     asked: Vec<Companions>,
 }
 
 impl Groups {
-    /// Asks for companions of the first group, and of others as far as a run may have so many
-    /// deliveries.
-    fn new(all: Vec<Group>, limit: usize, now: Timestamp) -> Self {
+    /// Asks for companions of the group that has been due for longest, and of others as far as a run
+    /// may have so many deliveries.
+    fn new(mut all: Vec<Group>, limit: usize, now: Timestamp) -> Self {
+        all.sort_by_key(Group::due);
         let rows: usize = all.iter().map(|group| group.members.len()).sum();
         let mut left = limit.saturating_sub(rows);
         let mut groups = Self::default();

@@ -1,7 +1,9 @@
 //! Gate: what each endpoint may be given now, by which run, and when there may be more to give.
 //!
-//! In: what is claimed, how it ends, and operators' pauses. Out: quotas for a claim, and the
-//! [`Outlook`] after it. The states are forgotten once they are [idle](EndpointState::is_idle).
+//! In: policies, what is claimed, how it ends and how long it took, and what is paused. Out: quotas for
+//! a claim, and the [`Outlook`] after it. An endpoint that keeps a request waiting for longer than
+//! usual, or did not answer last, gets nothing more until that ends. The states are forgotten once they
+//! are [idle](EndpointState::is_idle).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -46,7 +48,7 @@ struct Endpoints {
 #[derive(Debug)]
 struct Known {
     state: EndpointState,
-    /// How many deliveries each run has in flight to it.
+    /// How many requests each run has in flight to it.
     by_run: Vec<(RunId, usize)>,
     /// When each that is in flight was begun, in that order.
     begun: BTreeMap<u64, Timestamp>,
@@ -88,7 +90,7 @@ pub(super) struct Outlook {
     pub(super) at: Option<Timestamp>,
 }
 
-/// One attempt in flight; no longer counted once it is dropped, however that comes.
+/// One request in flight; no longer counted once it is dropped, however that comes.
 #[derive(Debug)]
 pub(super) struct Slot {
     gate: Gate,

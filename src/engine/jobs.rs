@@ -325,13 +325,17 @@ impl Core {
     /// Works at jobs as far as they can be worked at now; tells when the next one goes on.
     pub(super) async fn work_at_jobs(&self) -> Result<Option<Timestamp>, StorageError> {
         let mut is_told = false;
-        self.look_at_backlog().await?;
+        let mut looked_at = None;
         loop {
             // A large job must not keep what others changed from this node.
             self.refresh().await?;
             self.follow_paused().await?;
             self.end_remains().await?;
             let now = self.clock.now();
+            if looked_at.is_none_or(|at| at + self.options.refresh <= now) {
+                self.look_at_backlog().await;
+                looked_at = Some(now);
+            }
             let until = now + self.options.lease;
             let jobs = self.read_jobs().await?;
             if !jobs.unreadable.is_empty() && !std::mem::replace(&mut is_told, true) {

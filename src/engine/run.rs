@@ -1,8 +1,9 @@
 //! Run: the loop that claims, attempts and settles, as one plain future.
 //!
-//! In: wake-ups, time, and ends of what it began. It holds at most
-//! [`concurrency`](super::EngineOptions::concurrency) deliveries from claim to settlement. There is
-//! one claim and one settlement under way at most, so their batches grow with the load.
+//! In: wake-ups, time, and ends of what it began. From claim to settlement it holds at most
+//! [`concurrency`](super::EngineOptions::concurrency) deliveries and one batch more, those aside that
+//! are [stalled](super::stalled). One claim, one settlement and one refresh are under way at most, so
+//! that the first two grow with the load.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -374,8 +375,8 @@ impl Worker {
         if self.claim_when_free && std::mem::take(&mut self.freed) {
             self.claim_by(Some(now));
         }
-        for Claimed { lease, delivery, .. } in taken.returned {
-            let released = Settlement::Released { at: now };
+        for Claimed { lease, delivery, due, .. } in taken.returned {
+            let released = Settlement::Released { at: due.min(now) };
             self.finished.push(Finished::without_attempt(lease, delivery, released));
         }
         for (together, slot) in taken.deliveries {

@@ -11,7 +11,7 @@ use super::Core;
 use super::attempt::Finished;
 use super::observe::{Publishing, Recording};
 use crate::clock::Timestamp;
-use crate::delivery::{DeadReason, Settlement};
+use crate::delivery::{DeadReason, OnDead, Settlement};
 use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
 use crate::observer::Publisher;
@@ -95,6 +95,7 @@ impl Core {
     async fn follow_settled(&self, batch: &[Finished]) -> Result<(), StorageError> {
         damaged_aside(self.follow_failures(batch).await)?;
         for finished in batch {
+            self.note_remains(finished);
             if let (Some(trigger), Settlement::Dead(DeadReason::Gone)) =
                 (&finished.trigger, &finished.settle.settlement)
             {
@@ -103,6 +104,21 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Notes a trigger that was deleted while an attempt of it was under way, if what came of that holds
+    /// up others in their order.
+    fn note_remains(&self, finished: &Finished) {
+        let holds_up =
+            matches!(finished.settle.settlement, Settlement::Dead(_) | Settlement::Parked)
+                && finished.delivery.turn.is_some_and(|turn| turn.on_dead == OnDead::Block);
+        let known = self.known();
+        let trigger = finished.delivery.trigger;
+        let is_there =
+            known.index.get(trigger).is_some() || known.unreadable.contains_key(&trigger);
+        if holds_up && !is_there {
+            self.remains.note(trigger);
+        }
     }
 
     /// Suspends a trigger whose endpoint is gone, if it is as it was attempted: who changed it since

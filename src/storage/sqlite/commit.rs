@@ -1,9 +1,7 @@
-//! Group commit: one thread runs all writes that wait in one transaction, and answers once it is on
-//! disk. Reads have a thread of their own.
-//!
-//! Claims have a transaction of their own, which is handed to the system and not waited for until it is
-//! on disk: it outlives the process, and what a loss of power takes back of it is claimed again, by who
-//! opens the file next.
+//! Group commit: one thread runs all writes that wait in as few transactions as it can, and answers
+//! each once it counts as done: on disk, or for claims, handed to the system. Claims go first, in a
+//! transaction of their own, so that they do not wait for the disk; what a loss of power takes back of
+//! them is due again. Reads have a thread and a connection of their own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -232,22 +230,20 @@ fn read(session: &mut Session, mut call: Box<dyn Call>, _queue: &mut Queue) {
     call.answer(read);
 }
 
-/// Carries out all calls that wait, first those that need not be on disk, and answers each once it counts
-/// as done.
+/// Carries out all calls that wait, first those that need not be on disk, and answers each once it
+/// counts as done.
 fn commit(session: &mut Session, first: Box<dyn Call>, queue: &mut Queue) {
     let mut calls = vec![first];
     while !calls.is_empty() {
         take_more(&mut calls, queue);
         let (later, soon): (Vec<_>, Vec<_>) =
             calls.into_iter().partition(|call| call.synchronous() == Synchronous::Full);
-        calls = if soon.is_empty() {
-            transaction(session, Synchronous::Full, later, queue)
-        } else {
-            transaction(session, Synchronous::Normal, soon, queue)
-                .into_iter()
-                .chain(later)
-                .collect()
-        };
+        calls = Vec::new();
+        for (synchronous, some) in [(Synchronous::Normal, soon), (Synchronous::Full, later)] {
+            if !some.is_empty() {
+                calls.extend(transaction(session, synchronous, some, queue));
+            }
+        }
     }
 }
 

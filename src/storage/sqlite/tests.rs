@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::SqliteStorage;
+use super::commit::Session;
+use super::{SqliteOptions, SqliteStorage, Synchronous};
 use crate::delivery::{Delivery, EndpointKey, Settlement};
 use crate::event::{Artifact, Event, EventKind, Scope};
 use crate::id::TriggerId;
@@ -134,5 +135,23 @@ async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come
             storage.prune(now + Duration::from_secs(3_600), 10).await.unwrap();
         }
         assert_eq!(endpoints().await.unwrap(), (0, Some(0)));
+    }
+}
+
+#[tokio::test]
+async fn only_claims_do_not_wait_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = SqliteStorage::open(folder.path().join("full.db")).unwrap();
+    let options = SqliteOptions::default().with_synchronous(Synchronous::Normal);
+    let normal = SqliteStorage::open_with(folder.path().join("normal.db"), &options).unwrap();
+    let found = |session: &mut Session| {
+        let found = session.connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+        Ok(found.unwrap_or(-1_i64))
+    };
+    for _ in 0..3 {
+        let writer = &full.shared.writer;
+        assert_eq!(writer.call_with(Synchronous::Normal, found).await.unwrap(), 1);
+        assert_eq!(writer.call(found).await.unwrap(), 2);
+        assert_eq!(normal.shared.writer.call(found).await.unwrap(), 1);
     }
 }

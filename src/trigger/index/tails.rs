@@ -37,6 +37,7 @@ impl Tails {
         if let Some(known) = known {
             return known;
         }
+        alike.retain(|known| known.strong_count() > 0);
         let new = Arc::new(Shared { tail, hash });
         alike.push(Arc::downgrade(&new));
         if by_hash.len() > *full {
@@ -69,6 +70,11 @@ mod tests {
             drop(tails.shared(tail(name), &hasher));
         }
         assert!(Arc::ptr_eq(&first, &tails.shared(tail(0), &hasher)));
-        assert!(tails.0.lock().unwrap().by_hash.len() < 200);
+        for _ in 0..100 {
+            drop(tails.shared(tail(10_000), &hasher));
+        }
+        let known = tails.0.lock().unwrap();
+        assert!(known.by_hash.len() < 200);
+        assert!(known.by_hash.values().all(|alike| alike.len() < 2));
     }
 }
