@@ -173,7 +173,8 @@ pub enum State {
     },
     /// It will never be tried: its trigger is gone, or it was discarded.
     Cancelled,
-    /// It waits for its disabled trigger; it can be replayed.
+    /// It waits for somebody to replay it: its trigger is suspended, was disabled or cannot be read, or
+    /// its endpoint had too much waiting.
     Parked,
 }
 

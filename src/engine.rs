@@ -2,7 +2,11 @@
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
-//! loop over the last three. Above the ports, this is the only code of the crate that awaits.
+//! loop over the last three, `batch` puts together what goes in one request, `gate` says how much may.
+//! Beside them: what a run follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
+//! `backlog`), what operators call (`history`, `ping`, `explain`, `stats`, `drain`), and what is
+//! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
+//! awaits.
 
 mod attempt;
 mod backlog;

@@ -30,7 +30,8 @@ use crate::trigger::Trigger;
 /// 1. Every method is atomic: its effect is there whole or not at all, also after a crash, and
 ///    other calls see it so. `record` and `settle` are atomic for each item of their batch; items
 ///    of a batch may share a transaction.
-/// 2. What a method has answered `Ok` for is durable, to the degree that the storage states.
+/// 2. What a method has answered `Ok` for is durable, to the degree that the storage states. A claim
+///    may be lost in a crash that no worker outlives that could hold its lease.
 /// 3. A method that was dropped before it answered has taken effect or not, whole either way.
 /// 4. `record` stores an event of a known id not again: it answers [`Recorded::Duplicate`] and
 ///    changes nothing, no delivery and no cursor. Without an event it stores what else there is.
@@ -40,7 +41,9 @@ use crate::trigger::Trigger;
 /// 7. `claim` gives a delivery to at most one unexpired lease. It gives those that are
 ///    [`Waiting`](crate::delivery::State::Waiting) and due, and those whose lease ran out; to each
 ///    endpoint no more than its quota. Endpoints take turns: the backlog of one does not keep
-///    another waiting. Within an endpoint the longest due come first. One that cannot be read becomes
+///    another waiting. With fewer than `limit` it tells what is left: when the next one is due of
+///    endpoints of which all that is due was given, and whether a quota left something due; a quota
+///    of 0 skips an endpoint for both. Within an endpoint the longest due come first. One that cannot be read becomes
 ///    [`Dead`](crate::delivery::State::Dead) as
 ///    [`Unreadable`](crate::delivery::DeadReason::Unreadable) and holds up no other.
 /// 8. `claim` counts the attempt, makes the delivery
@@ -56,8 +59,9 @@ use crate::trigger::Trigger;
 ///     trigger, only the last. From 0 on it tells all triggers there are. One that cannot be read is
 ///     told as [`Unreadable`](TriggerState::Unreadable) and holds up no other; deleting it works as
 ///     for any, and its name stays taken until then where the storage still knows it.
-/// 13. Time is the caller's, given as `now`. A storage that several nodes share uses its own for
-///     leases.
+/// 13. Time is the caller's, given as `now`. A storage that several nodes share may use its own for
+///     when a lease began and runs out, moved by what the `now` of a claim differs from the caller's
+///     time; what is due goes by `now`.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
 ///     What cannot be read is told as [unreadable](Page::unreadable) and takes nobody's place: a page
 ///     with fewer than were asked for is the last. `replay` leaves it as it is.
@@ -327,10 +331,11 @@ pub enum CursorMove {
     },
 }
 
-/// Asks for due deliveries.
+/// Asks for deliveries to lease.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The time now.
+    /// By when what is given has to have come due, or its lease to have run out; leases last from then
+    /// on. Mostly the time now; in a drain earlier, for a ping later.
     pub now: Timestamp,
     /// How long the leases last.
     pub lease: Duration,
@@ -345,7 +350,7 @@ pub struct Claim {
     pub of: ClaimOf,
 }
 
-/// Which due deliveries a [`Claim`] asks for.
+/// Which deliveries a [`Claim`] asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ClaimOf {

@@ -27,7 +27,7 @@ pub struct DeliveryPolicy {
     pub order: Order,
     /// What a dead letter is to those behind it in the order.
     pub on_dead: OnDead,
-    /// After how long a span of failure without a break the trigger is disabled; never if `None`.
+    /// After how long a span of failure without a break the trigger is suspended; never if `None`.
     pub disable_after: Option<Duration>,
     /// How events are gathered to go in one request; each goes alone if `None`.
     pub batch: Option<Batch>,
@@ -35,7 +35,7 @@ pub struct DeliveryPolicy {
 
 impl Default for DeliveryPolicy {
     /// [`RetrySchedule::standard`] with [`Jitter::Added`], 20 s for an attempt, no status final, no
-    /// order, each event alone, and disabled after [`DISABLE_AFTER`](Self::DISABLE_AFTER).
+    /// order, each event alone, and suspended after [`DISABLE_AFTER`](Self::DISABLE_AFTER).
     fn default() -> Self {
         Self {
             retry: RetrySchedule::standard(),
@@ -52,9 +52,9 @@ impl Default for DeliveryPolicy {
 }
 
 impl DeliveryPolicy {
-    /// After how long a span of failure a trigger is disabled unless its policy says otherwise.
+    /// After how long a span of failure a trigger is suspended unless its policy says otherwise.
     pub const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
-    /// The shortest span of failure after which a trigger is disabled.
+    /// The shortest span of failure after which a trigger is suspended.
     pub const MIN_DISABLE_AFTER: Duration = Duration::from_secs(60);
     /// The longest that `Retry-After` is followed.
     pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -103,7 +103,7 @@ impl DeliveryPolicy {
         self
     }
 
-    /// Sets after how long a span of failure the trigger is disabled; `None` for never.
+    /// Sets after how long a span of failure the trigger is suspended; `None` for never.
     pub fn with_disable_after(mut self, span: Option<Duration>) -> Self {
         self.disable_after = span;
         self
@@ -264,7 +264,7 @@ impl Field for DeliveryPolicy {
     }
 }
 
-/// A span after which a trigger is disabled, as JSON has it: `never` if there is none.
+/// A span after which a trigger is suspended, as JSON has it: `never` if there is none.
 struct DisableAfter(Option<Duration>);
 
 impl Serialize for DisableAfter {

@@ -89,7 +89,7 @@ kinds! {
     SCHEDULE_FIRED = "schedule.fired";
     /// An incoming webhook was received that stands for itself.
     WEBHOOK_RECEIVED = "webhook.received";
-    /// A trigger's deliveries have failed for long; it will be disabled if they go on.
+    /// A trigger's deliveries have failed for long; it will be suspended if they go on.
     TRIGGER_FAILING = "trigger.failing";
     /// A trigger was suspended by the engine; not told of one that somebody disables.
     TRIGGER_DISABLED = "trigger.disabled";

@@ -76,9 +76,10 @@ impl SqliteOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// Once it is on disk. Survives a crash of the process, the system and the power. A claim counts as
-    /// done once the system has it: a crash of the system or the power may undo the last ones, and
-    /// their attempts are not counted.
+    /// Once it is on disk: survives a crash of the process, the system and the power. Claims alone
+    /// count as done once the system has them, and are on disk with the next commit of another kind. A
+    /// loss of power may take back the last: those deliveries are due again, and an attempt whose
+    /// outcome was not written down may be made twice and is not counted.
     #[default]
     Full,
     /// Once the system has it. Survives a crash of the process; a crash of the system or the power
