@@ -64,6 +64,10 @@ impl Core {
             }
             Ok(Ok(_)) => Settlement::Parked,
             Ok(Err(without)) => without,
+            // Not later in a drain, which would take it for done.
+            Err(_) if self.due_by.borrow().is_some() => {
+                Settlement::Released { at: together[0].due }
+            }
             Err(_) => Settlement::Released { at: self.clock.now() + self.options.refresh },
         };
         let without_attempt = |claimed: Claimed| {
