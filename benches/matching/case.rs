@@ -108,6 +108,16 @@ impl Case {
         }
     }
 
+    /// Asks for each event once, and measures nothing.
+    pub(crate) fn warm(&self) {
+        let mut found = Vec::with_capacity(1_024);
+        for event in &self.events.ring {
+            found.clear();
+            self.index.find(event, &mut found);
+            black_box(&found);
+        }
+    }
+
     /// One round of all contenders, in turns.
     pub(crate) fn measure(&mut self) {
         let mut found = Vec::with_capacity(1_024);
