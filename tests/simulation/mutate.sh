@@ -4,14 +4,14 @@
 #
 #   tests/simulation/mutate.sh [NAME...]      all of them, or those of these names
 #
-# It works on a copy of the tree in a temporary folder, and builds in the target folder of the tree, so
-# that what the crate depends on is built once. SIMULATION_SEEDS says how many seeds a mutation may survive,
-# 2000 unless it is set. A mutation whose patch does not apply any more has to be made anew: change the
-# copy as its name says, and keep what `git diff` tells.
+# It works on a copy of the tree in a temporary folder, and builds in a folder of its own below the
+# target folder, so that no build of the tree is ever that of a mutation. SIMULATION_SEEDS says how many
+# seeds a mutation may survive, 2000 unless it is set. A mutation whose patch does not apply any more has
+# to be made anew: change the copy as its name says, and keep what `git diff` tells.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/mutations"
 export SIMULATION_SEEDS="${SIMULATION_SEEDS:-2000}" RUST_BACKTRACE=0
 # Always the same, so that the target folder keeps one build of it.
 copy=${TMPDIR:-/tmp}/artifact-triggers-mutations
