@@ -264,8 +264,13 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
+    use crate::delivery::{Delivery, Lease};
+    use crate::event::Scope;
+    use crate::id::EventId;
+    use crate::payload::Payload;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const SECOND: Duration = Duration::from_secs(1);
@@ -299,5 +304,24 @@ mod tests {
         );
         due(later);
         assert_eq!(due(NOW), NOW + batch.max_wait, "a clock set back begins anew");
+    }
+
+    fn group(n: u8, due: Timestamp) -> Group {
+        let (event, key) = (EventId::derived(NOW, &[]), EndpointKey::new(format!("e{n}")));
+        let mut delivery = Delivery::new(event, trigger(n), Scope::root(), key, NOW);
+        delivery.attempts = 1;
+        let lease = Lease { delivery: delivery.id, token: 1 };
+        let payload = Payload { headers: Vec::new(), body: b"{}".as_slice().into() };
+        let claimed = Claimed { lease, delivery, due, payload };
+        Group::of(claimed, Some((Batch::default(), BatchForm::Native)))
+    }
+
+    #[test]
+    fn where_there_is_room_for_one_batch_it_is_of_what_has_been_due_for_longest() {
+        let groups = Groups::new(vec![group(1, NOW + SECOND), group(2, NOW)], 2, NOW + SECOND);
+        let Together { going, returned } = groups.finish();
+        assert_eq!((going.len(), returned.len()), (1, 1));
+        assert_eq!(going[0][0].delivery.trigger, trigger(2));
+        assert_eq!(returned[0].delivery.trigger, trigger(1));
     }
 }
