@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Outcome};
 pub use batch::Batch;
-pub use health::{Diagnosis, Failing};
+pub use health::{Diagnosis, Failing, WhileSuspended};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};
 pub use turn::{OnDead, Order, Turn};

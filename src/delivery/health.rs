@@ -4,9 +4,11 @@
 //! clock or a storage.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::DeliveryPolicy;
 use crate::clock::Timestamp;
+use crate::document::{Field, Problems, mismatch};
 
 /// A span of failure without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,30 @@ impl DeliveryPolicy {
             Some(failing) if now.since(failing.since) >= limit => Diagnosis::Disable(failing),
             Some(_) => Diagnosis::Unchanged,
         }
+    }
+}
+
+/// What becomes of what is published while the engine has a trigger suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum WhileSuspended {
+    /// Its deliveries are [parked](super::State::Parked), and can be replayed.
+    #[default]
+    Park,
+    /// Its deliveries are [cancelled](super::State::Cancelled), and nobody is told.
+    Drop,
+}
+
+impl Field for WhileSuspended {
+    const EXPECTED: &'static str = "park or drop";
+
+    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let known = Self::deserialize(&value).ok();
+        if known.is_none() {
+            mismatch(&value, Self::EXPECTED, path, problems);
+        }
+        known
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{Batch, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement};
+use super::{
+    Batch, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement, WhileSuspended,
+};
 use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems, mismatch, span};
 
@@ -29,6 +31,8 @@ pub struct DeliveryPolicy {
     pub on_dead: OnDead,
     /// After how long a span of failure without a break the trigger is suspended; never if `None`.
     pub disable_after: Option<Duration>,
+    /// What becomes of what is published while the trigger is suspended.
+    pub while_suspended: WhileSuspended,
     /// How events are gathered to go in one request; each goes alone if `None`.
     pub batch: Option<Batch>,
 }
@@ -46,6 +50,7 @@ impl Default for DeliveryPolicy {
             order: Order::None,
             on_dead: OnDead::Skip,
             disable_after: Some(Self::DISABLE_AFTER),
+            while_suspended: WhileSuspended::Park,
             batch: None,
         }
     }
@@ -109,6 +114,12 @@ impl DeliveryPolicy {
         self
     }
 
+    /// Sets what becomes of what is published while the trigger is suspended.
+    pub fn with_while_suspended(mut self, what: WhileSuspended) -> Self {
+        self.while_suspended = what;
+        self
+    }
+
     /// Sets what a dead letter is to those behind it in the order.
     pub fn with_on_dead(mut self, on_dead: OnDead) -> Self {
         self.on_dead = on_dead;
@@ -169,6 +180,9 @@ impl DeliveryPolicy {
         }
         if self.disable_after != Some(Self::DISABLE_AFTER) {
             value["disable_after"] = json!(DisableAfter(self.disable_after));
+        }
+        if self.while_suspended != WhileSuspended::Park {
+            value["while_suspended"] = json!(self.while_suspended);
         }
         if let Some(batch) = self.batch {
             value["batch"] = batch.to_value();
@@ -257,6 +271,7 @@ impl Field for DeliveryPolicy {
             disable_after: object
                 .optional("disable_after", problems)
                 .map_or(default.disable_after, |DisableAfter(span)| span),
+            while_suspended: object.optional("while_suspended", problems).unwrap_or_default(),
             batch: object.optional("batch", problems),
         };
         object.finish(problems);

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::observe::Publishing;
 use super::{Core, Engine, Overload};
-use crate::delivery::{Delivery, State, Turn};
+use crate::delivery::{Delivery, State, Turn, WhileSuspended};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::id::{DeliveryId, EventId};
@@ -266,7 +266,10 @@ impl Core {
             None => delivery,
         };
         let delivery = match trigger.suspended {
-            Some(_) => delivery.with_state(State::Parked),
+            Some(_) => delivery.with_state(match policy.while_suspended {
+                WhileSuspended::Park => State::Parked,
+                WhileSuspended::Drop => State::Cancelled,
+            }),
             None => delivery,
         };
         let payload = match target {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use artifact_triggers::delivery::{DeliveryPolicy, Jitter, RetrySchedule, StateName};
+use artifact_triggers::delivery::{
+    DeliveryPolicy, Jitter, RetrySchedule, StateName, WhileSuspended,
+};
 use artifact_triggers::engine::ReplayPlan;
 use artifact_triggers::event::{EventKind, Scope};
 use artifact_triggers::storage::EventQuery;
@@ -116,6 +118,21 @@ async fn defect_24_what_comes_while_it_is_disabled_is_parked_and_can_be_replayed
     bench.engine.publish(event("c")).await.unwrap();
     bench.work(HOUR + MINUTE).await;
     assert_eq!(bench.suspended(trigger.id), None, "it begins clean");
+}
+
+#[tokio::test]
+async fn a_policy_may_have_what_comes_meanwhile_dropped() {
+    let bench = bench(Script::statuses([500])).await;
+    let policy = stubborn().with_disable_after(Some(2 * HOUR));
+    let policy = policy.with_while_suspended(WhileSuspended::Drop);
+    let trigger = bench.trigger(webhook("t").policy(policy)).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    bench.work(3 * HOUR).await;
+    assert_eq!(bench.suspended(trigger.id), Some(SuspendReason::Failing));
+    bench.engine.publish(event("b")).await.unwrap();
+    bench.work(HOUR).await;
+    let states: Vec<StateName> = bench.deliveries().await.iter().map(|d| d.state.name()).collect();
+    assert_eq!(states, [StateName::Parked, StateName::Cancelled], "what waited before is parked");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod pointer;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Batch, DeliveryPolicy, Jitter, RetrySchedule};
+use artifact_triggers::delivery::{Batch, DeliveryPolicy, Jitter, RetrySchedule, WhileSuspended};
 use artifact_triggers::document::Problems;
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::TriggerId;
@@ -242,6 +242,16 @@ fn a_batch_is_kept_as_it_is_written_and_has_defaults() {
     let spec = parse(&with(full(), "/policy/batch", json!({}))).unwrap();
     assert_eq!(spec.policy.batch, Some(Batch::default()));
     assert_eq!(parse(&full()).unwrap().policy.batch, None);
+}
+
+#[test]
+fn what_comes_while_a_trigger_is_suspended_is_parked_or_dropped() {
+    let spec = parse(&with(full(), "/policy/while_suspended", json!("drop"))).unwrap();
+    assert_eq!(spec.policy.while_suspended, WhileSuspended::Drop);
+    assert_eq!(kept(&spec), spec);
+    assert_eq!(parse(&full()).unwrap().policy.while_suspended, WhileSuspended::Park);
+    let wrong = with(full(), "/policy/while_suspended", json!("keep"));
+    assert_eq!(problems(&wrong), ["policy.while_suspended: expected park or drop, found \"keep\""]);
 }
 
 #[test]
