@@ -231,6 +231,20 @@ pub(crate) fn mismatch(value: &Value, expected: &str, path: &str, problems: &mut
     problems.add(path, format!("expected {expected}, found {}", describe(value)));
 }
 
+/// What a value was read as; a problem, if it is none of what is expected.
+pub(crate) fn or_mismatch<T>(
+    read: Option<T>,
+    value: &Value,
+    expected: &str,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    if read.is_none() {
+        mismatch(value, expected, path, problems);
+    }
+    read
+}
+
 /// Reports a value of the wrong shape by its kind alone: where a list or an object belongs, a text
 /// that stands in its place may be a secret.
 fn misshapen(value: &Value, expected: &str, path: &str, problems: &mut Problems) {
@@ -286,11 +300,7 @@ impl Field for u64 {
     const EXPECTED: &'static str = "a whole number of 0 or more";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let number = value.as_u64();
-        if number.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        number
+        or_mismatch(value.as_u64(), &value, Self::EXPECTED, path, problems)
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) use batch::BatchForm;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::document::{Field, Problems, mismatch};
+use crate::document::{Field, Problems, or_mismatch};
 use crate::event::Event;
 use crate::id::TriggerId;
 
@@ -73,10 +73,8 @@ impl Field for PayloadFormat {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let known = Self::NAMES.iter().find(|(_, name)| value.as_str() == Some(name));
-        if known.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known.map(|(format, _)| *format)
+        let known = known.map(|(format, _)| *format);
+        or_mismatch(known, &value, Self::EXPECTED, path, problems)
     }
 }
 

@@ -286,10 +286,7 @@ impl Field for SuspendReason {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let known = Self::ALL.into_iter().find(|reason| value.as_str() == Some(reason.as_str()));
-        if known.is_none() {
-            document::mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known
+        document::or_mismatch(known, &value, Self::EXPECTED, path, problems)
     }
 }
 

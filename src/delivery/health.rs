@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::DeliveryPolicy;
 use crate::clock::Timestamp;
-use crate::document::{Field, Problems, mismatch};
+use crate::document::{Field, Problems, or_mismatch};
 
 /// A span of failure without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,11 +81,7 @@ impl Field for WhileSuspended {
     const EXPECTED: &'static str = "park or drop";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let known = Self::deserialize(&value).ok();
-        if known.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known
+        or_mismatch(Self::deserialize(&value).ok(), &value, Self::EXPECTED, path, problems)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Batch, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement, WhileSuspended,
 };
 use crate::clock::Timestamp;
-use crate::document::{Field, Object, Problems, mismatch, span};
+use crate::document::{Field, Object, Problems, or_mismatch, span};
 
 /// How deliveries are tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,11 +306,8 @@ impl Field for Status {
     const EXPECTED: &'static str = "a status from 300 to 599";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let code = value.as_u64().and_then(|code| u16::try_from(code).ok());
-        if code.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        code.map(Self)
+        let code = value.as_u64().and_then(|code| u16::try_from(code).ok()).map(Self);
+        or_mismatch(code, &value, Self::EXPECTED, path, problems)
     }
 }
 

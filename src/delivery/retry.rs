@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::document::{Field, Object, Problems, mismatch, span};
+use crate::document::{Field, Object, Problems, or_mismatch, span};
 
 /// The pauses between attempts.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,10 +129,8 @@ impl Field for RetrySchedule {
                 let attempts = growing.required::<u64>("attempts", problems);
                 let factor_path = growing.path("factor");
                 growing.finish(problems);
-                let Some(factor) = factor.as_f64() else {
-                    mismatch(&factor, "a number", &factor_path, problems);
-                    return None;
-                };
+                let factor =
+                    or_mismatch(factor.as_f64(), &factor, "a number", &factor_path, problems)?;
                 let attempts = u32::try_from(attempts?).unwrap_or(u32::MAX);
                 Some(Self::Exponential { first: first?, factor, longest, attempts })
             }
@@ -189,10 +187,8 @@ impl Field for Jitter {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let known = Self::NAMES.iter().find(|(_, name)| value.as_str() == Some(name));
-        if known.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known.map(|(jitter, _)| *jitter)
+        let known = known.map(|(jitter, _)| *jitter);
+        or_mismatch(known, &value, Self::EXPECTED, path, problems)
     }
 }
 

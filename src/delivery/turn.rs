@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Delivery, State};
 use crate::clock::Timestamp;
-use crate::document::{Field, Problems, mismatch};
+use crate::document::{Field, Problems, or_mismatch};
 use crate::event::{Artifact, Event};
 use crate::id::{OrderingKey, TriggerId};
 
@@ -112,10 +112,8 @@ impl Field for Order {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let known = Self::NAMES.iter().find(|(_, name)| value.as_str() == Some(name));
-        if known.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known.map(|(order, _)| *order)
+        let known = known.map(|(order, _)| *order);
+        or_mismatch(known, &value, Self::EXPECTED, path, problems)
     }
 }
 
@@ -123,11 +121,7 @@ impl Field for OnDead {
     const EXPECTED: &'static str = "skip or block";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let known = OnDead::deserialize(&value).ok();
-        if known.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        known
+        or_mismatch(Self::deserialize(&value).ok(), &value, Self::EXPECTED, path, problems)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Field, Problems, mismatch};
+use super::{Field, Problems, or_mismatch};
 
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -45,10 +45,7 @@ impl Field for Duration {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let span = value.as_str().and_then(parse);
-        if span.is_none() {
-            mismatch(&value, Self::EXPECTED, path, problems);
-        }
-        span
+        or_mismatch(span, &value, Self::EXPECTED, path, problems)
     }
 }
 
