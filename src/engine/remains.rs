@@ -63,8 +63,8 @@ impl Core {
             return Ok(());
         }
         for state in [StateName::Dead, StateName::Parked] {
-            let mut query = of_trigger().with_state(state).with_limit(PAGE);
-            loop {
+            let mut next = Some(of_trigger().with_state(state).with_limit(PAGE));
+            while let Some(query) = next {
                 let page = self.storage.deliveries(query.clone()).await?.items;
                 for delivery in &page {
                     if matches!(delivery.turn, Some(Turn { on_dead: OnDead::Block, .. })) {
@@ -74,10 +74,7 @@ impl Core {
                         self.replay(Replay { query, unchanged_since, now, fate }).await?;
                     }
                 }
-                match page.last() {
-                    Some(last) if page.len() == PAGE => query = query.with_after(last.id),
-                    _ => break,
-                }
+                next = query.behind(&page);
             }
         }
         Ok(())

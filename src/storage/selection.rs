@@ -59,6 +59,13 @@ impl EventQuery {
         self
     }
 
+    /// The query for what is behind a page of this one, if there may be more.
+    #[cfg(feature = "engine")]
+    pub(crate) fn behind(self, page: &[Event]) -> Option<Self> {
+        let last = page.last().filter(|_| page.len() == self.limit)?;
+        Some(self.with_after(last.id))
+    }
+
     /// Sets the most to tell.
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit;
@@ -158,6 +165,13 @@ impl DeliveryQuery {
     pub fn with_after(mut self, id: DeliveryId) -> Self {
         self.after = Some(id);
         self
+    }
+
+    /// The query for what is behind a page of this one, if there may be more.
+    #[cfg(feature = "engine")]
+    pub(crate) fn behind(self, page: &[Delivery]) -> Option<Self> {
+        let last = page.last().filter(|_| page.len() == self.limit)?;
+        Some(self.with_after(last.id))
     }
 
     /// Sets the most to tell.

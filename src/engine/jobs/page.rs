@@ -57,13 +57,11 @@ impl Engine {
             }
             let mut query = to_replay(plan, self.core.clock.now()).with_state(state);
             query.limit = PAGE;
-            loop {
+            let mut next = Some(query);
+            while let Some(query) = next {
                 let deliveries = self.core.storage.deliveries(query.clone()).await?.items;
                 count += deliveries.len() as u64;
-                match deliveries.last() {
-                    Some(last) if deliveries.len() == PAGE => query = query.with_after(last.id),
-                    _ => break,
-                }
+                next = query.behind(&deliveries);
             }
         }
         Ok(count)
@@ -78,16 +76,14 @@ impl Engine {
         let Some(trigger) = self.core.known().index.get(plan.trigger).cloned() else {
             return Err(StorageError::no_trigger(plan.trigger));
         };
-        let mut query = past_events(plan, &trigger).with_limit(PAGE);
+        let mut next = Some(past_events(plan, &trigger).with_limit(PAGE));
         let mut count = 0;
-        loop {
+        while let Some(query) = next {
             let events = self.core.storage.events(query.clone()).await?.items;
             count += events.iter().filter(|event| wants(&trigger, event)).count() as u64;
-            match events.last() {
-                Some(last) if events.len() == PAGE => query = query.with_after(last.id),
-                _ => return Ok(count),
-            }
+            next = query.behind(&events);
         }
+        Ok(count)
     }
 }
 
