@@ -129,7 +129,7 @@ impl Gate {
             if known.state.is_idle(now) && !own.contains_key(key) {
                 return false;
             }
-            if paused.endpoints.is_empty() || !paused.endpoints.contains(key) {
+            if !paused.endpoints.contains(key) {
                 let quota = known.quota(asking, now);
                 if quota == 0 {
                     known.look_out(asking, now, &mut quotas.outlook);
@@ -364,7 +364,7 @@ mod tests {
         Asking { run, runs: 2 }
     }
 
-    fn outlook(gate: &Gate, key: &EndpointKey) -> Outlook {
+    fn outlook_of(gate: &Gate, key: &EndpointKey) -> Outlook {
         let mut outlook = Outlook::default();
         gate.look_out(asking(2), [key].into_iter(), NOW, &mut outlook);
         outlook
@@ -375,12 +375,12 @@ mod tests {
         let (gate, wakes) = gate(1);
         let key = EndpointKey::new("a");
         let slot = gate.occupy(key.clone(), 1, NOW);
-        let outlook = outlook(&gate, &key);
+        let outlook = outlook_of(&gate, &key);
         assert!(!outlook.now && !outlook.when_free && outlook.at.is_none(), "{outlook:?}");
         assert!(!wakes.has_changed().unwrap());
         drop(slot);
         assert!(wakes.has_changed().unwrap());
-        assert!(super::tests::outlook(&gate, &key).now);
+        assert!(outlook_of(&gate, &key).now);
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!((quotas(1).own[0].1, quotas(2).own[0].1, quotas(1).per_endpoint), (1, 0, 2));
         let closed = quotas(2).outlook;
         assert!(!closed.now && closed.when_free && closed.at.is_none(), "{closed:?}");
-        let outlook = outlook(&gate, &key);
+        let outlook = outlook_of(&gate, &key);
         assert!(!outlook.now && outlook.when_free && outlook.at.is_none(), "{outlook:?}");
         other.end(&Outcome::Accepted, true, 0.0);
         assert!(!wakes.has_changed().unwrap());

@@ -51,8 +51,9 @@ pub enum PublishError {
         /// What is wrong with it.
         problems: Problems,
     },
-    /// As many events or bytes as may be are on their way into the storage, or as many pings as may be are under way, and the engine was told to
-    /// [refuse](crate::engine::Overload::Refuse) more. Publish it again later.
+    /// As many events or bytes as may be are on their way into the storage, or as many pings as may be
+    /// are under way, and the engine was told to [refuse](crate::engine::Overload::Refuse) more.
+    /// Publish it again later.
     #[error("too many events are being stored")]
     Overloaded,
     /// The storage did not take it. Publish it again: if it was stored after all, that is noticed.
