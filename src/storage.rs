@@ -59,9 +59,10 @@ use crate::trigger::Trigger;
 ///     trigger, only the last. From 0 on it tells all triggers there are. One that cannot be read is
 ///     told as [`Unreadable`](TriggerState::Unreadable) and holds up no other; deleting it works as
 ///     for any, and its name stays taken until then where the storage still knows it.
-/// 13. Time is the caller's, given as `now`. A storage that several nodes share may use its own for
-///     when a lease began and runs out, moved by what the `now` of a claim differs from the caller's
-///     time; what is due goes by `now`.
+/// 13. Time is the caller's, given as `now`, and of a delivery that is recorded as its `created_at`. A
+///     storage that nodes with clocks of their own share goes by its own time instead: it takes each
+///     time as a span from the caller's `now`, and tells when a lease runs out or something comes due
+///     in the caller's time.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
 ///     What cannot be read is told as [unreadable](Page::unreadable) and takes nobody's place: a page
 ///     with fewer than were asked for is the last. `replay` leaves it as it is.
@@ -187,10 +188,10 @@ impl StorageError {
 }
 
 impl Claims {
-    /// Takes in when the next delivery of an endpoint can be claimed that was not given at a time.
-    pub fn note_left(&mut self, next: Option<Timestamp>, now: Timestamp) {
+    /// Takes in when the next delivery of an endpoint can be claimed that was not given by a time.
+    pub fn note_left(&mut self, next: Option<Timestamp>, due_by: Timestamp) {
         match next {
-            Some(at) if at <= now => self.held_back = true,
+            Some(at) if at <= due_by => self.held_back = true,
             later => self.next_due = self.next_due.into_iter().chain(later).min(),
         }
     }
@@ -334,10 +335,12 @@ pub enum CursorMove {
 /// Asks for deliveries to lease.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// By when what is given has to have come due, or its lease to have run out; leases last from then
-    /// on. Mostly the time now; in a drain earlier, for a ping later.
+    /// The time now.
     pub now: Timestamp,
-    /// How long the leases last.
+    /// By when what is given has to have come due, or its lease to have run out. Mostly now; in a drain
+    /// earlier, for a ping later.
+    pub due_by: Timestamp,
+    /// How long the leases last, from now on.
     pub lease: Duration,
     /// The most deliveries to give.
     pub limit: usize,

@@ -54,7 +54,15 @@ fn record() -> Record {
 
 fn claim() -> Claim {
     let lease = Duration::from_secs(60);
-    Claim { now: NOW, lease, limit: 9, per_endpoint: 9, quotas: Vec::new(), of: ClaimOf::Endpoints }
+    Claim {
+        now: NOW,
+        due_by: NOW,
+        lease,
+        limit: 9,
+        per_endpoint: 9,
+        quotas: Vec::new(),
+        of: ClaimOf::Endpoints,
+    }
 }
 
 fn everything() -> DeliveryQuery {

@@ -96,7 +96,7 @@ fn everything() -> DeliveryQuery {
 
 fn claim(now: Timestamp, limit: usize) -> Claim {
     let (per_endpoint, quotas, of) = (usize::MAX, Vec::new(), ClaimOf::Endpoints);
-    Claim { now, lease: MINUTE, limit, per_endpoint, quotas, of }
+    Claim { now, due_by: now, lease: MINUTE, limit, per_endpoint, quotas, of }
 }
 
 async fn take(storage: &dyn Storage, now: Timestamp, limit: usize) -> Vec<Claimed> {

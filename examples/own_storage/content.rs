@@ -225,7 +225,7 @@ impl Content {
             ClaimOf::One(id) => {
                 let row = self.deliveries.get(id);
                 let at = row.and_then(|row| row.delivery.state.claimable_at());
-                if at.is_some_and(|at| at <= claim.now) {
+                if at.is_some_and(|at| at <= claim.due_by) {
                     claims.deliveries.push(self.lease(*id, claim));
                 }
                 return claims;
@@ -233,7 +233,7 @@ impl Content {
             ClaimOf::Companions(all) => {
                 for asked in all {
                     let limit = asked.limit.min(claim.limit - claims.deliveries.len());
-                    for id in self.companions(asked, claim.now, limit) {
+                    for id in self.companions(asked, claim.due_by, limit) {
                         claims.deliveries.push(self.lease(id, claim));
                     }
                 }
@@ -248,9 +248,9 @@ impl Content {
                 continue;
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
-            let due = waiting.iter().take_while(|(at, _)| *at <= claim.now).take(room).count();
+            let due = waiting.iter().take_while(|(at, _)| *at <= claim.due_by).take(room).count();
             let next = waiting.iter().nth(due).map(|(at, _)| *at);
-            claims.note_left(next, claim.now);
+            claims.note_left(next, claim.due_by);
             for (_, id) in waiting.into_iter().take(due) {
                 claims.deliveries.push(self.lease(id, claim));
             }

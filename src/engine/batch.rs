@@ -252,6 +252,7 @@ impl Core {
     async fn companions(&self, asked: Vec<Companions>, now: Timestamp) -> Claims {
         let claim = Claim {
             now,
+            due_by: now,
             lease: self.options.lease,
             limit: asked.iter().map(|one| one.limit).sum(),
             per_endpoint: 0,

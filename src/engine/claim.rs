@@ -51,8 +51,9 @@ impl Core {
         let mut outlook = quotas.outlook;
         let due_by = self.due_by(now);
         let claim = Claim {
-            now: due_by,
-            lease: now.since(due_by) + self.options.lease,
+            now,
+            due_by,
+            lease: self.options.lease,
             limit,
             per_endpoint: quotas.per_endpoint,
             quotas: quotas.own,

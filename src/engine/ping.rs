@@ -125,17 +125,19 @@ impl Core {
         let id = delivery.id;
         let by = Publishing { by: Publisher::Engine, since: now };
         self.record(vec![Record::of_event(new, vec![(delivery, payload)])], by).await?;
-        self.claim_one(id, due).await?.ok_or_else(|| lost("another took the ping").into())
+        self.claim_one(id, now, due).await?.ok_or_else(|| lost("another took the ping").into())
     }
 
     /// Takes one delivery under a lease, as if it were the time when it is due.
     async fn claim_one(
         &self,
         id: DeliveryId,
-        due: Timestamp,
+        now: Timestamp,
+        due_by: Timestamp,
     ) -> Result<Option<Claimed>, StorageError> {
         let (lease, of) = (self.options.lease, ClaimOf::One(id));
-        let claim = Claim { now: due, lease, limit: 1, per_endpoint: 1, quotas: Vec::new(), of };
+        let (limit, per_endpoint, quotas) = (1, 1, Vec::new());
+        let claim = Claim { now, due_by, lease, limit, per_endpoint, quotas, of };
         Ok(self.storage.claim(claim).await?.deliveries.pop())
     }
 }

@@ -286,7 +286,7 @@ impl Content {
             ClaimOf::Endpoints => {}
             ClaimOf::One(id) => {
                 let at = self.deliveries.get(id).and_then(|row| row.delivery.state.claimable_at());
-                if at.is_some_and(|at| at <= claim.now) {
+                if at.is_some_and(|at| at <= claim.due_by) {
                     claims.deliveries.push(self.lease(*id, claim));
                 }
                 return claims;
@@ -311,12 +311,12 @@ impl Content {
                 let full = taken.len() + room;
                 let mut waiting = waiting.iter().peekable();
                 while taken.len() < full
-                    && let Some((_, id)) = waiting.next_if(|(at, _)| *at <= claim.now)
+                    && let Some((_, id)) = waiting.next_if(|(at, _)| *at <= claim.due_by)
                 {
                     taken.push(*id);
                 }
                 let next = waiting.peek().map(|(at, _)| *at);
-                claims.note_left(next, claim.now);
+                claims.note_left(next, claim.due_by);
                 if taken.len() == claim.limit {
                     served_last = Some(endpoint.clone());
                     break 'turns;

@@ -98,7 +98,7 @@ impl Flawed {
                 claim.per_endpoint = claim.limit;
             }
             (Flaw::GivesTooEarly, Call::Claim(claim)) => {
-                claim.now = claim.now + Duration::from_secs(30);
+                claim.due_by = claim.due_by + Duration::from_secs(30);
             }
             (Flaw::SkipsTheHealthy, Call::Claim(claim)) if claim.now.unix_seconds() % 120 < 60 => {
                 claim.quotas.push((EndpointKey::new("https://r0.example"), 0));

@@ -72,7 +72,7 @@ impl Content {
                 room = left.unwrap_or_default();
                 left.is_some()
             };
-            let due = self.batched.due(asked, claim.now).take(limit);
+            let due = self.batched.due(asked, claim.due_by).take(limit);
             let ids: Vec<DeliveryId> = due.take_while(|id| fits(id)).collect();
             given.extend(ids.into_iter().map(|id| self.lease(id, claim)));
         }

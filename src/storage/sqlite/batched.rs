@@ -21,7 +21,7 @@ pub(super) fn take(
     for asked in all {
         let limit = asked.limit.min(claim.limit - given.len());
         let endpoint = record::endpoint(session, &asked.endpoint)?;
-        let due = companions(session, asked, endpoint, claim.now, limit)?;
+        let due = companions(session, asked, endpoint, claim.due_by, limit)?;
         session.note_gone(endpoint);
         for (seq, claimed) in due {
             given.push(lease(session, seq, claimed, claim)?);

@@ -49,7 +49,7 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
             }
             let room = quota.min(claim.limit - claims.deliveries.len());
             let due = take(session, (*id, endpoint), claim, room, &mut claims.deliveries)?;
-            claims.note_left(due.next, claim.now);
+            claims.note_left(due.next, claim.due_by);
             buried |= due.buried;
             if claims.deliveries.len() >= claim.limit {
                 session.turn = *id;
@@ -83,14 +83,14 @@ fn take(
     if std::mem::take(&mut endpoint.may_be_later) {
         endpoint.first = claim_at(session, id, 0)?;
     }
-    if endpoint.first.is_none_or(|first| first > claim.now) {
+    if endpoint.first.is_none_or(|first| first > claim.due_by) {
         return Ok(Left { next: endpoint.first, buried: false });
     }
     let before = taken.len();
     let mut buried = false;
     let mut room = room;
     let next = loop {
-        let due = due(session, id, claim.now, room)?;
+        let due = due(session, id, claim.due_by, room)?;
         let next = claim_at(session, id, due.len())?;
         room = 0;
         for (seq, found) in due {
@@ -127,7 +127,7 @@ fn take_one(
         rows::DELIVERY
     );
     let mut statement = session.prepare(&sql)?;
-    let values = params![id.as_bytes(), claim.now.unix_micros()];
+    let values = params![id.as_bytes(), claim.due_by.unix_micros()];
     let mut found = statement.query(values).map_err(unavailable)?;
     let Some(row) = found.next().map_err(unavailable)? else { return Ok(None) };
     // It is known anew when it is next asked for.

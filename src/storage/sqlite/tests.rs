@@ -115,6 +115,7 @@ async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come
     let now = crate::clock::Timestamp::now();
     let claim = |now| Claim {
         now,
+        due_by: now,
         lease: Duration::from_secs(60),
         limit: 10,
         per_endpoint: 10,

@@ -74,7 +74,7 @@ impl Books {
         let (found, known) = (&claimed.delivery, &mut account.delivery);
         let linger = self.promises.get(&found.trigger).map(Promise::linger).unwrap_or_default();
         let is_taken_along = matches!(claim.of, ClaimOf::Companions(_)) && known.attempts == 0;
-        let soon = if is_taken_along { claim.now + linger } else { claim.now };
+        let soon = if is_taken_along { claim.due_by + linger } else { claim.due_by };
         let before = std::mem::replace(&mut known.state, found.state.clone());
         let counted = std::mem::replace(&mut known.attempts, found.attempts) + 1;
         let token = std::mem::replace(&mut account.token, claimed.lease.token);
@@ -82,7 +82,7 @@ impl Books {
             State::Waiting { due } if due > soon => {
                 Some((Invariant::PausesAreKept, format!("it is claimed, but due at {due} only")))
             }
-            State::Leased { until } if until > claim.now => {
+            State::Leased { until } if until > claim.due_by => {
                 let what = format!("it is claimed, but leased until {until}");
                 Some((Invariant::LeasesAreExclusive, what))
             }
