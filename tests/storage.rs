@@ -21,6 +21,9 @@ mod model;
 mod only_sqlite;
 #[path = "storage/order.rs"]
 mod order;
+#[cfg(feature = "postgres")]
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +136,9 @@ contract!(memory, (MemoryStorage::new(), ()));
 
 #[cfg(feature = "sqlite")]
 contract!(sqlite, only_sqlite::temporary());
+
+#[cfg(feature = "postgres")]
+contract!(postgres, server::fresh().await);
 
 // What integrators copy from keeps the contract too.
 contract!(own_storage, {
