@@ -255,6 +255,7 @@ impl Observer for MetricsObserver {
             Transition::Pruned { pruned } => {
                 count(PRUNED, pruned.deliveries, fixed([("what", "deliveries")]));
                 count(PRUNED, pruned.events, fixed([("what", "events")]));
+                count(PRUNED, pruned.contents, fixed([("what", "contents")]));
             }
             _ => self.of_delivery(transition),
         }
