@@ -21,6 +21,8 @@ mod model;
 mod only_sqlite;
 #[path = "storage/order.rs"]
 mod order;
+#[path = "storage/retention.rs"]
+mod retention;
 #[cfg(feature = "postgres")]
 #[path = "postgres/server.rs"]
 mod server;
@@ -36,8 +38,8 @@ use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::id::{EventId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record,
-    Replay, Settle, Settled, Storage,
+    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Prune,
+    Record, Replay, Settle, Settled, Storage,
 };
 use artifact_triggers::trigger::Trigger;
 
