@@ -19,6 +19,9 @@ mod model;
 #[cfg(feature = "sqlite")]
 #[path = "storage/only_sqlite.rs"]
 mod only_sqlite;
+#[cfg(feature = "sqlite")]
+#[path = "storage/operating.rs"]
+mod operating;
 #[path = "storage/order.rs"]
 mod order;
 
