@@ -6,10 +6,11 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
 ];
 
 pub(super) fn prepare(
@@ -76,6 +77,13 @@ fn step(connection: &mut Connection, migration: &str, version: i64) -> rusqlite:
     transaction.execute_batch(migration)?;
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
+}
+
+/// Counts that the file is opened, and tells how often it was.
+pub(super) fn count_opening(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "UPDATE openings SET count = count + 1 RETURNING count";
+    let openings: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(openings.unsigned_abs())
 }
 
 #[cfg(test)]
