@@ -21,6 +21,11 @@ mod model;
 mod only_sqlite;
 #[path = "storage/order.rs"]
 mod order;
+#[path = "storage/retention.rs"]
+mod retention;
+#[cfg(feature = "postgres")]
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +38,8 @@ use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::id::{EventId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record,
-    Replay, Settle, Settled, Storage,
+    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Prune,
+    Record, Replay, Settle, Settled, Storage,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -133,6 +138,9 @@ contract!(memory, (MemoryStorage::new(), ()));
 
 #[cfg(feature = "sqlite")]
 contract!(sqlite, only_sqlite::temporary());
+
+#[cfg(feature = "postgres")]
+contract!(postgres, server::fresh().await);
 
 // What integrators copy from keeps the contract too.
 contract!(own_storage, {

@@ -12,9 +12,10 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::commit::{Session, unavailable};
 use super::due::{Due, InTurn};
 use super::first_due::Endpoint;
+use super::tally::Line;
 use super::{batched, rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease};
+use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, StateName};
 use crate::id::{DeliveryId, OrderingKey};
 use crate::storage::{Claim, ClaimOf, Claims, StorageError};
 
@@ -219,6 +220,7 @@ pub(super) fn bury(session: &mut Session, due: Due, now: Timestamp) -> Result<()
     let mut statement = session.prepare(sql)?;
     let ordering: Option<Vec<u8>> =
         statement.query_row(values, |row| row.get(0)).map_err(unavailable)?;
+    session.note_in_line(Line::Deliveries(StateName::Dead), 1);
     match ordering.and_then(|key| key.try_into().ok()) {
         Some(key) => turn::next_of(session, OrderingKey::from_bytes(key), now),
         None => Ok(()),

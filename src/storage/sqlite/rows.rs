@@ -18,9 +18,9 @@ use crate::storage::{LoggedAttempt, StorageError};
 /// The columns that [`delivery`] reads, of `deliveries d`.
 pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, d.state, d.reason, \
                                    d.claim_at, d.attempts, d.created_at, d.ordering, d.blocks, \
-                                   d.batched";
+                                   d.batched, d.emptied";
 /// The first column behind those.
-pub(super) const BEHIND_DELIVERY: usize = 13;
+pub(super) const BEHIND_DELIVERY: usize = 14;
 
 /// A state as stored. What is leased is stored as waiting.
 pub(super) fn state_number(name: StateName) -> i64 {
@@ -90,6 +90,7 @@ pub(super) fn delivery(row: &Row<'_>, endpoint: EndpointKey) -> Result<Delivery,
         created_at: Timestamp::from_unix_micros(row.get(9).map_err(unavailable)?),
         turn: turn(row).map_err(unavailable)?,
         batched: row.get::<_, Option<bool>>(12).map_err(unavailable)? == Some(true),
+        contents_dropped: row.get(13).map_err(unavailable)?,
     })
 }
 

@@ -6,11 +6,12 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/005.sql"),
 ];
 
 pub(super) fn prepare(

@@ -1,17 +1,17 @@
--- Leases are in memory alone: a delivery that is leased is stored as it was before.
+-- What of the history goes: each final state has a line, the oldest first.
 
-UPDATE deliveries SET state = 0, claim_at = 0 WHERE state = 1;
-ALTER TABLE deliveries DROP COLUMN token;
+-- Why it stands beside its line: '/' and the held scope that it belongs to, or of an event 'heard' if
+-- it has deliveries. Given once it is come upon, so that it is not come upon again.
+ALTER TABLE deliveries ADD COLUMN aside TEXT;
+ALTER TABLE events ADD COLUMN aside TEXT;
+-- 1 once what it sent and what was answered is no longer there.
+ALTER TABLE deliveries ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0;
 
-DROP INDEX deliveries_in_order;
-CREATE INDEX deliveries_in_order ON deliveries (ordering, state, seq)
-    WHERE ordering IS NOT NULL AND state IN (0, 3, 5, 6);
+DROP INDEX deliveries_by_age;
+CREATE INDEX deliveries_by_age ON deliveries (state, emptied, changed_at)
+    WHERE claim_at IS NULL AND state <> 6 AND aside IS NULL;
+CREATE INDEX deliveries_aside ON deliveries (aside) WHERE aside IS NOT NULL;
 
--- How often the file was opened: tokens of leases begin with it, so that none comes again.
-CREATE TABLE openings (count INTEGER NOT NULL) STRICT;
-INSERT INTO openings VALUES (0);
-
--- How many attempts are in its log, so that the next one's place is known without a look.
-ALTER TABLE deliveries ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
-UPDATE deliveries SET logged = (SELECT max(position) FROM attempts WHERE delivery = seq)
-    WHERE seq IN (SELECT delivery FROM attempts);
+DROP INDEX events_by_age;
+CREATE INDEX events_by_age ON events (received_at) WHERE aside IS NULL;
+CREATE INDEX events_aside ON events (aside) WHERE aside IS NOT NULL AND aside <> 'heard';
