@@ -7,9 +7,11 @@ mod backup;
 mod batched;
 mod claim;
 mod commit;
+mod due;
 mod endpoints;
 mod first_due;
 mod hold;
+mod leases;
 mod prune;
 mod query;
 mod record;
@@ -42,6 +44,7 @@ use crate::event::Event;
 use crate::id::DeliveryId;
 pub use backup::BackupError;
 use commit::{Session, Thread};
+use leases::Told;
 pub use shrink::Shrunk;
 
 /// Keeps everything in one SQLite file.
@@ -80,13 +83,13 @@ impl SqliteOptions {
 }
 
 /// When a commit counts as done (SQLite's `PRAGMA synchronous`).
+///
+/// Leases are never written: whatever ends the process ends them. Those deliveries are due again, and
+/// an attempt whose outcome was not written down may be made twice and is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// Once it is on disk: survives a crash of the process, the system and the power. Claims alone
-    /// count as done once the system has them, and are on disk with the next commit of another kind. A
-    /// loss of power may take back the last: those deliveries are due again, and an attempt whose
-    /// outcome was not written down may be made twice and is not counted.
+    /// Once it is on disk: survives a crash of the process, the system and the power.
     #[default]
     Full,
     /// Once the system has it. Survives a crash of the process; a crash of the system or the power
@@ -197,12 +200,12 @@ impl SqliteStorage {
         let lock = lock(&path)?;
         let mut connection = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare(&mut connection, options.synchronous)?;
-        // Nobody else can be at work on them: they are of a process that has ended.
-        connection.execute(claim::RELEASE_ALL, []).map_err(OpenError::of)?;
+        let openings = schema::count_opening(&connection).map_err(OpenError::of)?;
         let reader = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare_reader(&reader).map_err(OpenError::of)?;
-        let writer = Thread::writer(connection, options.synchronous);
-        let reader = Thread::reader(reader);
+        let told = Told::default();
+        let writer = Thread::writer(connection, openings, told.clone());
+        let reader = Thread::reader(reader, told);
         Ok(Self { shared: Arc::new(Shared { writer, reader, path, _lock: lock }) })
     }
 
@@ -309,8 +312,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError> {
-        let claim = move |session: &mut Session| claim::claim(session, &claim);
-        self.shared.writer.call_with(Synchronous::Normal, claim).await
+        self.shared.writer.claim(move |session| claim::claim(session, &claim)).await
     }
 
     async fn settle(

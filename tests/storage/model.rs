@@ -1,7 +1,7 @@
 //! Random calls, which SQLite has to answer as the memory storage does.
 
 use artifact_triggers::delivery::DeadReason;
-use artifact_triggers::storage::{Cutoff, EventQuery, TriggerWrite};
+use artifact_triggers::storage::{Claims, Cutoff, EventQuery, TriggerWrite};
 use proptest::prelude::*;
 
 use super::batches::{batched, companions};
@@ -117,6 +117,17 @@ struct Run {
 }
 
 impl Run {
+    /// Takes in leases, and tells all of them but their tokens, of which only the order is promised.
+    fn take(&mut self, mut claims: Claims) -> String {
+        for Claimed { lease, .. } in &mut claims.deliveries {
+            let mut before = self.leases.iter().filter(|other| other.delivery == lease.delivery);
+            assert!(before.all(|before| before.token < lease.token));
+            self.leases.push(*lease);
+            lease.token = 0;
+        }
+        format!("{claims:?}")
+    }
+
     /// Makes a call and tells all that can be seen of its answer.
     async fn make(&mut self, storage: &dyn Storage, call: &Call) -> String {
         match call {
@@ -141,8 +152,7 @@ impl Run {
                     Companions { max_bytes: *max_bytes, ..companions(*trigger, until, *limit) };
                 let of = ClaimOf::Companions(vec![one]);
                 let claims = storage.claim(Claim { of, ..claim(self.now, 1_000) }).await.unwrap();
-                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
-                format!("{claims:?}")
+                self.take(claims)
             }
             Call::ClaimOnly(which) => {
                 let known = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
@@ -151,8 +161,7 @@ impl Run {
                 }
                 let of = ClaimOf::One(known[which.index(known.len())].id);
                 let claims = storage.claim(Claim { of, ..claim(self.now, 1) }).await.unwrap();
-                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
-                format!("{claims:?}")
+                self.take(claims)
             }
             Call::Claim { wait, per_endpoint } => {
                 self.now = self.now + Duration::from_secs(*wait);
@@ -160,8 +169,7 @@ impl Run {
                 let mut claims = storage.claim(asked).await.unwrap();
                 // Whose turn it is first is not promised.
                 claims.deliveries.sort_by_key(|claimed| claimed.delivery.id);
-                self.leases.extend(claims.deliveries.iter().map(|claimed| claimed.lease));
-                format!("{claims:?}")
+                self.take(claims)
             }
             Call::Settle { which, to, stale } => {
                 if self.leases.is_empty() {
@@ -194,6 +202,9 @@ impl Run {
             }
             Call::Prune(prune) => {
                 let pruned = storage.prune(Prune { now: self.now, ..prune.clone() }).await.unwrap();
+                // One that is gone and comes again has tokens of its own.
+                let left = storage.deliveries(everything().with_limit(1_000)).await.unwrap().items;
+                self.leases.retain(|lease| left.iter().any(|one| one.id == lease.delivery));
                 format!("{} {} {}", pruned.deliveries, pruned.events, pruned.contents)
             }
             Call::Write { n, name, how } => {
@@ -225,11 +236,16 @@ async fn everything_told(storage: &dyn Storage) -> String {
     for delivery in &deliveries {
         attempts.push(storage.attempts(delivery.id).await);
     }
+    let mut by_state = Vec::new();
+    for state in [StateName::Waiting, StateName::Leased, StateName::Queued, StateName::Dead] {
+        let query = everything().with_state(state).with_limit(1_000);
+        by_state.push(storage.deliveries(query).await.unwrap().items);
+    }
     let events = storage.events(EventQuery::of_scope(Scope::root()).with_limit(1_000)).await;
     let cursors = storage.cursors((0..4).map(|n| format!("c/{n}")).collect()).await;
     let changes = storage.trigger_changes(0, 1_000).await;
     let backlog = storage.backlog().await;
-    format!("{backlog:?}{deliveries:?}{attempts:?}{events:?}{cursors:?}{changes:?}")
+    format!("{backlog:?}{deliveries:?}{by_state:?}{attempts:?}{events:?}{cursors:?}{changes:?}")
 }
 
 proptest! {

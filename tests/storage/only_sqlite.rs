@@ -35,11 +35,31 @@ async fn what_was_answered_is_there_after_a_reopening_and_leases_are_free() {
     assert_eq!(states(&storage).await, [StateName::Waiting, StateName::Waiting]);
     let again = take(&storage, at(10), 9).await;
     let same = again.iter().find(|c| c.delivery.id == claimed.delivery.id).unwrap();
-    assert_eq!((same.delivery.attempts, &same.payload), (2, &claimed.payload));
+    assert_eq!((same.delivery.attempts, &same.payload), (1, &claimed.payload));
+    assert!(same.lease.token > claimed.lease.token);
     assert_eq!(
         settle_one(&storage, claimed.lease, Settlement::Delivered).await,
         Settled::LeaseLost
     );
+}
+
+#[tokio::test]
+async fn a_claim_writes_nothing_and_a_settlement_writes_what_it_counted() {
+    let (storage, folder) = temporary();
+    storage.record((0..3).map(|n| record(n, &[1])).collect()).await.unwrap();
+    let log = || std::fs::read(folder.path().join("triggers.db-wal")).unwrap();
+    let before = log();
+    let lost = take(&storage, at(10), 2).await.remove(0).lease;
+    let taken = take(&storage, at(100), 9).await;
+    assert!(log() == before);
+    let held = taken.iter().find(|claimed| claimed.delivery.attempts == 2).unwrap().lease;
+    assert!(held.token > lost.token);
+    settle_one(&storage, held, Settlement::Retry { at: at(500) }).await;
+    assert!(log() != before);
+    drop(storage);
+    let storage = open(folder.path());
+    let query = everything().with_id(held.delivery);
+    assert_eq!(storage.deliveries(query).await.unwrap().items[0].attempts, 2);
 }
 
 #[tokio::test]
@@ -199,6 +219,36 @@ async fn a_file_of_the_second_schema_takes_what_goes_in_batches() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_third_schema_gives_up_its_leases_and_goes_on_with_its_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
+    for schema in [
+        include_str!("../../src/storage/sqlite/schema/001.sql"),
+        include_str!("../../src/storage/sqlite/schema/002.sql"),
+        include_str!("../../src/storage/sqlite/schema/003.sql"),
+        "INSERT INTO endpoints VALUES (1, 'https://1.example');
+         INSERT INTO deliveries (id, message, event, trigger_id, scope, endpoint, state, claim_at,
+             attempts, token, created_at, changed_at)
+         VALUES (zeroblob(16), zeroblob(16), zeroblob(16), zeroblob(16), 'acme', 1, 1, 4e15, 3, 7, 0, 0);
+         INSERT INTO payloads VALUES (1, '[]', x'7b7d');
+         INSERT INTO attempts VALUES (1, 1, 1, 0, 0, 'transient', NULL, NULL, NULL, NULL);
+         INSERT INTO attempts VALUES (1, 2, 2, 0, 0, 'transient', NULL, NULL, NULL, NULL);",
+    ] {
+        file.execute_batch(schema).unwrap();
+    }
+    file.pragma_update(None, "user_version", 3).unwrap();
+    drop(file);
+    let storage = open(folder.path());
+    assert_eq!(states(&storage).await, [StateName::Waiting]);
+    let taken = take(&storage, at(0), 9).await.remove(0);
+    assert_eq!(taken.delivery.attempts, 4);
+    assert!(taken.lease.token > 7);
+    settle_one(&storage, taken.lease, Settlement::Delivered).await;
+    let log = storage.attempts(taken.lease.delivery).await.unwrap();
+    assert_eq!(log.iter().map(|logged| logged.position).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn rule_16_a_companion_that_cannot_be_read_holds_up_no_other() {
     let (storage, folder) = temporary();
     storage.record((1..4).map(|n| batched(n, &[1], at(1))).collect()).await.unwrap();
@@ -346,7 +396,7 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tamper(folder.path(), "PRAGMA user_version = 99");
     let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 4 }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 5 }), "{error}");
 }
 
 #[tokio::test]

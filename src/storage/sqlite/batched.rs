@@ -5,9 +5,10 @@
 
 use rusqlite::params;
 
-use super::claim::{SEQ, bury, due_delivery, lease};
+use super::claim::{Found, bury, find, lease};
 use super::commit::{Session, unavailable};
-use super::{record, rows};
+use super::due::{Due, InTurn};
+use super::record;
 use crate::clock::Timestamp;
 use crate::delivery::Claimed;
 use crate::storage::{Claim, Companions, StorageError};
@@ -21,61 +22,60 @@ pub(super) fn take(
     for asked in all {
         let limit = asked.limit.min(claim.limit - given.len());
         let endpoint = record::endpoint(session, &asked.endpoint)?;
-        let due = companions(session, asked, endpoint, claim.due_by, limit)?;
+        let (due, unreadable) = companions(session, asked, endpoint, claim.due_by, limit)?;
         session.note_gone(endpoint);
-        for (seq, claimed) in due {
-            given.push(lease(session, seq, claimed, claim)?);
+        for found in due {
+            given.push(lease(session, endpoint, found, claim));
             session.note_due(endpoint, claim.now + claim.lease);
+        }
+        for one in unreadable {
+            bury(session, one, claim.now)?;
         }
     }
     Ok(given)
 }
 
-/// What may be given, with its place, as far as there is room. What cannot be read on the way becomes
-/// a dead letter.
+/// What may be given, as far as there is room, and what of it cannot be read.
 fn companions(
     session: &Session,
     asked: &Companions,
     endpoint: i64,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<(i64, Claimed)>, StorageError> {
-    let sql = format!(
-        "SELECT {}, d.token, d.seq, p.headers, p.body
-         FROM deliveries d INDEXED BY deliveries_in_batches
-         JOIN endpoints e ON e.id = d.endpoint LEFT JOIN payloads p ON p.delivery = d.seq
-         WHERE d.batched = 1 AND d.claim_at IS NOT NULL AND d.trigger_id = ?1 AND d.endpoint = ?2
-             AND (d.attempts = 0) = ?3 AND d.claim_at > ?4 AND d.claim_at <= ?5
-         ORDER BY d.claim_at, d.id",
-        rows::DELIVERY
-    );
+) -> Result<(Vec<Found>, Vec<Due>), StorageError> {
     let (mut due, mut unreadable, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-    let mut statement = session.prepare(&sql)?;
+    let mut statement = session.prepare(COMPANIONS)?;
     let ever = Timestamp::MIN;
-    'room: for (is_new, after, until) in
-        [(true, now, asked.until), (false, ever, now), (true, ever, now)]
+    for (is_new, after, until) in [(true, now, asked.until), (false, ever, now), (true, ever, now)]
     {
         let trigger = asked.trigger.as_bytes();
-        let (after, until) = (after.unix_micros(), until.unix_micros());
-        let values = params![trigger, endpoint, is_new, after, until];
-        let mut found = statement.query(values).map_err(unavailable)?;
+        let (after, by) = (after.unix_micros(), until.unix_micros());
+        let values = params![trigger, endpoint, is_new, after, by];
+        let rows = statement.query(values).map_err(unavailable)?;
+        // What is leased was attempted.
+        let leased = session.leases.of_batch(endpoint, asked.trigger);
+        let leased = leased.take_while(|one| !is_new && one.at <= until);
+        let mut in_turn = InTurn::new(rows, &session.leases, leased)?;
         while due.len() < limit
-            && let Some(row) = found.next().map_err(unavailable)?
+            && let Some(one) = in_turn.next()?
         {
-            let seq = row.get(SEQ).map_err(unavailable)?;
-            let Ok(claimed) = due_delivery(row) else {
-                unreadable.push(seq);
+            let Ok(found) = find(session, one, &asked.endpoint)? else {
+                unreadable.push(one);
                 continue;
             };
-            bytes = bytes.saturating_add(claimed.payload.body.len());
+            bytes = bytes.saturating_add(found.claimed.payload.body.len());
             if bytes > asked.max_bytes {
-                break 'room;
+                return Ok((due, unreadable));
             }
-            due.push((seq, claimed));
+            due.push(found);
         }
     }
-    for seq in unreadable {
-        bury(session, seq, now)?;
-    }
-    Ok(due)
+    Ok((due, unreadable))
 }
+
+/// What may go with others of a trigger to an endpoint, of those that were attempted or not, from when
+/// on until when.
+const COMPANIONS: &str = "SELECT claim_at, id, seq FROM deliveries INDEXED BY deliveries_in_batches
+     WHERE batched = 1 AND claim_at IS NOT NULL AND trigger_id = ?1 AND endpoint = ?2
+         AND (attempts = 0) = ?3 AND claim_at > ?4 AND claim_at <= ?5
+     ORDER BY claim_at, id";

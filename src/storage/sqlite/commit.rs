@@ -1,7 +1,6 @@
 //! Group commit: one thread runs all writes that wait in as few transactions as it can, and answers
-//! each once it counts as done: on disk, or for claims, handed to the system. Claims go first, in a
-//! transaction of their own, so that they do not wait for the disk; what a loss of power takes back of
-//! them is due again. Reads have a thread and a connection of their own.
+//! each once it is committed. Claims go first, in a transaction of their own: they write next to never,
+//! so they do not wait for the disk. Reads have a thread and a connection of their own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,8 +10,8 @@ use std::thread::JoinHandle;
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Synchronous;
 use super::first_due::FirstDue;
+use super::leases::{ById, Leases, Told};
 use super::tally::Tally;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
@@ -33,10 +32,18 @@ pub(super) struct Session {
     pub(super) tally: RefCell<Option<Tally>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     pub(super) turn: i64,
-    /// When a commit counts as done.
-    synchronous: Synchronous,
+    /// The leases that were given; of a reader none.
+    pub(super) leases: Leases,
+    told: Told,
     /// How often something was undone.
     pub(super) rollbacks: u64,
+}
+
+/// What of a session is taken back with what it wrote.
+#[derive(Clone, Copy)]
+struct Mark {
+    turn: i64,
+    leases: usize,
 }
 
 impl Session {
@@ -44,31 +51,41 @@ impl Session {
         self.connection.prepare_cached(sql).map_err(unavailable)
     }
 
-    /// Forgets what was learnt in a transaction that is undone.
-    fn forget(&mut self, turn: i64) {
+    /// The leases of the moment as of which a transaction that begins with this reads.
+    pub(super) fn leases_told(&self) -> Result<ById, StorageError> {
+        // The writer cannot commit meanwhile; and the first read settles as of when all read.
+        let told = self.told.lock();
+        self.prepare("SELECT count FROM openings")?.exists([]).map_err(unavailable)?;
+        Ok(told.clone())
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { turn: self.turn, leases: self.leases.changes() }
+    }
+
+    /// Forgets what was learnt since in a transaction that is undone.
+    fn forget(&mut self, since: Mark) {
         self.rollbacks += 1;
         self.endpoints.clear();
         self.first_due.take();
         self.tally.take();
-        self.turn = turn;
+        self.turn = since.turn;
+        self.leases.undo(since.leases);
     }
 
     fn run(&self, sql: &str) -> Result<(), StorageError> {
         self.prepare(sql)?.execute([]).map(drop).map_err(unavailable)
     }
 
-    /// Begins a transaction whose commit counts as done then.
-    fn begin(&mut self, synchronous: Synchronous) -> Result<(), StorageError> {
-        if self.synchronous != synchronous {
-            // With `NORMAL`, SQLite syncs its log before a checkpoint; with `FULL`, at each commit, with
-            // all that is in it.
-            self.run(match synchronous {
-                Synchronous::Normal => "PRAGMA synchronous = NORMAL",
-                Synchronous::Full => "PRAGMA synchronous = FULL",
-            })?;
-            self.synchronous = synchronous;
-        }
-        self.run("BEGIN IMMEDIATE")
+    /// Commits, and in the same moment tells which leases there are.
+    fn commit(&mut self) -> Result<(), StorageError> {
+        let mut told = self.told.lock();
+        self.connection
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]))
+            .map_err(unavailable)?;
+        self.leases.tell(&mut told);
+        Ok(())
     }
 }
 
@@ -97,8 +114,8 @@ trait Call: Send {
     /// Carries it out and keeps its result until it is answered. Carried out again, it begins anew.
     fn carry_out(&mut self, session: &mut Session) -> Result<(), StorageError>;
 
-    /// When what it writes counts as done.
-    fn synchronous(&self) -> Synchronous;
+    /// Whether it goes before the others.
+    fn is_claim(&self) -> bool;
 
     /// Answers with the result, unless what it wrote is not there.
     fn answer(self: Box<Self>, committed: Result<(), StorageError>);
@@ -106,7 +123,7 @@ trait Call: Send {
 
 struct Work<T, F> {
     run: F,
-    synchronous: Synchronous,
+    is_claim: bool,
     result: Option<Result<T, StorageError>>,
     answer: oneshot::Sender<Result<T, StorageError>>,
 }
@@ -129,8 +146,8 @@ where
         done
     }
 
-    fn synchronous(&self) -> Synchronous {
-        self.synchronous
+    fn is_claim(&self) -> bool {
+        self.is_claim
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
@@ -150,24 +167,26 @@ type CarryOut = fn(&mut Session, Box<dyn Call>, &mut Queue);
 pub(super) struct Thread {
     calls: Option<mpsc::Sender<Box<dyn Call>>>,
     handle: Option<JoinHandle<()>>,
-    synchronous: Synchronous,
 }
 
 impl Thread {
-    /// A thread whose calls share commits.
-    pub(super) fn writer(connection: Connection, synchronous: Synchronous) -> Self {
-        Self::start("artifact-triggers-sqlite-writer", connection, synchronous, commit)
+    /// A thread whose calls share commits, after so many openings of the file, and tells of leases.
+    pub(super) fn writer(connection: Connection, openings: u64, told: Told) -> Self {
+        let leases = Leases::new(openings);
+        Self::start("artifact-triggers-sqlite-writer", connection, leases, told, commit)
     }
 
     /// A thread whose calls only read, each in one transaction.
-    pub(super) fn reader(connection: Connection) -> Self {
-        Self::start("artifact-triggers-sqlite-reader", connection, Synchronous::Normal, read)
+    pub(super) fn reader(connection: Connection, told: Told) -> Self {
+        let leases = Leases::new(0);
+        Self::start("artifact-triggers-sqlite-reader", connection, leases, told, read)
     }
 
     fn start(
         name: &str,
         connection: Connection,
-        synchronous: Synchronous,
+        leases: Leases,
+        told: Told,
         carry_out: CarryOut,
     ) -> Self {
         let (calls, mut queue) = mpsc::channel::<Box<dyn Call>>(QUEUE);
@@ -177,7 +196,8 @@ impl Thread {
             first_due: RefCell::default(),
             tally: RefCell::default(),
             turn: 0,
-            synchronous,
+            leases,
+            told,
             rollbacks: 0,
         };
         let work = move || {
@@ -187,7 +207,7 @@ impl Thread {
         };
         let thread = std::thread::Builder::new().name(name.to_owned());
         let handle = thread.spawn(work).expect("the system lets this process have another thread");
-        Self { calls: Some(calls), handle: Some(handle), synchronous }
+        Self { calls: Some(calls), handle: Some(handle) }
     }
 
     /// Has a call carried out, perhaps more than once, of which the last counts.
@@ -195,17 +215,24 @@ impl Thread {
         &self,
         work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        self.call_with(self.synchronous, work).await
+        self.send(false, work).await
     }
 
-    /// The same, of a call whose writes count as done then.
-    pub(super) async fn call_with<T: Send + 'static>(
+    /// The same, of a call that goes before the others.
+    pub(super) async fn claim<T: Send + 'static>(
         &self,
-        synchronous: Synchronous,
+        work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        self.send(true, work).await
+    }
+
+    async fn send<T: Send + 'static>(
+        &self,
+        is_claim: bool,
         work: impl FnMut(&mut Session) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let call = Box::new(Work { run: work, synchronous, result: None, answer });
+        let call = Box::new(Work { run: work, is_claim, result: None, answer });
         let gone = || StorageError::Unavailable { reason: "the storage's thread ended".to_owned() };
         let calls = self.calls.as_ref().expect("it is taken in drop only");
         calls.send(call).await.map_err(|_| gone())?;
@@ -235,21 +262,13 @@ fn read(session: &mut Session, mut call: Box<dyn Call>, _queue: &mut Queue) {
     call.answer(read);
 }
 
-/// Carries out all calls that wait, first those that need not be on disk, and answers each once it
-/// counts as done.
+/// Carries out all calls that wait, first the claims, and answers each once it is committed.
 fn commit(session: &mut Session, first: Box<dyn Call>, queue: &mut Queue) {
     let mut calls = vec![first];
-    while !calls.is_empty() {
-        take_more(&mut calls, queue);
-        let (later, soon): (Vec<_>, Vec<_>) =
-            calls.into_iter().partition(|call| call.synchronous() == Synchronous::Full);
-        calls = Vec::new();
-        for (synchronous, some) in [(Synchronous::Normal, soon), (Synchronous::Full, later)] {
-            if !some.is_empty() {
-                calls.extend(transaction(session, synchronous, some, queue));
-            }
-        }
-    }
+    take_more(&mut calls, queue);
+    let (claims, others) = calls.into_iter().partition(|call| call.is_claim());
+    transaction(session, claims, None);
+    transaction(session, others, Some(queue));
 }
 
 fn take_more(calls: &mut Vec<Box<dyn Call>>, queue: &mut Queue) {
@@ -260,64 +279,52 @@ fn take_more(calls: &mut Vec<Box<dyn Call>>, queue: &mut Queue) {
     }
 }
 
-/// Carries out calls in one transaction, those of its kind too that come meanwhile, and answers
-/// them once it is committed. Gives back the others that came.
-fn transaction(
-    session: &mut Session,
-    synchronous: Synchronous,
-    mut calls: Vec<Box<dyn Call>>,
-    queue: &mut Queue,
-) -> Vec<Box<dyn Call>> {
-    let mut others = Vec::new();
-    let turn = session.turn;
-    let committed =
-        together(session, synchronous, &mut calls, &mut others, queue).or_else(|error| {
-            roll_back(session, turn);
-            // A call that was alone has its own error; one of many must not take the others with it.
-            if calls.len() == 1 { Err(error) } else { apart(session, synchronous, &mut calls) }
-        });
+/// Carries out calls in one transaction, and what comes meanwhile, and answers them once it is
+/// committed.
+fn transaction(session: &mut Session, mut calls: Vec<Box<dyn Call>>, queue: Option<&mut Queue>) {
+    if calls.is_empty() {
+        return;
+    }
+    let mark = session.mark();
+    let committed = together(session, &mut calls, queue).or_else(|error| {
+        roll_back(session, mark);
+        // A call that was alone has its own error; one of many must not take the others with it.
+        if calls.len() == 1 { Err(error) } else { apart(session, &mut calls) }
+    });
     if committed.is_err() {
-        roll_back(session, turn);
+        roll_back(session, mark);
     }
     for call in calls {
         call.answer(committed.clone());
     }
-    others
 }
 
 /// Carries out calls in one transaction as if none failed; an error if one did.
 fn together(
     session: &mut Session,
-    synchronous: Synchronous,
     calls: &mut Vec<Box<dyn Call>>,
-    others: &mut Vec<Box<dyn Call>>,
-    queue: &mut Queue,
+    mut queue: Option<&mut Queue>,
 ) -> Result<(), StorageError> {
-    session.begin(synchronous)?;
+    session.run("BEGIN IMMEDIATE")?;
     let mut done = 0;
     while let Some(call) = calls.get_mut(done) {
         call.carry_out(session)?;
         done += 1;
-        while done == calls.len()
-            && done + others.len() < BATCH
-            && let Ok(call) = queue.try_recv()
+        if let Some(queue) = &mut queue
+            && done == calls.len()
         {
-            if call.synchronous() == synchronous { calls.push(call) } else { others.push(call) }
+            take_more(calls, queue);
         }
     }
-    session.run("COMMIT")
+    session.commit()
 }
 
 /// Carries out calls in one transaction so that what a failed one wrote is undone. An error is of the
 /// whole transaction.
-fn apart(
-    session: &mut Session,
-    synchronous: Synchronous,
-    calls: &mut [Box<dyn Call>],
-) -> Result<(), StorageError> {
-    session.begin(synchronous)?;
+fn apart(session: &mut Session, calls: &mut [Box<dyn Call>]) -> Result<(), StorageError> {
+    session.run("BEGIN IMMEDIATE")?;
     for call in calls {
-        let turn = session.turn;
+        let mark = session.mark();
         session.run("SAVEPOINT one")?;
         if let Err(error) = call.carry_out(session) {
             // A full disk and its like may end the transaction as a whole, with all that ran before.
@@ -325,15 +332,15 @@ fn apart(
                 return Err(error);
             }
             session.run("ROLLBACK TO one")?;
-            session.forget(turn);
+            session.forget(mark);
         }
         session.run("RELEASE one")?;
     }
-    session.run("COMMIT")
+    session.commit()
 }
 
-fn roll_back(session: &mut Session, turn: i64) {
-    session.forget(turn);
+fn roll_back(session: &mut Session, to: Mark) {
+    session.forget(to);
     end(session);
 }
 

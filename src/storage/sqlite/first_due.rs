@@ -20,8 +20,8 @@ pub(super) type FirstDue = BTreeMap<i64, Endpoint>;
 pub(super) struct Endpoint {
     pub(super) key: EndpointKey,
     pub(super) first: Option<Timestamp>,
-    /// Whether what was first may be gone, so that it may be later.
-    pub(super) may_be_later: bool,
+    /// Whether that has to be looked up: what was first may be gone.
+    pub(super) is_unknown: bool,
 }
 
 impl Endpoint {
@@ -48,7 +48,7 @@ impl Session {
         if let Some(endpoint) =
             self.first_due.borrow_mut().as_mut().and_then(|all| all.get_mut(&endpoint))
         {
-            endpoint.may_be_later = true;
+            endpoint.is_unknown = true;
         }
     }
 
@@ -58,7 +58,7 @@ impl Session {
             all.entry(endpoint).or_insert_with(|| Endpoint {
                 key: key.clone(),
                 first: None,
-                may_be_later: false,
+                is_unknown: false,
             });
         }
     }
@@ -72,20 +72,20 @@ impl Session {
     }
 }
 
-/// Reads it from the index `claimable`, which has the endpoint first and then the time: one look for
-/// each endpoint, however long its backlog is.
+/// Reads which endpoints there are from the index `claimable`, which has the endpoint first: one look
+/// for each, however long its backlog is.
 fn read(session: &Session) -> Result<FirstDue, StorageError> {
-    let sql = "SELECT d.endpoint, e.key, d.claim_at
+    let sql = "SELECT d.endpoint, e.key
                FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint
                WHERE d.claim_at IS NOT NULL AND d.endpoint > ?1
-               ORDER BY d.endpoint, d.claim_at LIMIT 1";
+               ORDER BY d.endpoint LIMIT 1";
     let mut statement = session.prepare(sql)?;
     let (mut known, mut last) = (FirstDue::new(), i64::MIN);
     let next = |row: &rusqlite::Row<'_>| {
         let key: String = row.get(1)?;
-        let first = Some(Timestamp::from_unix_micros(row.get(2)?));
         let key = EndpointKey::new(key);
-        Ok((row.get(0)?, Endpoint { key, first, may_be_later: false }))
+        // What is first of them may be leased.
+        Ok((row.get(0)?, Endpoint { key, first: None, is_unknown: true }))
     };
     while let Some((id, endpoint)) =
         statement.query_row(params![last], next).optional().map_err(unavailable)?

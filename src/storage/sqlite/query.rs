@@ -1,12 +1,16 @@
 //! Pages of events and deliveries, logs, and cursors.
 
+use std::collections::HashMap;
+
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, params_from_iter};
 
+use super::claim;
 use super::commit::{Session, unavailable};
+use super::leases::ById;
 use super::rows;
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, EndpointKey};
+use crate::delivery::{Delivery, EndpointKey, StateName};
 use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId};
 use crate::storage::{Backlog, DeliveryQuery, EventQuery, LoggedAttempt, Page, StorageError};
@@ -43,8 +47,8 @@ fn blob(id: &[u8; 16]) -> Value {
     Value::Blob(id.to_vec())
 }
 
-/// The condition on `deliveries d` that a query makes, and its values.
-fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
+/// The condition on `deliveries d` that a query makes, by what is leased, and its values.
+fn selection(query: &DeliveryQuery, leases: &ById) -> (String, Vec<Value>) {
     let mut conditions = Conditions::default();
     conditions.within("d.scope", &query.scope);
     if let Some(id) = query.id {
@@ -57,7 +61,13 @@ fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
         conditions.add("d.trigger_id = ?", blob(trigger.as_bytes()));
     }
     if let Some(state) = query.state {
+        // What is leased is stored as waiting.
         conditions.add("d.state = ?", rows::state_number(state));
+        match state {
+            StateName::Leased => conditions.add(LEASED, places(leases)),
+            StateName::Waiting => conditions.add(&format!("NOT {LEASED}"), places(leases)),
+            _ => {}
+        }
     }
     if let Some(from) = query.from {
         conditions.add("d.created_at >= ?", from.unix_micros());
@@ -71,29 +81,49 @@ fn selection(query: &DeliveryQuery) -> (String, Vec<Value>) {
     conditions.finish()
 }
 
+/// The condition that a delivery is one of those that [`places`] tells.
+const LEASED: &str = "d.seq IN (SELECT value FROM json_each(?))";
+
+/// Where what is leased is stored, as JSON.
+fn places(leases: &ById) -> String {
+    let places: Vec<i64> = leases.values().map(|held| held.seq).collect();
+    serde_json::to_string(&places).expect("numbers are JSON")
+}
+
 pub(super) fn deliveries(
     session: &Session,
     query: &DeliveryQuery,
 ) -> Result<Page<Delivery>, StorageError> {
-    select(session, query, "1")
+    select(session, query, "1", &session.leases_told()?)
 }
 
-/// A page of the deliveries of a query for which a condition on `deliveries d` holds besides.
+/// A page of the deliveries of a query for which a condition on `deliveries d` holds besides, some of
+/// them leased.
 pub(super) fn select(
     session: &Session,
     query: &DeliveryQuery,
     besides: &str,
+    leases: &ById,
 ) -> Result<Page<Delivery>, StorageError> {
-    let (condition, values) = selection(query);
+    let (condition, values) = selection(query, leases);
     let sql = format!(
-        "SELECT {} FROM deliveries d LEFT JOIN endpoints e ON e.id = d.endpoint
+        "SELECT {}, e.key FROM deliveries d LEFT JOIN endpoints e ON e.id = d.endpoint
          WHERE {condition} AND {besides} ORDER BY d.id",
         rows::DELIVERY
     );
     page(session, &sql, &values, query.limit, |row| {
         let name = |id| format!("delivery {}", DeliveryId::from_bytes(id));
-        rows::delivery(row).map_err(|error| named(row, error, name))
+        let mut delivery = delivery(row).map_err(|error| named(row, error, name))?;
+        if let Some(held) = leases.get(&delivery.id) {
+            held.show(&mut delivery);
+        }
+        Ok(delivery)
     })
+}
+
+fn delivery(row: &Row<'_>) -> Result<Delivery, StorageError> {
+    let endpoint: String = row.get(rows::BEHIND_DELIVERY).map_err(unavailable)?;
+    rows::delivery(row, EndpointKey::new(endpoint))
 }
 
 pub(super) fn events(session: &Session, query: &EventQuery) -> Result<Page<Event>, StorageError> {
@@ -166,18 +196,51 @@ fn page<T>(
 }
 
 pub(super) fn backlog(session: &Session) -> Result<Vec<Backlog>, StorageError> {
-    let sql = "SELECT e.key, count(*), min(d.claim_at)
+    let leases = session.leases_told()?;
+    let mut ends: HashMap<i64, Timestamp> = HashMap::new();
+    for held in leases.values() {
+        let first = ends.entry(held.endpoint).or_insert(held.until);
+        *first = held.until.min(*first);
+    }
+    let sql = "SELECT e.key, count(*), min(d.claim_at), d.endpoint
                FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint
                WHERE d.claim_at IS NOT NULL GROUP BY d.endpoint ORDER BY e.key";
     let mut statement = session.prepare(sql)?;
-    let read = |row: &rusqlite::Row<'_>| {
+    let read = |row: &Row<'_>| {
         let endpoint: String = row.get(0)?;
         let oldest_due = Timestamp::from_unix_micros(row.get(2)?);
         let deliveries = rows::count(row, 1)?;
-        Ok(Backlog { endpoint: EndpointKey::new(endpoint), deliveries, oldest_due })
+        Ok((Backlog { endpoint: EndpointKey::new(endpoint), deliveries, oldest_due }, row.get(3)?))
     };
-    let backlog = statement.query_map([], read).and_then(Iterator::collect);
-    backlog.map_err(unavailable)
+    let found = statement.query_map([], read).map_err(unavailable)?;
+    let mut backlog = Vec::new();
+    for one in found {
+        let (mut one, endpoint) = one.map_err(unavailable)?;
+        if let Some(until) = ends.get(&endpoint) {
+            let waiting = first_waiting(session, endpoint, &leases)?;
+            one.oldest_due = waiting.map_or(*until, |at| at.min(*until));
+        }
+        backlog.push(one);
+    }
+    Ok(backlog)
+}
+
+/// When the first delivery of an endpoint is due that is not leased.
+fn first_waiting(
+    session: &Session,
+    endpoint: i64,
+    leases: &ById,
+) -> Result<Option<Timestamp>, StorageError> {
+    let mut statement = session.prepare(claim::CLAIMABLE)?;
+    let mut rows = statement.query([endpoint]).map_err(unavailable)?;
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        let id = DeliveryId::from_bytes(row.get(1).map_err(unavailable)?);
+        if !leases.contains_key(&id) {
+            let at = row.get(0).map_err(unavailable)?;
+            return Ok(Some(Timestamp::from_unix_micros(at)));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn attempts(

@@ -15,15 +15,17 @@ use crate::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
 use crate::payload::Payload;
 use crate::storage::{LoggedAttempt, StorageError};
 
-/// The columns that [`delivery`] reads, of `deliveries d JOIN endpoints e`.
-pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, e.key, d.state, \
-                                   d.reason, d.claim_at, d.attempts, d.created_at, d.ordering, \
-                                   d.blocks, d.batched, d.emptied";
+/// The columns that [`delivery`] reads, of `deliveries d`.
+pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, d.state, d.reason, \
+                                   d.claim_at, d.attempts, d.created_at, d.ordering, d.blocks, \
+                                   d.batched, d.emptied";
+/// The first column behind those.
+pub(super) const BEHIND_DELIVERY: usize = 14;
 
+/// A state as stored. What is leased is stored as waiting.
 pub(super) fn state_number(name: StateName) -> i64 {
     match name {
-        StateName::Waiting => 0,
-        StateName::Leased => 1,
+        StateName::Waiting | StateName::Leased => 0,
         StateName::Delivered => 2,
         StateName::Dead => 3,
         StateName::Cancelled => 4,
@@ -64,17 +66,16 @@ fn corrupt(what: &str, id: impl std::fmt::Display) -> StorageError {
     StorageError::Corrupt { reason: format!("{what} {id}") }
 }
 
-/// Reads the columns of [`DELIVERY`].
-pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery, StorageError> {
+/// Reads the columns of [`DELIVERY`]: a delivery to an endpoint, as it is stored.
+pub(super) fn delivery(row: &Row<'_>, endpoint: EndpointKey) -> Result<Delivery, StorageError> {
     let id = DeliveryId::from_bytes(row.get(0).map_err(unavailable)?);
-    let state: i64 = row.get(6).map_err(unavailable)?;
-    let reason: Option<String> = row.get(7).map_err(unavailable)?;
-    let claim_at: Option<i64> = row.get(8).map_err(unavailable)?;
+    let state: i64 = row.get(5).map_err(unavailable)?;
+    let reason: Option<String> = row.get(6).map_err(unavailable)?;
+    let claim_at: Option<i64> = row.get(7).map_err(unavailable)?;
     let state = state_of(state, reason.as_deref(), claim_at)
         .ok_or_else(|| corrupt("the state of delivery", id))?;
     let scope: String = row.get(4).map_err(unavailable)?;
     let scope: Scope = scope.parse().map_err(|_| corrupt("the scope of delivery", id))?;
-    let endpoint: String = row.get(5).map_err(unavailable)?;
     let event = EventId::from_bytes(row.get(2).map_err(unavailable)?);
     let trigger = TriggerId::from_bytes(row.get(3).map_err(unavailable)?);
     Ok(Delivery {
@@ -83,19 +84,19 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery, StorageError> {
         event,
         trigger,
         scope,
-        endpoint: EndpointKey::new(endpoint),
+        endpoint,
         state,
-        attempts: row.get(9).map_err(unavailable)?,
-        created_at: Timestamp::from_unix_micros(row.get(10).map_err(unavailable)?),
+        attempts: row.get(8).map_err(unavailable)?,
+        created_at: Timestamp::from_unix_micros(row.get(9).map_err(unavailable)?),
         turn: turn(row).map_err(unavailable)?,
-        batched: row.get::<_, Option<bool>>(13).map_err(unavailable)? == Some(true),
-        contents_dropped: row.get(14).map_err(unavailable)?,
+        batched: row.get::<_, Option<bool>>(12).map_err(unavailable)? == Some(true),
+        contents_dropped: row.get(13).map_err(unavailable)?,
     })
 }
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Option<Turn>> {
-    let key: Option<[u8; 16]> = row.get(11)?;
-    let blocks: Option<bool> = row.get(12)?;
+    let key: Option<[u8; 16]> = row.get(10)?;
+    let blocks: Option<bool> = row.get(11)?;
     let on_dead = if blocks == Some(true) { OnDead::Block } else { OnDead::Skip };
     Ok(key.map(|key| Turn { key: OrderingKey::from_bytes(key), on_dead }))
 }
@@ -104,7 +105,6 @@ fn state_of(number: i64, reason: Option<&str>, claim_at: Option<i64>) -> Option<
     let at = claim_at.map(Timestamp::from_unix_micros);
     match number {
         0 => Some(State::Waiting { due: at? }),
-        1 => Some(State::Leased { until: at? }),
         2 => Some(State::Delivered),
         3 => Some(State::Dead { reason: reason?.parse::<DeadReason>().ok()? }),
         4 => Some(State::Cancelled),

@@ -6,11 +6,12 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/005.sql"),
 ];
 
 pub(super) fn prepare(
@@ -81,6 +82,13 @@ fn step(connection: &mut Connection, migration: &str, version: i64) -> rusqlite:
     transaction.execute_batch(migration)?;
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()
+}
+
+/// Counts that the file is opened, and tells how often it was.
+pub(super) fn count_opening(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "UPDATE openings SET count = count + 1 RETURNING count";
+    let openings: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(openings.unsigned_abs())
 }
 
 #[cfg(test)]

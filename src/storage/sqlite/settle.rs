@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use rusqlite::params;
 
-use super::claim::held;
 use super::commit::{Session, unavailable};
+use super::leases::{ById, Held};
 use super::query::select;
 use super::record::{self, record};
 use super::tally::Line;
@@ -24,53 +24,72 @@ pub(super) fn settle_all(
 }
 
 fn settle(session: &mut Session, settle: &Settle, now: Timestamp) -> Result<Settled, StorageError> {
-    let Some((seq, endpoint)) = held(session, settle.lease)? else {
+    let Some(mut held) = session.leases.held(settle.lease) else {
         return Ok(Settled::LeaseLost);
     };
-    write_state(session, seq, &settle.settlement, now)?;
-    session.note_gone(endpoint);
-    if let Some(at) = settle.settlement.state().claimable_at() {
-        session.note_due(endpoint, at);
-    }
+    let id = settle.lease.delivery;
     for attempt in &settle.attempts {
-        log(session, seq, attempt)?;
+        held.logged += 1;
+        log(session, &held, attempt)?;
+    }
+    if let Settlement::Extended { until } = settle.settlement {
+        if !settle.attempts.is_empty() {
+            write_logged(session, &held)?;
+        }
+        session.leases.extend(id, held, until);
+    } else {
+        write_state(session, &held, &settle.settlement, now)?;
+        session.leases.end(id);
+    }
+    session.note_gone(held.endpoint);
+    if let Some(at) = settle.settlement.state().claimable_at() {
+        session.note_due(held.endpoint, at);
     }
     for follows in &settle.records {
         record(session, follows)?;
     }
-    turn::next_after(session, settle.lease.delivery, now)?;
+    if let Some(key) = held.ordering {
+        turn::next_of(session, key, now)?;
+    }
     Ok(Settled::Done)
 }
 
 fn write_state(
     session: &Session,
-    seq: i64,
+    held: &Held,
     settlement: &Settlement,
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let state = settlement.state();
     let sql = "UPDATE deliveries SET state = ?2, reason = ?3, claim_at = ?4, changed_at = ?5,
-                   attempts = max(attempts - ?6, 0) WHERE seq = ?1";
+                   attempts = ?6, logged = ?7 WHERE seq = ?1";
+    let attempts = held.attempts.saturating_sub(u32::from(!settlement.counts_attempt()));
     let values = params![
-        seq,
+        held.seq,
         rows::state_number(state.name()),
         rows::reason(&state),
         rows::claim_at(&state),
         now.unix_micros(),
-        i64::from(!settlement.counts_attempt()),
+        attempts,
+        held.logged,
     ];
     session.prepare(sql)?.execute(values).map_err(unavailable)?;
     session.note_in_line(Line::Deliveries(state.name()), 1);
     Ok(())
 }
 
-fn log(session: &Session, seq: i64, attempt: &Attempt) -> Result<(), StorageError> {
+fn write_logged(session: &Session, held: &Held) -> Result<(), StorageError> {
+    let sql = "UPDATE deliveries SET logged = ?2 WHERE seq = ?1";
+    session.prepare(sql)?.execute([held.seq, held.logged]).map(drop).map_err(unavailable)
+}
+
+fn log(session: &Session, held: &Held, attempt: &Attempt) -> Result<(), StorageError> {
     let sql = "INSERT INTO attempts (delivery, position, number, started_at, ended_at, class,
                    retry_after, status, error, response)
-               VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM attempts WHERE delivery = ?1),
-                   ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let values = params![
-        seq,
+        held.seq,
+        held.logged,
         attempt.number,
         attempt.started_at.unix_micros(),
         attempt.ended_at.unix_micros(),
@@ -94,7 +113,8 @@ pub(super) fn replay(
     if let Some(since) = replay.unchanged_since {
         let _ = write!(replayable, " AND d.changed_at <= {}", since.unix_micros());
     }
-    let selected = select(session, &replay.query, &replayable)?.items;
+    // What is dead or parked is not leased.
+    let selected = select(session, &replay.query, &replayable, &ById::new())?.items;
     let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
                    message = ?5, changed_at = ?6, aside = NULL WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());

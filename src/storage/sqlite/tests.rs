@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, join3};
 
-use super::commit::Session;
-use super::{SqliteOptions, SqliteStorage, Synchronous};
-use crate::delivery::{Delivery, EndpointKey, Settlement};
+use super::SqliteStorage;
+use crate::clock::Timestamp;
+use crate::delivery::{Delivery, EndpointKey, Settlement, StateName};
 use crate::event::{Artifact, Event, EventKind, Scope};
 use crate::id::TriggerId;
 use crate::payload::Payload;
 use crate::storage::{
-    Claim, DeliveryQuery, EventQuery, NewEvent, Prune, Record, Recorded, Settle, Storage as _,
-    StorageError,
+    Claim, ClaimOf, DeliveryQuery, EventQuery, NewEvent, Prune, Record, Recorded, Settle, Settled,
+    Storage as _, StorageError,
 };
 
 /// An event with a delivery whose body has a size.
@@ -26,6 +26,18 @@ fn record(bytes: usize) -> Record {
     let payload = Payload { headers: Vec::new(), body: vec![0; bytes].into() };
     let deliveries = vec![(delivery, payload)];
     Record::of_event(NewEvent::of(event), deliveries)
+}
+
+fn claim(now: Timestamp) -> Claim {
+    Claim {
+        now,
+        due_by: now,
+        lease: Duration::from_secs(60),
+        limit: 10,
+        per_endpoint: 10,
+        quotas: Vec::new(),
+        of: ClaimOf::Endpoints,
+    }
 }
 
 async fn limit_pages(storage: &SqliteStorage, pages: u32) {
@@ -112,16 +124,7 @@ async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come
             count.map(|count| (count, kept)).map_err(super::commit::unavailable)
         })
     };
-    let now = crate::clock::Timestamp::now();
-    let claim = |now| Claim {
-        now,
-        due_by: now,
-        lease: Duration::from_secs(60),
-        limit: 10,
-        per_endpoint: 10,
-        quotas: Vec::new(),
-        of: crate::storage::ClaimOf::Endpoints,
-    };
+    let now = Timestamp::now();
     for _ in 0..2 {
         storage.record(vec![record(10)]).await.unwrap();
         let claims = storage.claim(claim(now + Duration::from_secs(60))).await.unwrap();
@@ -139,20 +142,44 @@ async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come
     }
 }
 
+/// What a call that fails at its end has done to leases is undone, alone or among others.
 #[tokio::test]
-async fn only_claims_do_not_wait_for_the_disk() {
+async fn what_a_failed_call_leased_or_settled_is_undone() {
     let folder = tempfile::tempdir().unwrap();
-    let full = SqliteStorage::open(folder.path().join("full.db")).unwrap();
-    let options = SqliteOptions::default().with_synchronous(Synchronous::Normal);
-    let normal = SqliteStorage::open_with(folder.path().join("normal.db"), &options).unwrap();
-    let found = |session: &mut Session| {
-        let found = session.connection.pragma_query_value(None, "synchronous", |row| row.get(0));
-        Ok(found.unwrap_or(-1_i64))
+    let storage = SqliteStorage::open(folder.path().join("triggers.db")).unwrap();
+    let now = Timestamp::now() + Duration::from_secs(1);
+    let fails = || StorageError::NotFound { what: "it".to_owned() };
+    let take_in_vain = || {
+        storage.shared.writer.call(move |session| {
+            assert_eq!(super::claim::claim(session, &claim(now))?.deliveries.len(), 1);
+            Err::<(), _>(fails())
+        })
     };
-    for _ in 0..3 {
-        let writer = &full.shared.writer;
-        assert_eq!(writer.call_with(Synchronous::Normal, found).await.unwrap(), 1);
-        assert_eq!(writer.call(found).await.unwrap(), 2);
-        assert_eq!(normal.shared.writer.call(found).await.unwrap(), 1);
-    }
+    storage.record(vec![record(10)]).await.unwrap();
+    take_in_vain().await.unwrap_err();
+    let (among, _, _) = join3(take_in_vain(), storage.record(vec![]), storage.record(vec![])).await;
+    among.unwrap_err();
+    let lease = storage.claim(claim(now)).await.unwrap().deliveries.remove(0).lease;
+    let settle = Settle {
+        lease,
+        settlement: Settlement::Delivered,
+        attempts: Vec::new(),
+        records: Vec::new(),
+    };
+    let settle_in_vain = || {
+        let settle = settle.clone();
+        storage.shared.writer.call(move |session| {
+            let settled = super::settle::settle_all(session, std::slice::from_ref(&settle), now)?;
+            assert_eq!(settled, [Settled::Done]);
+            Err::<(), _>(fails())
+        })
+    };
+    settle_in_vain().await.unwrap_err();
+    let (among, _) = join(settle_in_vain(), storage.record(vec![])).await;
+    among.unwrap_err();
+    let leased = DeliveryQuery::of_scope(Scope::root()).with_state(StateName::Leased);
+    assert_eq!(storage.deliveries(leased.clone()).await.unwrap().items.len(), 1);
+    assert!(storage.claim(claim(now)).await.unwrap().deliveries.is_empty());
+    assert_eq!(storage.settle(vec![settle], now).await.unwrap(), [Settled::Done]);
+    assert!(storage.deliveries(leased).await.unwrap().items.is_empty());
 }

@@ -32,7 +32,7 @@ pub(super) fn next_of(
     let sql = "UPDATE deliveries SET state = 0, claim_at = max(changed_at, ?2) WHERE seq = (
                    SELECT seq FROM deliveries WHERE ordering = ?1 AND state = 6 ORDER BY seq LIMIT 1)
                AND NOT EXISTS (
-                   SELECT 1 FROM deliveries WHERE ordering = ?1 AND state IN (0, 1))
+                   SELECT 1 FROM deliveries WHERE ordering = ?1 AND state = 0)
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries d
                    WHERE d.ordering = ?1 AND d.state IN (3, 5) AND d.seq < deliveries.seq
