@@ -3,7 +3,13 @@
 //! In: decisions that were made elsewhere. Out: what was written down. A storage decides nothing:
 //! it is atomic, durable to the degree that it states, and fenced.
 
+#[cfg(feature = "postgres")]
+mod columns;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod prune;
+mod retention;
 mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -15,6 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use memory::MemoryStorage;
+pub use prune::{Cutoff, Prune, Pruned};
+pub use retention::{Keep, Retention};
 pub use selection::{DeliveryQuery, EventQuery, Fate, Page, Replay};
 
 use crate::clock::Timestamp;
@@ -77,6 +85,15 @@ use crate::trigger::Trigger;
 ///     those that were not attempted and come due by a time to come, then those that can be claimed
 ///     now, which could go without: the attempted before the others. Of each the longest due first. It
 ///     ends with the first that their number or their bytes leave no room for.
+/// 17. `prune` deletes final deliveries with their log, and events without deliveries, that their
+///     [`Cutoff`] takes: as old as they were last changed or settled, of events as they were received;
+///     and drops of those that stay the contents of the older ones. Of each at most `limit`, the oldest
+///     first. Nothing is touched of an event at or below a held scope, nor of its deliveries and those
+///     of triggers there; whether that, or events with deliveries, count among the newest is the
+///     storage's. What a call comes upon and has to leave it may tell as [passed](Pruned::passed), not
+///     to look at it again. One that answers with nothing at all has left nothing to do.
+/// 18. A delivery of which the contents were dropped [says so](Delivery::contents_dropped), and has its
+///     log without what was answered. `replay` leaves it as it is, and discards it as any.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.
@@ -125,9 +142,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// What is waiting or leased, by endpoint, in the order of keys.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
 
-    /// Deletes final deliveries, their log, and events without deliveries, that are older than a
-    /// time; at most `limit` of each. Answers how many went.
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError>;
+    /// Deletes of the history what is to go, by rules 17 and 18.
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError>;
 }
 
 /// Why a storage did not do as asked.
@@ -439,13 +455,4 @@ pub struct Backlog {
     pub deliveries: u64,
     /// When the first of them is, or was, due, or its lease runs out.
     pub oldest_due: Timestamp,
-}
-
-/// How much [`Storage::prune`] deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Pruned {
-    /// Deliveries, with their log.
-    pub deliveries: usize,
-    /// Events.
-    pub events: usize,
 }

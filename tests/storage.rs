@@ -24,6 +24,11 @@ mod only_sqlite;
 mod operating;
 #[path = "storage/order.rs"]
 mod order;
+#[path = "storage/retention.rs"]
+mod retention;
+#[cfg(feature = "postgres")]
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +41,8 @@ use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::id::{EventId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Record,
-    Replay, Settle, Settled, Storage,
+    Claim, ClaimOf, Companions, CursorMove, DeliveryQuery, Fate, MemoryStorage, NewEvent, Prune,
+    Record, Replay, Settle, Settled, Storage,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -136,6 +141,9 @@ contract!(memory, (MemoryStorage::new(), ()));
 
 #[cfg(feature = "sqlite")]
 contract!(sqlite, only_sqlite::temporary());
+
+#[cfg(feature = "postgres")]
+contract!(postgres, server::fresh().await);
 
 // What integrators copy from keeps the contract too.
 contract!(own_storage, {

@@ -10,8 +10,8 @@ use artifact_triggers::event::{Artifact, Event, EventKind, Scope, Source};
 use artifact_triggers::id::{DeliveryId, OrderingKey, TriggerId};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::storage::{
-    Claim, ClaimOf, CursorMove, DeliveryQuery, Fate, NewEvent, Record, Replay, Settle, Storage,
-    StorageError, TriggerWrite,
+    Claim, ClaimOf, CursorMove, DeliveryQuery, Fate, NewEvent, Prune, Record, Replay, Settle,
+    Storage, StorageError, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -34,7 +34,6 @@ pub(crate) enum Call {
     },
     Prune {
         before: u64,
-        limit: usize,
     },
     Create(u8),
     Delete(u8),
@@ -72,7 +71,7 @@ impl Script {
             0..9 => (0..at_once).map(|class| self.record(class)).collect(),
             9..15 => (0..at_once).map(|class| self.settle(class)).collect(),
             15 => vec![Call::Replay { limit: 3 }],
-            16 => vec![Call::Prune { before: 100_000 + self.step, limit: 5 }],
+            16 => vec![Call::Prune { before: 100_000 + self.step }],
             17 => vec![Call::Create(self.small())],
             18 => vec![Call::Delete(self.small())],
             _ => vec![Call::Shrink],
@@ -190,7 +189,9 @@ pub(crate) async fn perform(storage: &dyn Storage, call: &Call) -> Result<(), St
             let replay = Replay { query, unchanged_since: None, now: at(200_000), fate };
             storage.replay(replay).await.map(drop)
         }
-        Call::Prune { before, limit } => storage.prune(at(*before), *limit).await.map(drop),
+        Call::Prune { before } => {
+            storage.prune(Prune::older(at(*before), at(*before), 1_000)).await.map(drop)
+        }
         Call::Create(n) => {
             let spec = Trigger::builder(format!("t{n}")).on(EventKind::PING).action("a").build();
             let spec = spec.expect("it is a trigger");

@@ -1,7 +1,7 @@
 //! Random calls, which SQLite has to answer as the memory storage does.
 
 use artifact_triggers::delivery::DeadReason;
-use artifact_triggers::storage::{EventQuery, TriggerWrite};
+use artifact_triggers::storage::{Cutoff, EventQuery, TriggerWrite};
 use proptest::prelude::*;
 
 use super::batches::{batched, companions};
@@ -43,7 +43,7 @@ enum Call {
         limit: usize,
         how: u8,
     },
-    Prune(u64, usize),
+    Prune(Prune),
     Write {
         n: u8,
         name: u8,
@@ -71,10 +71,43 @@ fn any_call() -> impl Strategy<Value = Call> {
             }
         ),
         1 => any::<prop::sample::Index>().prop_map(Call::ClaimOnly),
-        1 => (0_u64..2_000, 0_usize..4).prop_map(|(b, l)| Call::Prune(b, l)),
+        3 => any_prune().prop_map(Call::Prune),
         1 => (1_u8..4, 0_u8..3, 0_u8..3).prop_map(|(n, name, how)| Call::Write { n, name, how }),
         1 => (0_u8..4, any::<bool>()).prop_map(|(k, below)| Call::Cursor(k, below)),
     ]
+}
+
+fn any_cutoff(most: u64) -> impl Strategy<Value = Cutoff> {
+    let before = prop::option::of((0..most).prop_map(at));
+    let at_most = prop::option::weighted(0.3, 0_usize..6);
+    (before, at_most).prop_map(|(before, at_most)| Cutoff { before, at_most })
+}
+
+/// What is held, and events with deliveries, count among the newest or not, so there are none here
+/// where that matters.
+fn any_prune() -> impl Strategy<Value = Prune> {
+    let cutoffs = prop::array::uniform4(any_cutoff(2_000));
+    let contents = prop::option::weighted(0.2, (0_u64..1_000).prop_map(at));
+    let held = prop::option::weighted(0.3, prop::sample::select(vec!["acme/x", "acme", "x"]));
+    let limit = prop::sample::select(vec![0_usize, 1_000, 1_000, 1_000]);
+    (cutoffs, any_cutoff(60), contents, held, limit).prop_map(
+        |(cutoffs, events, contents, held, limit)| {
+            let unheld = |cutoff: Cutoff| Cutoff {
+                at_most: cutoff.at_most.filter(|_| held.is_none()),
+                ..cutoff
+            };
+            let [delivered, dead, parked, cancelled] = cutoffs.map(unheld);
+            let mut prune = Prune::new(at(0), limit)
+                .with(StateName::Delivered, delivered)
+                .with(StateName::Dead, dead)
+                .with(StateName::Parked, parked)
+                .with(StateName::Cancelled, cancelled)
+                .with_events(Cutoff { at_most: None, ..events })
+                .with_held(held.map(|scope| scope.parse().unwrap()).into_iter().collect());
+            prune.contents_before = contents;
+            prune
+        },
+    )
 }
 
 /// What both storages are asked with: time and the leases that were given.
@@ -159,10 +192,9 @@ impl Run {
                 let replay = Replay { query, unchanged_since, now: self.now, fate };
                 format!("{:?}", storage.replay(replay).await)
             }
-            Call::Prune(before, limit) => {
-                // What is deleted first of several is not promised, so all or nothing here.
-                let limit = if *limit == 0 { 0 } else { 1_000 };
-                format!("{:?}", storage.prune(at(*before), limit).await)
+            Call::Prune(prune) => {
+                let pruned = storage.prune(Prune { now: self.now, ..prune.clone() }).await.unwrap();
+                format!("{} {} {}", pruned.deliveries, pruned.events, pruned.contents)
             }
             Call::Write { n, name, how } => {
                 let one = trigger(*n, &format!("name-{name}"));
@@ -205,17 +237,33 @@ proptest! {
 
     #[test]
     fn sqlite_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (sqlite, _folder) = temporary();
-            let memory = MemoryStorage::new();
-            let mut runs = [0, 1].map(|_| Run { now: at(0), leases: Vec::new() });
-            for call in &calls {
-                let expected = runs[0].make(&memory, call).await;
-                let found = runs[1].make(&sqlite, call).await;
-                assert_eq!(found, expected, "{call:?}");
-            }
-            assert_eq!(everything_told(&sqlite).await, everything_told(&memory).await);
+        runtime().block_on(answers_as_the_model(&temporary().0, &calls));
+    }
+}
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn postgres_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
+        runtime().block_on(async {
+            answers_as_the_model(&super::server::fresh().await.0, &calls).await;
         });
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn answers_as_the_model(storage: &dyn Storage, calls: &[Call]) {
+    let memory = MemoryStorage::new();
+    let mut runs = [0, 1].map(|_| Run { now: at(0), leases: Vec::new() });
+    for call in calls {
+        let expected = runs[0].make(&memory, call).await;
+        let found = runs[1].make(storage, call).await;
+        assert_eq!(found, expected, "{call:?}");
+    }
+    assert_eq!(everything_told(storage).await, everything_told(&memory).await);
 }

@@ -106,7 +106,8 @@ async fn what_pruning_frees_is_given_back_piece_by_piece() {
     for claimed in take(&storage, at(1_000), 399).await {
         settle_one(&storage, claimed.lease, Settlement::Delivered).await;
     }
-    while storage.prune(at(2_000), 100).await.unwrap().deliveries > 0 {}
+    let old = Prune::older(at(2_000), at(2_000), 100);
+    while storage.prune(old.clone()).await.unwrap().deliveries > 0 {}
     drop(storage);
     let before = fs::metadata(&file).unwrap().len();
     let storage = SqliteStorage::open(&file).unwrap();
@@ -147,7 +148,7 @@ async fn a_file_that_cannot_be_shrunk_can_once_it_was_backed_up() {
         for claimed in take(&storage, at(1_000), 100).await {
             settle_one(&storage, claimed.lease, Settlement::Delivered).await;
         }
-        storage.prune(at(2_000), 100).await.unwrap();
+        storage.prune(Prune::older(at(2_000), at(2_000), 100)).await.unwrap();
         storage
     };
     let storage = freed(&old).await;
@@ -215,7 +216,7 @@ async fn whichever_page_is_damaged_it_is_called_damage() {
             storage.claim(claim(at(1_000), 100)).await.map(drop),
             storage.backlog().await.map(drop),
             storage.record(vec![record(5_000, &[1, 2])]).await.map(drop),
-            storage.prune(at(2_000), 100).await.map(drop),
+            storage.prune(Prune::older(at(2_000), at(2_000), 100)).await.map(drop),
         ];
         for error in answers.into_iter().filter_map(Result::err) {
             assert!(matches!(error, StorageError::Corrupt { .. }), "page {page}: {error:?}");

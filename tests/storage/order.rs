@@ -76,7 +76,7 @@ pub(crate) async fn rule_15_what_is_discarded_or_pruned_holds_nobody_up(storage:
     let (number, lease) = only_due(storage).await;
     assert_eq!(number, 2);
     settle_one(storage, lease, Settlement::Dead(DeadReason::Exhausted)).await;
-    let pruned = storage.prune(at(951), 9).await.unwrap();
+    let pruned = storage.prune(Prune::older(at(951), at(951), 9)).await.unwrap();
     assert_eq!(pruned.deliveries, 2);
     assert_eq!(only_due(storage).await.0, 3);
 }

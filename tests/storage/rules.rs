@@ -7,6 +7,7 @@ use futures_util::future::{join, join_all};
 
 pub(crate) use super::batches::*;
 pub(crate) use super::order::*;
+pub(crate) use super::retention::*;
 use super::*;
 
 fn all_events() -> EventQuery {
@@ -361,8 +362,14 @@ pub(crate) async fn the_largest_and_the_smallest_of_everything_is_taken(storage:
     let update = storage.write_trigger(TriggerWrite::Update(Arc::new(first))).await;
     assert!(matches!(update, Err(StorageError::NotFound { .. })));
     assert!(take(storage, Timestamp::MAX, 0).await.is_empty());
-    assert_eq!(storage.prune(Timestamp::MAX, usize::MAX).await.unwrap().deliveries, 0);
-    assert_eq!(storage.prune(Timestamp::MIN, usize::MAX).await.unwrap().events, 0);
+    assert_eq!(
+        storage.prune(Prune::older(Timestamp::MAX, at(0), usize::MAX)).await.unwrap().deliveries,
+        0
+    );
+    assert_eq!(
+        storage.prune(Prune::older(Timestamp::MIN, at(0), usize::MAX)).await.unwrap().events,
+        0
+    );
 }
 
 pub(crate) async fn queries_select_by_scope_event_trigger_and_state(storage: &dyn Storage) {
@@ -416,14 +423,14 @@ pub(crate) async fn prune_takes_what_is_final_and_old(storage: &dyn Storage) {
     let leases: Vec<Lease> = take(storage, at(3), 2).await.iter().map(|c| c.lease).collect();
     storage.settle(vec![settle(leases[0], Settlement::Delivered, 1)], at(10)).await.unwrap();
     storage.settle(vec![settle(leases[1], Settlement::Delivered, 1)], at(20)).await.unwrap();
-    let pruned = storage.prune(at(20), 100).await.unwrap();
+    let pruned = storage.prune(Prune::older(at(20), at(0), 100)).await.unwrap();
     assert_eq!((pruned.deliveries, pruned.events), (1, 2));
     assert!(storage.attempts(leases[0].delivery).await.unwrap().is_empty());
     assert_eq!(
         states(storage).await,
         [StateName::Delivered, StateName::Waiting, StateName::Waiting]
     );
-    let pruned = storage.prune(at(1_000), 1).await.unwrap();
+    let pruned = storage.prune(Prune::older(at(1_000), at(0), 1)).await.unwrap();
     assert_eq!((pruned.deliveries, pruned.events), (1, 1));
 }
 
@@ -471,7 +478,14 @@ macro_rules! contract {
                 the_largest_and_the_smallest_of_everything_is_taken,
                 queries_select_by_scope_event_trigger_and_state,
                 replay_takes_what_is_dead_or_parked_and_nothing_else,
-                prune_takes_what_is_final_and_old
+                prune_takes_what_is_final_and_old,
+                rule_17_each_outcome_has_a_cutoff_of_its_own,
+                rule_17_all_but_the_newest_of_an_outcome_go,
+                rule_17_events_go_by_age_and_number_once_they_have_no_deliveries,
+                rule_17_of_a_held_scope_nothing_goes_as_long_as_it_is_held,
+                rule_17_the_oldest_go_first_and_no_more_than_the_limit,
+                rule_18_without_contents_a_delivery_keeps_its_log_and_is_not_replayed,
+                rule_18_a_dead_letter_without_contents_blocks_until_it_goes
             );
         }
     };
