@@ -50,10 +50,9 @@ struct Talkative;
 #[async_trait]
 impl Deliverer for Talkative {
     async fn deliver(&self, request: Request) -> Result<Response, DeliverError> {
-        let mut response = Response::default();
-        response.status = if request.url.path() == "/well" { 200 } else { 500 };
-        response.body = b"what went wrong, at length. ".repeat(50_000);
-        Ok(response)
+        let status = if request.url.path() == "/well" { 200 } else { 500 };
+        let body = b"what went wrong, at length. ".repeat(50_000);
+        Ok(Response { status, body, ..Response::default() })
     }
 
     fn check_url(&self, _url: &url::Url) -> Result<(), String> {
