@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use artifact_triggers::storage::sqlite::{BackupError, OpenError, SqliteStorage};
-use artifact_triggers::storage::{EventQuery, Recorded, StorageError};
+use artifact_triggers::storage::{EventQuery, Prune, Recorded, StorageError};
 
 use super::only_sqlite::temporary;
 use super::*;
@@ -106,8 +106,7 @@ async fn what_pruning_frees_is_given_back_piece_by_piece() {
     for claimed in take(&storage, at(1_000), 399).await {
         settle_one(&storage, claimed.lease, Settlement::Delivered).await;
     }
-    let old = Prune::older(at(2_000), at(2_000), 100);
-    while storage.prune(old.clone()).await.unwrap().deliveries > 0 {}
+    while storage.prune(Prune::older(at(2_000), at(2_000), 100)).await.unwrap().deliveries > 0 {}
     drop(storage);
     let before = fs::metadata(&file).unwrap().len();
     let storage = SqliteStorage::open(&file).unwrap();
