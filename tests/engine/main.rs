@@ -11,6 +11,7 @@ mod endpoints;
 mod facades;
 mod faults;
 mod health;
+mod history;
 mod incoming;
 mod jobs;
 mod leases;

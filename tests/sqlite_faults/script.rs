@@ -34,7 +34,6 @@ pub(crate) enum Call {
     },
     Prune {
         before: u64,
-        limit: usize,
     },
     Create(u8),
     Delete(u8),
@@ -72,7 +71,7 @@ impl Script {
             0..9 => (0..at_once).map(|class| self.record(class)).collect(),
             9..15 => (0..at_once).map(|class| self.settle(class)).collect(),
             15 => vec![Call::Replay { limit: 3 }],
-            16 => vec![Call::Prune { before: 100_000 + self.step, limit: 5 }],
+            16 => vec![Call::Prune { before: 100_000 + self.step }],
             17 => vec![Call::Create(self.small())],
             18 => vec![Call::Delete(self.small())],
             _ => vec![Call::Shrink],
@@ -190,8 +189,8 @@ pub(crate) async fn perform(storage: &dyn Storage, call: &Call) -> Result<(), St
             let replay = Replay { query, unchanged_since: None, now: at(200_000), fate };
             storage.replay(replay).await.map(drop)
         }
-        Call::Prune { before, limit } => {
-            storage.prune(Prune::older(at(*before), at(*before), *limit)).await.map(drop)
+        Call::Prune { before } => {
+            storage.prune(Prune::older(at(*before), at(*before), 1_000)).await.map(drop)
         }
         Call::Create(n) => {
             let spec = Trigger::builder(format!("t{n}")).on(EventKind::PING).action("a").build();
