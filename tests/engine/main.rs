@@ -17,6 +17,7 @@ mod leases;
 mod loops;
 mod observing;
 mod order;
+mod outbox;
 mod outcomes;
 mod pauses;
 mod pings;
