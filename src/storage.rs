@@ -3,7 +3,11 @@
 //! In: decisions that were made elsewhere. Out: what was written down. A storage decides nothing:
 //! it is atomic, durable to the degree that it states, and fenced.
 
+#[cfg(feature = "postgres")]
+mod columns;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod prune;
 mod retention;
 mod selection;

@@ -32,6 +32,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
+    ("deadpool_postgres", &["storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
@@ -51,10 +52,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls_platform_verifier", &["deliverer/http"]),
     ("semver", &["trigger/filter"]),
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
-    ("tokio", &["clock.rs", "deliverer/http", "engine", "outbox/sqlite", "storage/sqlite"]),
+    (
+        "tokio",
+        &[
+            "clock.rs",
+            "deliverer/http",
+            "engine",
+            "outbox/sqlite",
+            "storage/postgres",
+            "storage/sqlite",
+        ],
+    ),
+    ("tokio_postgres", &["storage/postgres"]),
     ("tower_service", &["deliverer/http"]),
     ("tracing", &["observer/tracing.rs"]),
-    ("uuid", &["id.rs"]),
+    ("uuid", &["id.rs", "storage/postgres"]),
     ("zeroize", &["secret.rs", "signature/", "trigger"]),
 ];
 

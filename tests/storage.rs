@@ -23,6 +23,9 @@ mod only_sqlite;
 mod order;
 #[path = "storage/retention.rs"]
 mod retention;
+#[cfg(feature = "postgres")]
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +138,9 @@ contract!(memory, (MemoryStorage::new(), ()));
 
 #[cfg(feature = "sqlite")]
 contract!(sqlite, only_sqlite::temporary());
+
+#[cfg(feature = "postgres")]
+contract!(postgres, server::fresh().await);
 
 // What integrators copy from keeps the contract too.
 contract!(own_storage, {

@@ -237,17 +237,33 @@ proptest! {
 
     #[test]
     fn sqlite_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (sqlite, _folder) = temporary();
-            let memory = MemoryStorage::new();
-            let mut runs = [0, 1].map(|_| Run { now: at(0), leases: Vec::new() });
-            for call in &calls {
-                let expected = runs[0].make(&memory, call).await;
-                let found = runs[1].make(&sqlite, call).await;
-                assert_eq!(found, expected, "{call:?}");
-            }
-            assert_eq!(everything_told(&sqlite).await, everything_told(&memory).await);
+        runtime().block_on(answers_as_the_model(&temporary().0, &calls));
+    }
+}
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn postgres_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
+        runtime().block_on(async {
+            answers_as_the_model(&super::server::fresh().await.0, &calls).await;
         });
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn answers_as_the_model(storage: &dyn Storage, calls: &[Call]) {
+    let memory = MemoryStorage::new();
+    let mut runs = [0, 1].map(|_| Run { now: at(0), leases: Vec::new() });
+    for call in calls {
+        let expected = runs[0].make(&memory, call).await;
+        let found = runs[1].make(storage, call).await;
+        assert_eq!(found, expected, "{call:?}");
+    }
+    assert_eq!(everything_told(storage).await, everything_told(&memory).await);
 }
