@@ -3,7 +3,7 @@
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
 //! loop over the last three, `batch` puts together what goes in one request, `gate` says how much may.
-//! Beside them: what a run follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
+//! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
 //! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
 //! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
 //! awaits.
@@ -22,6 +22,7 @@ mod history;
 mod jobs;
 mod observe;
 mod options;
+mod outbox;
 mod pace;
 mod ping;
 mod prune;
@@ -62,11 +63,13 @@ use crate::document::Problems;
 use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
+use crate::outbox::Outbox;
 use crate::storage::{Storage, StorageError};
 use batch::Gathering;
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
+use outbox::Source;
 use pace::Pace;
 use remains::Remains;
 use triggers::Known;
@@ -105,6 +108,8 @@ struct Core {
     publishing: Semaphore,
     /// A permit for each [`PERMIT_BYTES`](publish::PERMIT_BYTES) that they may have.
     publishing_bytes: Semaphore,
+    /// Where events are left to be published, if there is such a place.
+    outbox: Option<Source>,
     /// A permit for each ping that may be under way.
     pinging: Semaphore,
     /// Held while what is paused is read or changed.
@@ -165,6 +170,7 @@ pub struct EngineBuilder {
     options: EngineOptions,
     endpoints: Policies,
     observers: Observers,
+    outbox: Option<Arc<dyn Outbox>>,
 }
 
 impl EngineBuilder {
@@ -217,6 +223,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets where events are left by transactions of the embedder's own, to be published while a
+    /// [`run`](Engine::run) is there: see the [manual](crate::manual::outbox).
+    pub fn outbox(mut self, outbox: impl Outbox) -> Self {
+        self.outbox = Some(Arc::new(outbox));
+        self
+    }
+
     /// Makes the engine and loads the triggers.
     ///
     /// # Errors
@@ -249,6 +262,7 @@ impl EngineBuilder {
             gathering: Gathering::default(),
             publishing: Semaphore::new(self.options.publishing.min(Semaphore::MAX_PERMITS)),
             publishing_bytes: Semaphore::new(self.options.publishing_bytes / publish::PERMIT_BYTES),
+            outbox: self.outbox.map(Source::new),
             pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),
             applied: Mutex::new(0),
             pausing: Mutex::new(()),
@@ -332,6 +346,7 @@ impl Engine {
             options: EngineOptions::default(),
             endpoints: Policies::new(),
             observers: Observers::default(),
+            outbox: None,
         }
     }
 

@@ -277,6 +277,13 @@ impl Source {
         self
     }
 
+    /// The id of the event that the source gave an id of its own, if it did.
+    pub(crate) fn event_id(&self, occurred_at: Timestamp) -> Option<EventId> {
+        let id = self.id.as_deref()?.as_bytes();
+        let instance = self.instance.as_deref().unwrap_or_default().as_bytes();
+        Some(EventId::derived(occurred_at, &[self.name.as_bytes(), instance, id]))
+    }
+
     fn check(&self, path: &str, problems: &mut Problems) {
         check_text(&format!("{path}.name"), &self.name, problems);
         check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  registry code            third party
-//!       │                incoming    verify → parse
+//!       │ outbox         incoming    verify → parse
 //!       └───────────┬────────────┘
 //!                   ▼
 //!                 event             what happened, to what, by whom
@@ -77,7 +77,7 @@
 //! | `engine` | [`engine`]: plain futures on any executor, time through [`clock::Clock`] | yes |
 //! | `tokio` | [`clock::TokioClock`], [`Engine::spawn`](engine::Engine::spawn) | yes |
 //! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
-//! | `sqlite` | [`storage::sqlite`] | yes |
+//! | `sqlite` | [`storage::sqlite`], [`outbox::sqlite`] | yes |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
 //! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
 //! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |
@@ -98,6 +98,7 @@ pub mod id;
 pub mod incoming;
 pub mod manual;
 pub mod observer;
+pub mod outbox;
 pub mod payload;
 pub mod request;
 pub mod secret;

@@ -3,6 +3,7 @@
 //! | page | for |
 //! |---|---|
 //! | [`embedding`] | registry developers: from the first event to the shutdown |
+//! | [`outbox`] | registry developers: events in the registry's own transactions |
 //! | [`testing`] | registry developers: that nobody forgot to tell what happened |
 //! | [`guarantees`] | everyone: what is promised, and what is not |
 //! | [`filters`] | who writes triggers |
@@ -22,6 +23,7 @@ macro_rules! page {
 }
 
 page!(embedding, "manual/embedding.md");
+page!(outbox, "manual/outbox.md");
 page!(testing, "manual/testing.md");
 page!(guarantees, "manual/guarantees.md");
 page!(filters, "manual/filters.md");

@@ -170,8 +170,16 @@ pub enum Transition<'a> {
         /// What was done.
         change: TriggerStep,
     },
-    /// A call to the storage failed: it did not answer, or what it has cannot be read. That something
-    /// is in conflict or not there is an answer, and is not told.
+    /// What was left in the outbox cannot be published. It is set aside there, or will be once the
+    /// outbox answers.
+    OutboxRefused {
+        /// Its position.
+        position: u64,
+        /// Why.
+        problems: &'a Problems,
+    },
+    /// A call to the storage or the outbox failed: it did not answer, or what it has cannot be read.
+    /// That something is in conflict or not there is an answer, and is not told.
     StorageFailed {
         /// Which call.
         call: StorageCall,
@@ -219,6 +227,7 @@ impl Transition<'_> {
             Self::LeaseLost { .. } => "lease_lost",
             Self::Replayed { .. } => "replayed",
             Self::TriggerChanged { .. } => "trigger_changed",
+            Self::OutboxRefused { .. } => "outbox_refused",
             Self::StorageFailed { .. } => "storage_failed",
             Self::BackedOff { .. } => "backed_off",
             Self::RunBegun { .. } => "run_begun",
@@ -236,6 +245,8 @@ pub enum Publisher {
     Caller,
     /// A [receiver](crate::incoming::Receiver) of incoming webhooks.
     Receiver,
+    /// Who left it in the [outbox](crate::outbox::Outbox).
+    Outbox,
     /// The engine itself, of a dead letter.
     Engine,
 }
@@ -246,6 +257,7 @@ impl Publisher {
         match self {
             Self::Caller => "caller",
             Self::Receiver => "receiver",
+            Self::Outbox => "outbox",
             Self::Engine => "engine",
         }
     }
@@ -283,7 +295,8 @@ impl TriggerStep {
     }
 }
 
-/// A method of [`Storage`](crate::storage::Storage).
+/// A method of [`Storage`](crate::storage::Storage), or behind `Outbox` of
+/// [`Outbox`](crate::outbox::Outbox).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the method of its name")]
@@ -300,6 +313,8 @@ pub enum StorageCall {
     Replay,
     Backlog,
     Prune,
+    OutboxTake,
+    OutboxDone,
 }
 
 impl StorageCall {
@@ -318,6 +333,8 @@ impl StorageCall {
             Self::Replay => "replay",
             Self::Backlog => "backlog",
             Self::Prune => "prune",
+            Self::OutboxTake => "outbox_take",
+            Self::OutboxDone => "outbox_done",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use storage::Overseen;
+pub(super) use storage::{Overseen, oversee};
 
 use super::Core;
 use super::attempt::Finished;

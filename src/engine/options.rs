@@ -42,6 +42,9 @@ pub struct EngineOptions {
     /// How many bytes they may have at once, with what is sent of them, about. An event that has more
     /// goes alone. Counted in KiB.
     pub publishing_bytes: usize,
+    /// How often a [`run`](super::Engine::run) looks whether something was left in the
+    /// [outbox](super::EngineBuilder::outbox), while nothing is.
+    pub outbox_interval: Duration,
     /// How many [pings](super::Engine::ping) may be under way at once.
     pub pings: usize,
     /// What becomes of an event that is published, or a ping, while there are so many.
@@ -70,6 +73,7 @@ impl Default for EngineOptions {
             max_fan_out: 10_000,
             publishing: 4_096,
             publishing_bytes: 256 * 1024 * 1024,
+            outbox_interval: Duration::from_millis(250),
             pings: 64,
             overload: Overload::Wait,
             max_backlog: None,
@@ -146,6 +150,12 @@ impl EngineOptions {
         self
     }
 
+    /// Sets how often it is looked whether something was left in the outbox.
+    pub fn with_outbox_interval(mut self, interval: Duration) -> Self {
+        self.outbox_interval = interval;
+        self
+    }
+
     /// Sets how many pings may be under way at once.
     pub fn with_pings(mut self, pings: usize) -> Self {
         self.pings = pings;
@@ -202,8 +212,11 @@ impl EngineOptions {
         if self.publishing_bytes < PERMIT_BYTES {
             return refuse("publishing_bytes", "1,024 or more");
         }
-        if self.refresh.is_zero() {
-            return refuse("refresh", "more than nothing");
+        for (option, span) in [("refresh", self.refresh), ("outbox_interval", self.outbox_interval)]
+        {
+            if span.is_zero() {
+                return refuse(option, "more than nothing");
+            }
         }
         Ok(())
     }

@@ -91,14 +91,7 @@ impl Engine {
         let _room = self.core.room(events.len()).await?;
         let checked = |event| self.core.checked(event, by.by);
         let addressed = events.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
-        let _bytes = self.core.room_for(&addressed).await?;
-        let records: Vec<Record> =
-            addressed.into_iter().map(|addressed| self.core.record_of(addressed)).collect();
-        let published: Vec<Published> = records.iter().filter_map(Published::of).collect();
-        self.core.tell_accepted(&records, by);
-        let recorded = self.core.record(records, by).await?;
-        let answers = published.into_iter().zip(recorded);
-        Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
+        self.core.publish_addressed(addressed, by).await
     }
 }
 
@@ -142,6 +135,21 @@ impl Core {
             self.observers.tell(&Transition::EventRefused { event: id, by, problems: &problems });
             PublishError::Invalid { id, problems }
         })
+    }
+
+    /// Stores events for which there is [room](Self::room), with their deliveries.
+    pub(super) async fn publish_addressed(
+        &self,
+        addressed: Vec<Addressed>,
+        by: Publishing,
+    ) -> Result<Vec<Published>, PublishError> {
+        let _bytes = self.room_for(&addressed).await?;
+        let records: Vec<Record> = addressed.into_iter().map(|one| self.record_of(one)).collect();
+        let published: Vec<Published> = records.iter().filter_map(Published::of).collect();
+        self.tell_accepted(&records, by);
+        let recorded = self.record(records, by).await?;
+        let answers = published.into_iter().zip(recorded);
+        Ok(answers.map(|(published, recorded)| published.after(recorded)).collect())
     }
 
     /// Makes the deliveries of an event.

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
@@ -21,6 +21,7 @@ use super::Core;
 use super::attempt::Finished;
 use super::claim::{NextClaim, Taken};
 use super::gate::{RunId, Slot};
+use super::outbox;
 use super::stalled::Stalled;
 use crate::clock::{Sleep, Timestamp};
 use crate::delivery::{Claimed, Delivery, Lease, Settlement};
@@ -29,9 +30,9 @@ use crate::observer::Transition;
 use crate::storage::StorageError;
 
 /// The first pause after the storage failed; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after the storage failed, and how long it has to answer after a shutdown.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest that a claim is taken to have been of itself, and not the storage's other work.
 const LONGEST_CLAIM: Duration = Duration::from_millis(5);
 /// The most attempts that are taken in before the loop goes on.
@@ -39,6 +40,10 @@ const MAX_ENDED: usize = 64;
 
 pub(super) async fn run(core: &Arc<Core>) {
     let _counted = Counted::new(core);
+    join(deliver(core), outbox::follow(core)).await;
+}
+
+async fn deliver(core: &Arc<Core>) {
     let mut worker = Worker::new(core.clone());
     loop {
         // One reading for each turn, or what comes due between two would be neither begun nor timed.

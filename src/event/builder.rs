@@ -132,8 +132,7 @@ impl EventBuilder {
         let unrecognisable =
             self.id.is_none() && self.source.id.is_some() && self.occurred_at.is_none();
         let occurred_at = self.occurred_at.unwrap_or(now);
-        let derived =
-            || self.source.id.as_deref().map(|id| sourced_id(occurred_at, &self.source, id));
+        let derived = || self.source.event_id(occurred_at);
         let event = Event {
             spec_version: SPEC_VERSION.to_owned(),
             id: self.id.or_else(derived).unwrap_or_else(|| EventId::new(now, entropy)),
@@ -158,11 +157,6 @@ impl EventBuilder {
         }
         if problems.is_empty() { Ok(event) } else { Err(problems) }
     }
-}
-
-fn sourced_id(occurred_at: Timestamp, source: &Source, id: &str) -> EventId {
-    let instance = source.instance.as_deref().unwrap_or_default();
-    EventId::derived(occurred_at, &[source.name.as_bytes(), instance.as_bytes(), id.as_bytes()])
 }
 
 #[cfg(feature = "purl")]

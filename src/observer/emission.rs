@@ -117,7 +117,13 @@ fn json(event: &Event) -> String {
 
 impl Observer for EmissionLog {
     fn observe(&self, transition: &Transition<'_>) {
-        if let Transition::Published { event, by: Publisher::Caller, duplicate, .. } = transition {
+        if let Transition::Published {
+            event,
+            by: Publisher::Caller | Publisher::Outbox,
+            duplicate,
+            ..
+        } = transition
+        {
             let mut log = self.lock();
             let log = if *duplicate { &mut log.repeated } else { &mut log.events };
             log.push(Event::clone(event));

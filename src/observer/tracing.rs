@@ -201,6 +201,9 @@ fn of_engine(transition: &Transition<'_>) {
             let call = call.as_str();
             of!("storage_failed", Level::ERROR, {call, %error,}, "storage failed");
         }
+        Transition::OutboxRefused { position, problems } => {
+            of!("outbox_refused", Level::WARN, {position, %problems,}, "set aside in the outbox");
+        }
         Transition::BackedOff { pause } => {
             let pause_seconds = pause.as_secs_f64();
             of!("backed_off", Level::WARN, {pause_seconds,}, "storage left alone for a while");

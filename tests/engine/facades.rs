@@ -59,6 +59,8 @@ fn tell_all(observer: &dyn Observer) {
     }
     let error = &StorageError::Unavailable { reason: "on purpose".to_owned() };
     observer.observe(&Transition::StorageFailed { call: StorageCall::Record, error });
+    let problems = &Event::from_json(b"{}").unwrap_err();
+    observer.observe(&Transition::OutboxRefused { position: 7, problems });
     observer.observe(&Transition::BackedOff { pause: SECOND });
     observer.observe(&Transition::RunBegun { runs: 1 });
     observer.observe(&Transition::RunEnded { runs: 0 });
@@ -78,7 +80,7 @@ fn of_events(observer: &dyn Observer) {
         observer.observe(&Transition::Skipped { event: id, reason });
     }
     let problems = &Event::from_json(b"{}").unwrap_err();
-    for by in [Publisher::Caller, Publisher::Receiver, Publisher::Engine] {
+    for by in [Publisher::Caller, Publisher::Receiver, Publisher::Outbox, Publisher::Engine] {
         observer.observe(&Transition::EventRefused { event: id, by, problems });
         observer.observe(&Transition::Accepted { event: &event, by });
         for duplicate in [false, true] {

@@ -18,6 +18,7 @@ mod leases;
 mod loops;
 mod observing;
 mod order;
+mod outbox;
 mod outcomes;
 mod pauses;
 mod pings;

@@ -60,7 +60,8 @@ impl Engine {
             let mut next = Some(query);
             while let Some(query) = next {
                 let deliveries = self.core.storage.deliveries(query.clone()).await?.items;
-                count += deliveries.len() as u64;
+                let whole = deliveries.iter().filter(|one| !one.contents_dropped);
+                count += whole.count() as u64;
                 next = query.behind(&deliveries);
             }
         }

@@ -37,20 +37,7 @@ impl Overseen {
         call: StorageCall,
         work: impl Future<Output = Result<T, StorageError>> + Send,
     ) -> Result<T, StorageError> {
-        let result = match select(std::pin::pin!(work), self.clock.sleep(self.limit)).await {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => {
-                let reason = format!("it did not answer within {:?}", self.limit);
-                Err(StorageError::Unavailable { reason })
-            }
-        };
-        result.inspect_err(|error| match error {
-            StorageError::Unavailable { .. } | StorageError::Corrupt { .. } => {
-                self.observers.tell(&Transition::StorageFailed { call, error });
-            }
-            // These are answers.
-            StorageError::Conflict { .. } | StorageError::NotFound { .. } => {}
-        })
+        oversee(&self.observers, &*self.clock, self.limit, call, work).await
     }
 
     fn tell_unreadable(&self, call: StorageCall, unreadable: &[String]) {
@@ -59,6 +46,30 @@ impl Overseen {
             self.observers.tell(&Transition::StorageFailed { call, error: &error });
         }
     }
+}
+
+/// Has a call end within a time, and tells if it fails.
+pub(in crate::engine) async fn oversee<T>(
+    observers: &Observers,
+    clock: &dyn Clock,
+    limit: Duration,
+    call: StorageCall,
+    work: impl Future<Output = Result<T, StorageError>> + Send,
+) -> Result<T, StorageError> {
+    let result = match select(std::pin::pin!(work), clock.sleep(limit)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => {
+            let reason = format!("it did not answer within {limit:?}");
+            Err(StorageError::Unavailable { reason })
+        }
+    };
+    result.inspect_err(|error| match error {
+        StorageError::Unavailable { .. } | StorageError::Corrupt { .. } => {
+            observers.tell(&Transition::StorageFailed { call, error });
+        }
+        // These are answers.
+        StorageError::Conflict { .. } | StorageError::NotFound { .. } => {}
+    })
 }
 
 #[async_trait]
