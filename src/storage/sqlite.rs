@@ -12,6 +12,8 @@ mod endpoints;
 mod first_due;
 mod hold;
 mod leases;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod query;
 mod record;

@@ -37,6 +37,9 @@ pub(super) struct Session {
     told: Told,
     /// How often something was undone.
     pub(super) rollbacks: u64,
+    /// The statements that were used, whose plans are tested.
+    #[cfg(test)]
+    pub(super) prepared: RefCell<std::collections::BTreeSet<String>>,
 }
 
 /// What of a session is taken back with what it wrote.
@@ -48,6 +51,8 @@ struct Mark {
 
 impl Session {
     pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StorageError> {
+        #[cfg(test)]
+        self.prepared.borrow_mut().insert(sql.to_owned());
         self.connection.prepare_cached(sql).map_err(unavailable)
     }
 
@@ -199,6 +204,8 @@ impl Thread {
             leases,
             told,
             rollbacks: 0,
+            #[cfg(test)]
+            prepared: RefCell::default(),
         };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {

@@ -16,7 +16,7 @@ use crate::storage::{
 };
 
 /// An event with a delivery whose body has a size.
-fn record(bytes: usize) -> Record {
+pub(super) fn record(bytes: usize) -> Record {
     let artifact = Artifact::new("generic", "a");
     let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build().unwrap();
     let trigger = TriggerId::derived(event.received_at, &[]);
@@ -28,7 +28,8 @@ fn record(bytes: usize) -> Record {
     Record::of_event(NewEvent::of(event), deliveries)
 }
 
-fn claim(now: Timestamp) -> Claim {
+/// Asks for what is due.
+pub(super) fn claim(now: Timestamp) -> Claim {
     Claim {
         now,
         due_by: now,

@@ -28,15 +28,18 @@ pub(super) fn next_of(
     key: OrderingKey,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    // Each side of the second condition is one look into the index `deliveries_in_order`.
+    // Each part is one look into the index `deliveries_in_order`. That it holds what is looked for is
+    // said by its own condition, word by word: SQLite does not see that it follows.
     let sql = "UPDATE deliveries SET state = 0, claim_at = max(changed_at, ?2) WHERE seq = (
-                   SELECT seq FROM deliveries WHERE ordering = ?1 AND state = 6 ORDER BY seq LIMIT 1)
+                   SELECT seq FROM deliveries
+                   WHERE ordering = ?1 AND state = 6 AND state IN (0, 3, 5, 6) ORDER BY seq LIMIT 1)
                AND NOT EXISTS (
-                   SELECT 1 FROM deliveries WHERE ordering = ?1 AND state = 0)
+                   SELECT 1 FROM deliveries
+                   WHERE ordering = ?1 AND state = 0 AND state IN (0, 3, 5, 6))
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries d
-                   WHERE d.ordering = ?1 AND d.state IN (3, 5) AND d.seq < deliveries.seq
-                       AND d.blocks = 1)
+                   WHERE d.ordering = ?1 AND d.state IN (3, 5) AND d.state IN (0, 3, 5, 6)
+                       AND d.seq < deliveries.seq AND d.blocks = 1)
                RETURNING endpoint, claim_at";
     let values = params![key.as_bytes(), now.unix_micros()];
     let mut statement = session.prepare(sql)?;
