@@ -19,6 +19,9 @@ mod model;
 #[cfg(feature = "sqlite")]
 #[path = "storage/only_sqlite.rs"]
 mod only_sqlite;
+#[cfg(feature = "sqlite")]
+#[path = "storage/operating.rs"]
+mod operating;
 #[path = "storage/order.rs"]
 mod order;
 #[path = "storage/retention.rs"]
@@ -140,7 +143,15 @@ contract!(memory, (MemoryStorage::new(), ()));
 contract!(sqlite, only_sqlite::temporary());
 
 #[cfg(feature = "postgres")]
-contract!(postgres, server::fresh().await);
+contract!(postgres, (fresh_postgres().await, ()));
+
+/// An empty storage that goes by the time of its callers.
+#[cfg(feature = "postgres")]
+async fn fresh_postgres() -> artifact_triggers::storage::postgres::PostgresStorage {
+    use artifact_triggers::storage::postgres::{PostgresStorage, TimeSource};
+    let options = server::options().with_time(TimeSource::Caller);
+    PostgresStorage::connect(&server::url(), &options).await.unwrap()
+}
 
 // What integrators copy from keeps the contract too.
 contract!(own_storage, {

@@ -3,6 +3,7 @@
 //! One thread writes, and shares a commit among all writes that wait for it (group commit); another
 //! reads. No runtime is needed.
 
+mod backup;
 mod batched;
 mod claim;
 mod commit;
@@ -15,6 +16,7 @@ mod record;
 mod rows;
 mod schema;
 mod settle;
+mod shrink;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,8 @@ mod triggers;
 mod turn;
 
 use std::error::Error;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,7 +40,9 @@ use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
+pub use backup::BackupError;
 use commit::{Session, Thread};
+pub use shrink::Shrunk;
 
 /// Keeps everything in one SQLite file.
 ///
@@ -55,6 +59,7 @@ struct Shared {
     // Dropped in this order: the threads end and close their connections, then the lock goes.
     writer: Thread,
     reader: Thread,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -94,10 +99,12 @@ pub enum Synchronous {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process (or another storage in this one) has the file open. Only one may.
-    #[error("{path:?} is in use by another process (its lock file is taken)")]
+    #[error("{path:?} is in use{} (its lock file is taken)", by(*.process))]
     InUse {
         /// The database file.
         path: PathBuf,
+        /// Which process it is, by its number, if the lock file tells.
+        process: Option<u32>,
     },
     /// The file was written by a newer version of this crate. Upgrade, or restore a backup.
     #[error("the file has schema version {found}, this crate knows up to {known}")]
@@ -127,7 +134,19 @@ pub enum OpenError {
         /// The journal mode that SQLite fell back to.
         found: String,
     },
-    /// SQLite cannot use the file: it is locked by a tool, it is read-only, the disk is full.
+    /// The file, or the file system that it is on, is read-only to this process.
+    #[error("the file is read-only")]
+    ReadOnly {
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no room for the little that opening writes. The file is whole: make room.
+    #[error("the disk is full")]
+    DiskFull {
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// SQLite cannot use the file for another reason: it is locked by a tool, the disk fails.
     #[error("SQLite cannot use the file")]
     Sqlite {
         /// What SQLite says.
@@ -141,8 +160,19 @@ impl OpenError {
         let source = Box::new(error);
         match code {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { source },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { source },
+            Some(ErrorCode::DiskFull) => Self::DiskFull { source },
             _ => Self::Sqlite { source },
         }
+    }
+}
+
+/// Who has a file open, as far as it is known.
+fn by(process: Option<u32>) -> String {
+    match process {
+        Some(id) if id == std::process::id() => " by this process".to_owned(),
+        Some(id) => format!(" by process {id}"),
+        None => " by another process".to_owned(),
     }
 }
 
@@ -173,7 +203,37 @@ impl SqliteStorage {
         schema::prepare_reader(&reader).map_err(OpenError::of)?;
         let writer = Thread::writer(connection, options.synchronous);
         let reader = Thread::reader(reader);
-        Ok(Self { shared: Arc::new(Shared { writer, reader, _lock: lock }) })
+        Ok(Self { shared: Arc::new(Shared { writer, reader, path, _lock: lock }) })
+    }
+
+    /// Copies everything, as it is at one moment, to a new file beside which nobody needs to stop:
+    /// what is published meanwhile waits for nothing and is not in the copy. It is on disk and
+    /// complete once it has its name; until then it is called `….partial`. It is its owner's alone,
+    /// since it holds signing secrets.
+    ///
+    /// While it runs, the write-ahead log grows by what is written. Nothing of what was deleted is in
+    /// the copy.
+    ///
+    /// # Errors
+    /// [`BackupError`]. No file is left then.
+    ///
+    /// # Cancel safety
+    /// A backup whose caller gave up goes on to its end.
+    pub async fn backup_to(&self, path: impl Into<PathBuf>) -> Result<(), BackupError> {
+        backup::run(self.shared.clone(), path.into()).await
+    }
+
+    /// Gives room that [`prune`](Storage::prune) freed back to the file system: so many bytes at
+    /// most, during which nothing else is written. Call it again while there is some left; the file
+    /// is shorter once SQLite has copied back its log, which it does now and then by itself.
+    ///
+    /// Room that is not given back is used again, so this is for a file that will not grow to its
+    /// size again soon.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub async fn shrink(&self, at_most: u64) -> Result<Shrunk, StorageError> {
+        self.shared.writer.call(move |session| shrink::shrink(session, at_most)).await
     }
 }
 
@@ -198,10 +258,23 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::Io { path: lock_path.clone(), source };
     let file = private().create(true).truncate(false).open(&lock_path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Ok(()) => {
+            note_process(&file);
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let noted = fs::read_to_string(&lock_path).ok();
+            let process = noted.and_then(|noted| noted.trim().parse().ok());
+            Err(OpenError::InUse { path: path.to_owned(), process })
+        }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Tells in the lock file whose it is, for an operator. It holds without: a full disk is no reason not
+/// to start.
+fn note_process(mut file: &File) {
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
 }
 
 /// Options for a file to write, which is its owner's alone if it is created.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use artifact_triggers::storage::postgres::{PostgresOptions, PostgresStorage, TimeSource};
+use artifact_triggers::storage::postgres::PostgresOptions;
 
 /// Where the server is.
 pub(crate) fn url() -> String {
@@ -16,10 +16,4 @@ pub(crate) fn options() -> PostgresOptions {
     let n = SCHEMAS.fetch_add(1, Ordering::Relaxed);
     let name = format!("test_{}_{n}", std::process::id());
     PostgresOptions::default().with_schema(name).with_connections(3)
-}
-
-/// An empty storage that goes by the time of its callers.
-pub(crate) async fn fresh() -> (PostgresStorage, ()) {
-    let options = options().with_time(TimeSource::Caller);
-    (PostgresStorage::connect(&url(), &options).await.unwrap(), ())
 }

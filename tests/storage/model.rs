@@ -248,7 +248,7 @@ proptest! {
     #[test]
     fn postgres_answers_as_the_model_does(calls in prop::collection::vec(any_call(), 1..60)) {
         runtime().block_on(async {
-            answers_as_the_model(&super::server::fresh().await.0, &calls).await;
+            answers_as_the_model(&super::fresh_postgres().await, &calls).await;
         });
     }
 }
