@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["incoming"],
     &["observer"],
     &["engine"],
+    &["conformance"],
 ];
 
 /// What stands outside of the floors: the façade and its prose.
@@ -33,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
     ("foldhash", &["trigger/index/hash.rs"]),
-    ("futures_util", &["deliverer/http", "engine"]),
+    ("futures_util", &["conformance", "deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
     ("hmac", &["secret.rs", "signature/"]),
     ("http_body_util", &["deliverer/http"]),
@@ -44,6 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("metrics", &["observer/metrics.rs"]),
     ("packageurl", &["event/purl.rs"]),
     ("pep440_rs", &["trigger/filter/version"]),
+    ("proptest", &["conformance/storage/model", "trigger/filter", "trigger/index"]),
     ("regex", &["trigger/filter/regex.rs"]),
     ("regex_syntax", &["trigger/filter/regex.rs", "trigger/filter/regex/fold.rs"]),
     ("rusqlite", &["storage/sqlite"]),
@@ -51,7 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls_platform_verifier", &["deliverer/http"]),
     ("semver", &["trigger/filter"]),
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
-    ("tokio", &["clock.rs", "deliverer/http", "engine", "storage/sqlite"]),
+    ("tokio", &["clock.rs", "conformance", "deliverer/http", "engine", "storage/sqlite"]),
     ("tower_service", &["deliverer/http"]),
     ("tracing", &["observer/tracing.rs"]),
     ("uuid", &["id.rs"]),
