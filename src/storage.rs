@@ -3,8 +3,12 @@
 //! In: decisions that were made elsewhere. Out: what was written down. A storage decides nothing:
 //! it is atomic, durable to the degree that it states, and fenced.
 
+#[cfg(feature = "postgres")]
+mod columns;
 mod error;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

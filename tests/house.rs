@@ -33,6 +33,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
+    ("deadpool_postgres", &["storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["conformance", "deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
@@ -53,10 +54,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls_platform_verifier", &["deliverer/http"]),
     ("semver", &["trigger/filter"]),
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
-    ("tokio", &["clock.rs", "conformance", "deliverer/http", "engine", "storage/sqlite"]),
+    (
+        "tokio",
+        &[
+            "clock.rs",
+            "conformance",
+            "deliverer/http",
+            "engine",
+            "storage/postgres",
+            "storage/sqlite",
+        ],
+    ),
+    ("tokio_postgres", &["storage/postgres"]),
     ("tower_service", &["deliverer/http"]),
     ("tracing", &["observer/tracing.rs"]),
-    ("uuid", &["id.rs"]),
+    ("uuid", &["id.rs", "storage/postgres"]),
     ("zeroize", &["secret.rs", "signature/", "trigger"]),
 ];
 

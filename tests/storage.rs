@@ -10,6 +10,9 @@ mod example {
 }
 #[path = "storage/only_sqlite.rs"]
 mod only_sqlite;
+#[cfg(feature = "postgres")]
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::future::ready;
 use std::path::{Path, PathBuf};
@@ -25,6 +28,11 @@ mod memory {
 
 mod sqlite {
     artifact_triggers::storage_conformance!(super::sqlite_storage);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    artifact_triggers::storage_conformance!(super::server::fresh);
 }
 
 // What integrators copy from keeps the contract too.

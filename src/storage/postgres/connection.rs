@@ -1,0 +1,243 @@
+//! Connections: taken from the pool, given back only when the server has answered, and errors in
+//! words for an operator.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, Object, Pool, Transaction};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
+
+use super::TimeSource;
+use crate::clock::Timestamp;
+use crate::storage::StorageError;
+
+/// How often a transaction is begun anew that the server undid in favour of another.
+const TRIES: usize = 10;
+
+/// Values for the parameters of a statement.
+pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A pool, and where in its database the tables are.
+pub(super) struct Database {
+    pub(super) pool: Pool,
+    /// The schema's name, quoted.
+    pub(super) schema: String,
+    pub(super) time: TimeSource,
+}
+
+/// Work that is to be done in one transaction, perhaps more than once, of which the last counts.
+#[async_trait]
+pub(super) trait Work {
+    type Answer: Send;
+
+    async fn run(
+        &self,
+        database: &Database,
+        transaction: &Transaction<'_>,
+    ) -> Result<Self::Answer, Failed>;
+}
+
+/// Why work was not done.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The server or the way to it.
+    Postgres(tokio_postgres::Error),
+    /// What a caller is to be told.
+    Told(StorageError),
+}
+
+impl Database {
+    /// A statement with the schema's name in it.
+    pub(super) fn sql(&self, text: &str) -> String {
+        text.replace("{s}", &self.schema)
+    }
+
+    /// The time to go by, for a statement that has it as a parameter: the caller's, or `None` for the
+    /// server's.
+    pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
+        match self.time {
+            TimeSource::Server => None,
+            TimeSource::Caller => Some(now.unix_micros()),
+        }
+    }
+
+    /// Runs one statement by itself.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StorageError> {
+        for _ in 1..TRIES {
+            match self.query_once(sql, values).await {
+                Err(failed) if failed.is_conflict() => {}
+                done => return done.map_err(Failed::told),
+            }
+        }
+        self.query_once(sql, values).await.map_err(Failed::told)
+    }
+
+    async fn query_once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
+        let connection = Connection::take(&self.pool).await?;
+        let answer = async {
+            let statement = connection.client().prepare_cached(&self.sql(sql)).await?;
+            connection.client().query(&statement, values).await
+        };
+        let answer = answer.await.map_err(Failed::Postgres);
+        connection.give_back(answer)
+    }
+
+    /// Does work in one transaction.
+    pub(super) async fn transact<W: Work + Sync>(
+        &self,
+        work: &W,
+    ) -> Result<W::Answer, StorageError> {
+        for _ in 1..TRIES {
+            match self.transact_once(work).await {
+                Err(failed) if failed.is_conflict() => {}
+                done => return done.map_err(Failed::told),
+            }
+        }
+        self.transact_once(work).await.map_err(Failed::told)
+    }
+
+    async fn transact_once<W: Work + Sync>(&self, work: &W) -> Result<W::Answer, Failed> {
+        let mut connection = Connection::take(&self.pool).await?;
+        let answer = self.transaction(connection.client_mut(), work).await;
+        connection.give_back(answer)
+    }
+
+    async fn transaction<W: Work + Sync>(
+        &self,
+        client: &mut Client,
+        work: &W,
+    ) -> Result<W::Answer, Failed> {
+        // Each statement sees what was committed before it, whatever the database's default is.
+        let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await?;
+        let answer = work.run(self, &transaction).await?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// Runs a statement of a transaction.
+pub(super) async fn query(
+    database: &Database,
+    transaction: &Transaction<'_>,
+    sql: &str,
+    values: Values<'_>,
+) -> Result<Vec<Row>, Failed> {
+    let statement = transaction.prepare_cached(&database.sql(sql)).await?;
+    Ok(transaction.query(&statement, values).await?)
+}
+
+/// A connection that is closed, not given back, if its user gives up before the server answered: who
+/// takes it next would wait for an answer that is not his.
+struct Connection(Option<Client>);
+
+impl Connection {
+    async fn take(pool: &Pool) -> Result<Self, StorageError> {
+        match pool.get().await {
+            Ok(client) => Ok(Self(Some(client))),
+            Err(error) => {
+                let reason = format!("no connection to PostgreSQL: {}", chain(&error));
+                Err(StorageError::Unavailable { reason })
+            }
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.0.as_ref().expect("it is taken out at the end only")
+    }
+
+    fn client_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("it is taken out at the end only")
+    }
+
+    /// Ends its use: the pool gets it back, unless the way to the server is what failed.
+    fn give_back<T>(mut self, answer: Result<T, Failed>) -> Result<T, Failed> {
+        if !matches!(&answer, Err(Failed::Postgres(error)) if error.as_db_error().is_none()) {
+            drop(self.0.take());
+        }
+        answer
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl Failed {
+    /// Whether the server undid it in favour of another, so that it may go well the next time.
+    fn is_conflict(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let conflicts = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+        error.code().is_some_and(|code| conflicts.contains(code))
+    }
+
+    pub(super) fn told(self) -> StorageError {
+        match self {
+            Self::Told(error) => error,
+            Self::Postgres(error) => unavailable(&error),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        Self::Told(error)
+    }
+}
+
+/// What the server or the client says, in words for an operator.
+pub(super) fn unavailable(error: &tokio_postgres::Error) -> StorageError {
+    let Some(answer) = error.as_db_error() else {
+        return StorageError::Unavailable { reason: chain(error) };
+    };
+    let advice = match *answer.code() {
+        SqlState::DISK_FULL => "the disk is full: ",
+        SqlState::READ_ONLY_SQL_TRANSACTION => "the server is read-only (a standby?): ",
+        SqlState::TOO_MANY_CONNECTIONS => "the server has no connection left: ",
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INVALID_SCHEMA_NAME => {
+            "the tables are not as this version expects them (was `migrate` run?): "
+        }
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
+            return StorageError::Corrupt { reason: answer.message().to_owned() };
+        }
+        _ => "",
+    };
+    let reason = format!("{advice}{} ({})", answer.message(), answer.code().code());
+    StorageError::Unavailable { reason }
+}
+
+/// An error with what it comes from.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,81 @@
+//! Cursors: read in one look, and moved by whoever finds them where they were expected.
+
+use deadpool_postgres::Transaction;
+
+use super::connection::{Database, Failed, query};
+use super::rows::{self, uuid};
+use super::{Shared, turn};
+use crate::storage::{CursorMove, Record, Recorded, StorageError};
+
+impl Shared {
+    pub(super) async fn cursors(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Option<String>>, StorageError> {
+        let sql = "SELECT c.value FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)
+                   LEFT JOIN {s}.cursors c ON c.key = k.key ORDER BY k.place";
+        let found = self.database.query(sql, &[&keys]).await?;
+        found.iter().map(|row| rows::get(row, 0)).collect()
+    }
+}
+
+/// Whether a record that moves cursors changes nothing, and why. Locks its cursors until the transaction
+/// ends.
+pub(super) async fn unchanged(
+    database: &Database,
+    transaction: &Transaction<'_>,
+    record: &Record,
+) -> Result<Option<Recorded>, Failed> {
+    let set: Vec<(&str, Option<&str>)> = record.cursors.iter().filter_map(expected).collect();
+    let keys: Vec<&str> = set.iter().map(|(key, _)| *key).collect();
+    turn::lock_all(database, transaction, keys.iter().map(|key| format!("cursor {key}")).collect())
+        .await?;
+    if let Some(id) = record.event_id() {
+        let known = "SELECT 1 FROM {s}.events WHERE id = $1";
+        if !query(database, transaction, known, &[&uuid!(id)]).await?.is_empty() {
+            return Ok(Some(Recorded::Duplicate));
+        }
+    }
+    let sql = "SELECT c.value FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)
+               LEFT JOIN {s}.cursors c ON c.key = k.key ORDER BY k.place";
+    for (row, (_, expected)) in query(database, transaction, sql, &[&keys]).await?.iter().zip(&set)
+    {
+        if rows::get::<Option<&str>>(row, 0)? != *expected {
+            return Ok(Some(Recorded::CursorMoved));
+        }
+    }
+    Ok(None)
+}
+
+fn expected(cursor: &CursorMove) -> Option<(&str, Option<&str>)> {
+    match cursor {
+        CursorMove::Set { key, expected, .. } => Some((key, expected.as_deref())),
+        CursorMove::RemoveBelow { .. } => None,
+    }
+}
+
+pub(super) async fn move_all(
+    database: &Database,
+    transaction: &Transaction<'_>,
+    cursors: &[CursorMove],
+) -> Result<(), Failed> {
+    for cursor in cursors {
+        match cursor {
+            CursorMove::Set { key, value: Some(value), .. } => {
+                let sql = "INSERT INTO {s}.cursors (key, value) VALUES ($1, $2)
+                           ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                query(database, transaction, sql, &[key, value]).await?;
+            }
+            CursorMove::Set { key, value: None, .. } => {
+                let sql = "DELETE FROM {s}.cursors WHERE key = $1";
+                query(database, transaction, sql, &[key]).await?;
+            }
+            CursorMove::RemoveBelow { prefix } => {
+                // The bound keeps it to one stretch of the index.
+                let sql = "DELETE FROM {s}.cursors WHERE key >= $1 AND starts_with(key, $1)";
+                query(database, transaction, sql, &[prefix]).await?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+-- Times are microseconds since 1970, and the server's. Ids are UUIDs that sort by time.
+
+CREATE TABLE {s}.triggers (
+    id       uuid   PRIMARY KEY,
+    sequence bigint NOT NULL UNIQUE,  -- of its last change
+    scope    text   NOT NULL,
+    name     text   NOT NULL,
+    revision bigint NOT NULL,
+    document bytea                    -- JSON with its secrets; NULL once deleted
+);
+CREATE UNIQUE INDEX trigger_names ON {s}.triggers (scope, name) WHERE document IS NOT NULL;
+
+CREATE TABLE {s}.events (
+    id          uuid   PRIMARY KEY,
+    scope       text   NOT NULL,
+    received_at bigint NOT NULL,      -- by whoever published it
+    document    bytea  NOT NULL
+);
+CREATE INDEX events_by_age ON {s}.events (received_at);
+
+CREATE TABLE {s}.endpoints (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key     text   NOT NULL UNIQUE,
+    used_at bigint NOT NULL           -- when a node last looked it up, to the hour
+);
+
+-- Narrow, since a row is written anew with every step of its delivery.
+CREATE TABLE {s}.deliveries (
+    seq        bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id         uuid     NOT NULL UNIQUE,
+    message    uuid     NOT NULL,
+    event      uuid     NOT NULL,
+    trigger_id uuid     NOT NULL,
+    endpoint   bigint   NOT NULL,
+    claim_at   bigint,                        -- from when on it can be claimed: due, or the lease's end
+    token      bigint   NOT NULL DEFAULT 0,   -- of its last lease
+    created_at bigint   NOT NULL,             -- by whoever published it
+    changed_at bigint   NOT NULL,             -- of one that is queued, when it is to be due
+    attempts   bigint   NOT NULL,
+    logged     integer  NOT NULL DEFAULT 0,   -- how many attempts are in its log
+    state      smallint NOT NULL,
+    blocks     boolean,                       -- whether those behind it wait if it is dead
+    batched    boolean  NOT NULL,
+    ordering   uuid,                          -- what has this key goes one after the other
+    reason     text,                          -- why it is dead
+    scope      text     NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX claimable ON {s}.deliveries (endpoint, claim_at, id) WHERE claim_at IS NOT NULL;
+-- Those that were attempted before the others. Of what goes alone there is nothing in it.
+CREATE INDEX deliveries_in_batches ON {s}.deliveries (trigger_id, endpoint, (attempts = 0), claim_at, id)
+    WHERE batched AND claim_at IS NOT NULL;
+-- Without those that are delivered or cancelled, which nobody waits for.
+CREATE INDEX deliveries_in_order ON {s}.deliveries (ordering, state, seq)
+    WHERE ordering IS NOT NULL AND state IN (0, 1, 3, 5, 6);
+CREATE INDEX deliveries_by_age ON {s}.deliveries (changed_at) WHERE claim_at IS NULL AND state <> 6;
+CREATE INDEX deliveries_to_replay ON {s}.deliveries (id) WHERE state IN (3, 5);
+CREATE INDEX deliveries_of_event ON {s}.deliveries (event, id);
+CREATE INDEX deliveries_of_trigger ON {s}.deliveries (trigger_id, id);
+
+-- What a delivery sends, written once.
+CREATE TABLE {s}.payloads (
+    delivery bigint PRIMARY KEY,
+    headers  text   NOT NULL,  -- JSON: [[name, value], …]
+    body     bytea  NOT NULL
+);
+
+CREATE TABLE {s}.attempts (
+    delivery    bigint  NOT NULL,
+    position    integer NOT NULL,
+    number      bigint  NOT NULL,
+    started_at  bigint  NOT NULL,
+    ended_at    bigint  NOT NULL,
+    class       text    NOT NULL,
+    retry_after bigint,            -- microseconds
+    status      integer,
+    error       text,
+    response    text,
+    PRIMARY KEY (delivery, position)
+);
+
+CREATE TABLE {s}.cursors (
+    key   text COLLATE "C" PRIMARY KEY,
+    value text NOT NULL
+);
