@@ -1,8 +1,14 @@
 //! Rules 1, 2 and 4: what is sent, and what of the answer is told.
 
-use super::endpoint::{Behaviour, Endpoint, deliver, hasty, request_to};
+use std::time::Duration;
+
+use super::endpoint::{Behaviour, Endpoint, deliver, request_to};
 use super::{Subject, expect_eq};
 use crate::deliverer::DeliverError;
+use crate::request::Request;
+
+/// Enough for the head of a response, also on a machine that has much to do.
+const TIME_FOR_A_HEAD: Duration = Duration::from_secs(3);
 
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -97,7 +103,8 @@ pub(super) async fn rule_04_a_body_that_breaks_drips_or_never_ends_costs_its_res
         Behaviour::Repeat(chunked, "10\r\n0123456789abcdef\r\n"),
     ] {
         let endpoint = Endpoint::begin(behaviour);
-        let answer = deliver(&deliverer, hasty(&endpoint.url())).await;
+        let request = Request { timeout: TIME_FOR_A_HEAD, ..request_to(&endpoint.url()) };
+        let answer = deliver(&deliverer, request).await;
         let status = answer.as_ref().map(|response| response.status).map_err(Clone::clone);
         expect_eq!(status, Ok(200), "the status, of {behaviour:?}");
         let body = answer.map(|response| response.body).unwrap_or_default();

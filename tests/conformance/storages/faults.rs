@@ -118,16 +118,21 @@ impl Faulty {
 
     /// What the claim that is under way at the same time gave goes to this one as well.
     async fn give_twice(&self, claims: &mut Claims, limit: usize) {
-        let others = self.seen.claiming.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
         let own = claims.deliveries.clone();
         let before = std::mem::replace(&mut *self.seen.given.lock().unwrap(), own);
+        let others = self.seen.claiming.fetch_add(1, Ordering::SeqCst);
+        // Until another comes, if there is one.
+        for _ in 0..100 {
+            if self.seen.claiming.load(Ordering::SeqCst) > 1 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
         if others > 0 {
             let room = limit.saturating_sub(claims.deliveries.len());
             let unordered = before.into_iter().filter(|claimed| claimed.delivery.turn.is_none());
             claims.deliveries.extend(unordered.take(room));
         }
-        tokio::task::yield_now().await;
         self.seen.claiming.fetch_sub(1, Ordering::SeqCst);
     }
 }
