@@ -78,6 +78,9 @@ pub struct Delivery {
     /// Whether it may go in one request with others of its trigger that may.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub batched: bool,
+    /// Whether what it sent, and what was answered, is no longer there: it cannot be replayed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub contents_dropped: bool,
 }
 
 impl Delivery {
@@ -102,6 +105,7 @@ impl Delivery {
             created_at: now,
             turn: None,
             batched: false,
+            contents_dropped: false,
         }
     }
 
@@ -120,6 +124,12 @@ impl Delivery {
     /// Sets whether it may go in one request with others of its trigger.
     pub fn with_batched(mut self, batched: bool) -> Self {
         self.batched = batched;
+        self
+    }
+
+    /// Sets whether its contents are no longer there.
+    pub fn with_contents_dropped(mut self, dropped: bool) -> Self {
+        self.contents_dropped = dropped;
         self
     }
 

@@ -4,7 +4,7 @@
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
 //! loop over the last three, `batch` puts together what goes in one request, `gate` says how much may.
 //! Beside them: what a run follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
-//! `backlog`), what operators call (`history`, `ping`, `explain`, `stats`, `drain`), and what is
+//! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
 //! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
 //! awaits.
 
@@ -24,6 +24,7 @@ mod observe;
 mod options;
 mod pace;
 mod ping;
+mod prune;
 mod publish;
 mod receive;
 mod remains;

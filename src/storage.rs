@@ -9,6 +9,8 @@ mod error;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod prune;
+mod retention;
 mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -22,6 +24,8 @@ use async_trait::async_trait;
 
 pub use error::StorageError;
 pub use memory::MemoryStorage;
+pub use prune::{Cutoff, Prune, Pruned};
+pub use retention::{Keep, Retention};
 pub use selection::{DeliveryQuery, EventQuery, Fate, Page, Replay};
 pub use trigger::{TriggerChange, TriggerState, TriggerWrite};
 
@@ -122,14 +126,20 @@ use crate::payload::Payload;
 ///
 /// *What is kept*
 ///
-/// 17. `replay` takes what is [`Dead`](crate::delivery::State::Dead) or
+/// 17. `prune` deletes final deliveries with their log, and events without deliveries, that their
+///     [`Cutoff`] takes: as old as they were last changed or settled, of events as they were received;
+///     and drops of those that stay the contents of the older ones. Of each at most `limit`, the oldest
+///     first. Nothing is touched of an event at or below a held scope, nor of its deliveries and those
+///     of triggers there; whether that, or events with deliveries, count among the newest is the
+///     storage's. What a call comes upon and has to leave it may tell as [passed](Pruned::passed), not
+///     to look at it again. One that answers with nothing at all has left nothing to do.
+/// 18. A delivery of which the contents were dropped [says so](Delivery::contents_dropped), and has its
+///     log without what was answered. `replay` leaves it as it is, and discards it as any.
+/// 19. `replay` takes what is [`Dead`](crate::delivery::State::Dead) or
 ///     [`Parked`](crate::delivery::State::Parked) and nothing else, by [`Replay::allows`], at most
 ///     `limit` in the order of ids, and makes of each what [`Replay::apply`] says. Of several at once
 ///     each delivery is taken by one.
-/// 18. `prune` deletes deliveries that are [final](crate::delivery::State::is_final) and were recorded
-///     or last settled or replayed before a time, each with its log, and then events that were received
-///     before it and of which no delivery is left; nothing else.
-/// 19. `backlog` counts what is waiting or leased, by endpoint; what is queued it leaves out.
+/// 20. `backlog` counts what is waiting or leased, by endpoint; what is queued it leaves out.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.
@@ -232,14 +242,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// found last.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
 
-    /// Deletes final deliveries, their log, and events without deliveries, that are older than a
-    /// time; at most `limit` of each. Answers how many went; none if there are no more.
+    /// Deletes of the history what is to go, by rules 17 and 18.
     ///
     /// Made again it takes what is left.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`]: the caller is told; what went before stays deleted.
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError>;
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError>;
 }
 
 impl Claims {
@@ -437,13 +446,4 @@ pub struct Backlog {
     pub deliveries: u64,
     /// When the first of them is, or was, due, or its lease runs out.
     pub oldest_due: Timestamp,
-}
-
-/// How much [`Storage::prune`] deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Pruned {
-    /// Deliveries, with their log.
-    pub deliveries: usize,
-    /// Events.
-    pub events: usize,
 }

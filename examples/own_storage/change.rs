@@ -42,6 +42,8 @@ pub(crate) enum Change {
         #[serde(with = "attempt")]
         attempt: LoggedAttempt,
     },
+    /// What a delivery sent, and what was answered.
+    ForgetContents(DeliveryId),
     ForgetDelivery(DeliveryId),
     ForgetEvent(EventId),
 }
@@ -134,6 +136,8 @@ mod delivery {
         turn: Option<Turn>,
         #[serde(default)]
         batched: bool,
+        #[serde(default)]
+        contents_dropped: bool,
     }
 
     #[derive(Deserialize)]
@@ -170,6 +174,7 @@ mod delivery {
         let mut delivery = delivery.with_message_id(form.message_id);
         delivery.turn = form.turn;
         let delivery = delivery.with_batched(form.batched);
+        let delivery = delivery.with_contents_dropped(form.contents_dropped);
         Ok(delivery.with_state(state).with_attempts(form.attempts))
     }
 }

@@ -3,6 +3,8 @@
 //! Nothing changes a map but [`Content::apply`], here and when the log is read at the start, so what
 //! is in memory is what the log says. Scans are plain: a storage for millions would keep indexes.
 
+mod prune;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use artifact_triggers::event::Event;
 use artifact_triggers::id::{DeliveryId, EventId, TriggerId};
 use artifact_triggers::payload::Payload;
 use artifact_triggers::storage::{
-    Backlog, Claim, ClaimOf, Claims, Companions, CursorMove, DeliveryQuery, LoggedAttempt, Pruned,
-    Record, Recorded, Replay, Settle, Settled, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, ClaimOf, Claims, Companions, CursorMove, DeliveryQuery, LoggedAttempt, Record,
+    Recorded, Replay, Settle, Settled, StorageError, TriggerChange, TriggerWrite,
 };
 use artifact_triggers::trigger::Trigger;
 
@@ -67,6 +69,15 @@ impl Content {
             }
             Change::Attempt { id, attempt } => {
                 self.logs.entry(*id).or_default().push(attempt.clone());
+            }
+            Change::ForgetContents(id) => {
+                self.payloads.remove(id);
+                for logged in self.logs.get_mut(id).into_iter().flatten() {
+                    logged.attempt.response = None;
+                }
+                if let Some(row) = self.deliveries.get_mut(id) {
+                    row.delivery.contents_dropped = true;
+                }
             }
             Change::ForgetDelivery(id) => {
                 self.deliveries.remove(id);
@@ -345,7 +356,7 @@ fn quota(claim: &Claim, endpoint: &EndpointKey) -> usize {
     quotas.get(endpoint).copied().unwrap_or(claim.per_endpoint)
 }
 
-/// Pages, replaying and pruning.
+/// Pages and replaying.
 impl Content {
     /// Rule 14: a map in the order of ids gives pages that are stable under writes.
     pub(crate) fn select(&self, query: &DeliveryQuery) -> impl Iterator<Item = &Delivery> {
@@ -355,8 +366,8 @@ impl Content {
     }
 
     pub(crate) fn replay(&mut self, replay: &Replay) -> Vec<DeliveryId> {
-        let replayable =
-            |delivery: &&Delivery| matches!(delivery.state, State::Dead { .. } | State::Parked);
+        // Rule 18: not without its contents.
+        let replayable = |delivery: &&Delivery| replay.is_for(delivery);
         let taken = self.select(&replay.query).filter(replayable).map(|delivery| delivery.id);
         let taken = taken.filter(|id| replay.allows(self.deliveries[id].settled_at));
         let ids: Vec<DeliveryId> = taken.take(replay.query.limit).collect();
@@ -382,27 +393,6 @@ impl Content {
             of_endpoint.oldest_due = of_endpoint.oldest_due.min(at);
         }
         backlog.into_values().collect()
-    }
-
-    pub(crate) fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
-        let is_old = |row: &&Row| row.delivery.state.is_final() && row.settled_at < before;
-        let old = self.deliveries.values().filter(is_old).take(limit);
-        let deliveries: Vec<DeliveryId> = old.map(|row| row.delivery.id).collect();
-        for id in &deliveries {
-            let turn = self.deliveries[id].delivery.turn;
-            self.make(Change::ForgetDelivery(*id));
-            self.next_of(turn, before);
-        }
-        let needed: BTreeSet<EventId> =
-            self.deliveries.values().map(|row| row.delivery.event).collect();
-        let is_old =
-            |event: &&Arc<Event>| event.received_at < before && !needed.contains(&event.id);
-        let old = self.events.values().filter(is_old).take(limit);
-        let events: Vec<EventId> = old.map(|event| event.id).collect();
-        for id in &events {
-            self.make(Change::ForgetEvent(*id));
-        }
-        Pruned { deliveries: deliveries.len(), events: events.len() }
     }
 }
 

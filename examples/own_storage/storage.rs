@@ -13,7 +13,7 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Prune, Pruned, Record,
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
@@ -140,7 +140,7 @@ impl Storage for LogStorage {
         self.run(|content| content.backlog()).await
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.run(move |content| content.prune(before, limit)).await
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        self.run(move |content| content.prune(&prune)).await
     }
 }

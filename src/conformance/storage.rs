@@ -16,6 +16,7 @@ mod model;
 mod nodes;
 mod order;
 mod reopening;
+mod retention;
 pub mod samples;
 mod subject;
 mod triggers;
@@ -97,7 +98,7 @@ suite! {
         rule_12_who_follows_the_feed_under_writes_misses_nothing,
         rule_14_pages_under_writes_tell_what_is_there_once,
         rule_15_of_a_key_many_never_hold_two,
-        rule_17_what_many_replay_is_disjoint,
+        rule_19_what_many_replay_is_disjoint,
     }
     history by each {
         rule_13_time_is_the_callers,
@@ -105,11 +106,20 @@ suite! {
         rule_14_pages_are_in_the_order_of_ids,
         rule_14_what_comes_and_goes_between_pages_moves_no_place,
         rule_14_queries_select_by_each_of_their_fields,
-        rule_17_a_replay_takes_what_is_dead_or_parked_and_nothing_else,
-        rule_17_a_replay_spreads_renames_and_selects_by_time,
-        rule_18_prune_takes_what_is_final_and_old,
-        rule_18_prune_leaves_what_is_not_final,
-        rule_19_the_backlog_is_told_by_endpoint,
+        rule_19_a_replay_takes_what_is_dead_or_parked_and_nothing_else,
+        rule_19_a_replay_spreads_renames_and_selects_by_time,
+        rule_17_prune_takes_what_is_final_and_old,
+        rule_17_prune_leaves_what_is_not_final,
+        rule_20_the_backlog_is_told_by_endpoint,
+    }
+    retention by each {
+        rule_17_each_outcome_has_a_cutoff_of_its_own,
+        rule_17_all_but_the_newest_of_an_outcome_go,
+        rule_17_events_go_by_age_and_number_once_they_have_no_deliveries,
+        rule_17_of_a_held_scope_nothing_goes_as_long_as_it_is_held,
+        rule_17_the_oldest_go_first_and_no_more_than_the_limit,
+        rule_18_without_contents_a_delivery_keeps_its_log_and_is_not_replayed,
+        rule_18_a_dead_letter_without_contents_blocks_until_it_goes,
     }
     order by each {
         rule_15_one_key_goes_in_the_order_of_recording,
@@ -137,7 +147,7 @@ suite! {
         rule_03_what_was_under_way_is_there_whole_or_not_after_a_reopening,
     }
     model by from_scratch {
-        rules_01_to_19_random_calls_are_answered_as_by_the_model,
+        rules_01_to_20_random_calls_are_answered_as_by_the_model,
     }
 }
 

@@ -1,4 +1,4 @@
-//! History: what was told and what came of it; replay of what failed, and pruning.
+//! History: what was told and what came of it; replay of what failed.
 
 use std::time::Duration;
 
@@ -8,11 +8,8 @@ use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId};
 use crate::observer::Transition;
 use crate::storage::{
-    Backlog, DeliveryQuery, EventQuery, Fate, LoggedAttempt, Pruned, Replay, StorageError,
+    Backlog, DeliveryQuery, EventQuery, Fate, LoggedAttempt, Replay, StorageError,
 };
-
-/// How much is pruned in one write.
-const PRUNE_BATCH: usize = 1_000;
 
 impl Engine {
     /// A page of events, oldest id first. One that cannot be read is left out, and told to observers.
@@ -102,29 +99,6 @@ impl Engine {
     /// The storage's.
     pub async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         self.core.storage.backlog().await
-    }
-
-    /// Deletes what is final, its log, and events without deliveries, once they are older than a
-    /// span. Dead letters go too: choose the span accordingly.
-    ///
-    /// # Errors
-    /// The storage's; what was deleted until then stays deleted.
-    pub async fn prune(&self, older_than: Duration) -> Result<Pruned, StorageError> {
-        let before = self.core.clock.now().before(older_than);
-        let mut total = Pruned::default();
-        loop {
-            let pruned = self.core.storage.prune(before, PRUNE_BATCH).await?;
-            if pruned.deliveries > 0 {
-                // One that was waited for may have gone.
-                self.core.wake();
-            }
-            if pruned == Pruned::default() {
-                return Ok(total);
-            }
-            self.core.observers.tell(&Transition::Pruned { pruned });
-            total.deliveries += pruned.deliveries;
-            total.events += pruned.events;
-        }
     }
 }
 

@@ -99,7 +99,7 @@ metrics_table! {
     RUNS: Gauge "artifact_triggers_runs" [] false
         "runs that deliver";
     PRUNED: Counter "artifact_triggers_pruned_total" ["what"] false
-        "deliveries and events deleted as history";
+        "deliveries and events deleted as history, and deliveries whose contents were dropped";
     PUBLISH_SECONDS: Histogram "artifact_triggers_publish_seconds" ["by"] true
         "from the call to publish until the event was durable";
     OVERDUE_SECONDS: Histogram "artifact_triggers_attempt_overdue_seconds" [] true
@@ -255,6 +255,7 @@ impl Observer for MetricsObserver {
             Transition::Pruned { pruned } => {
                 count(PRUNED, pruned.deliveries, fixed([("what", "deliveries")]));
                 count(PRUNED, pruned.events, fixed([("what", "events")]));
+                count(PRUNED, pruned.contents, fixed([("what", "contents")]));
             }
             _ => self.of_delivery(transition),
         }

@@ -4,6 +4,7 @@ use tracing::{Level, event};
 
 use super::{Observer, Transition, TriggerStep};
 use crate::delivery::{DeadReason, Delivery, Settlement};
+use crate::storage::Pruned;
 
 /// The target of every event.
 pub const TARGET: &str = "artifact_triggers";
@@ -207,8 +208,8 @@ fn of_engine(transition: &Transition<'_>) {
         Transition::RunBegun { runs } => of!("run_begun", Level::INFO, {runs,}, "run begun"),
         Transition::RunEnded { runs } => of!("run_ended", Level::INFO, {runs,}, "run ended"),
         Transition::Pruned { pruned } => {
-            let (deliveries, events) = (pruned.deliveries, pruned.events);
-            of!("pruned", Level::INFO, {deliveries, events,}, "history pruned");
+            let Pruned { deliveries, events, contents, .. } = *pruned;
+            of!("pruned", Level::INFO, {deliveries, events, contents,}, "history pruned");
         }
         _ => {}
     }

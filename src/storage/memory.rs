@@ -1,6 +1,7 @@
 //! The model: everything in memory, plain and obviously right. Durable until the process ends.
 
 mod batched;
+mod prune;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,8 +11,8 @@ use async_trait::async_trait;
 
 use super::{
     Backlog, Claim, ClaimOf, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt,
-    NewEvent, Page, Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError,
-    TriggerChange, TriggerWrite,
+    NewEvent, Page, Prune, Pruned, Record, Recorded, Replay, Settle, Settled, Storage,
+    StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
@@ -139,12 +140,9 @@ impl Storage for MemoryStorage {
 
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError> {
         let mut content = self.lock();
-        let replayable =
-            |row: &&Row| matches!(row.delivery.state, State::Dead { .. } | State::Parked);
         let ids: Vec<DeliveryId> = content
             .select(&replay.query)
-            .filter(replayable)
-            .filter(|row| replay.allows(row.settled_at))
+            .filter(|row| replay.is_for(&row.delivery) && replay.allows(row.settled_at))
             .map(|row| row.delivery.id)
             .take(replay.query.limit)
             .collect();
@@ -169,8 +167,8 @@ impl Storage for MemoryStorage {
         Ok(backlog.collect())
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        Ok(self.lock().prune(before, limit))
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        Ok(self.lock().prune(&prune))
     }
 }
 
@@ -442,42 +440,6 @@ impl Content {
     fn select(&self, query: &DeliveryQuery) -> impl Iterator<Item = &Row> {
         let behind = self.deliveries.range((behind(query.after), Bound::Unbounded));
         behind.map(|(_, row)| row).filter(|row| query.selects(&row.delivery))
-    }
-
-    fn prune(&mut self, before: Timestamp, limit: usize) -> Pruned {
-        let is_old = |row: &&Row| row.delivery.state.is_final() && row.settled_at < before;
-        let deliveries: Vec<(EventId, DeliveryId)> = self
-            .deliveries
-            .values()
-            .filter(is_old)
-            .take(limit)
-            .map(|row| (row.delivery.event, row.delivery.id))
-            .collect();
-        for key in &deliveries {
-            self.unindex(key.1);
-            let row = self.deliveries.remove(&key.1);
-            self.by_event.remove(key);
-            if let Some(turn) = row.and_then(|row| row.delivery.turn) {
-                self.next_of(turn.key, before);
-            }
-        }
-        let has_delivery = |id: EventId| {
-            self.by_event
-                .range((id, DeliveryId::from_bytes([0; 16]))..)
-                .next()
-                .is_some_and(|k| k.0 == id)
-        };
-        let events: Vec<EventId> = self
-            .events
-            .values()
-            .filter(|event| event.received_at < before && !has_delivery(event.id))
-            .take(limit)
-            .map(|event| event.id)
-            .collect();
-        for id in &events {
-            self.events.remove(id);
-        }
-        Pruned { deliveries: deliveries.len(), events: events.len() }
     }
 }
 

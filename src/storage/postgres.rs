@@ -10,6 +10,7 @@ mod cursors;
 mod due;
 mod endpoints;
 mod gather;
+mod hold;
 mod pages;
 mod prune;
 mod record;
@@ -28,7 +29,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod
 use tokio_postgres::NoTls;
 
 use super::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Prune, Pruned, Record,
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
@@ -39,6 +40,7 @@ use connection::Database;
 use due::Due;
 use endpoints::Remembered;
 use gather::Gathered;
+use prune::Ends;
 
 /// Keeps everything in a schema of a PostgreSQL database, which any number of nodes share.
 ///
@@ -55,6 +57,7 @@ struct Shared {
     endpoints: Remembered,
     due: Due,
     gathered: Gathered,
+    ends: Ends,
     /// Held by the claim that is under way.
     claiming: tokio::sync::Mutex<()>,
 }
@@ -210,6 +213,7 @@ impl PostgresStorage {
             endpoints: Remembered::default(),
             due: Due::default(),
             gathered: Gathered::default(),
+            ends: Ends::default(),
             claiming: tokio::sync::Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -270,7 +274,7 @@ impl Storage for PostgresStorage {
         self.shared.backlog().await
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.shared.prune(before, limit).await
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        self.shared.prune(&prune).await
     }
 }

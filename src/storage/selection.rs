@@ -252,6 +252,13 @@ impl Replay {
         self.unchanged_since.is_none_or(|since| changed_at <= since)
     }
 
+    /// Whether it is for a delivery as that stands: dead or parked, and still with what it sends unless
+    /// it is discarded.
+    pub fn is_for(&self, delivery: &Delivery) -> bool {
+        matches!(delivery.state, State::Dead { .. } | State::Parked)
+            && (!delivery.contents_dropped || self.fate == Fate::Discarded)
+    }
+
     /// Makes of a delivery what it is once it is replayed, as the one of this place in the selection;
     /// if it has an order, before its turn is given to it. Tells what to write down as the time of
     /// its change: of one that is queued, when it is to be due.

@@ -8,12 +8,14 @@ mod claim;
 mod commit;
 mod endpoints;
 mod first_due;
+mod hold;
 mod prune;
 mod query;
 mod record;
 mod rows;
 mod schema;
 mod settle;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod triggers;
@@ -29,7 +31,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Prune, Pruned, Record,
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
@@ -266,10 +268,10 @@ impl Storage for SqliteStorage {
         self.shared.reader.call(|session| query::backlog(session)).await
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        let prune = move |session: &mut Session| prune::prune(session, before, limit);
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        let prune = move |session: &mut Session| prune::prune(session, &prune);
         let pruned = self.shared.writer.call(prune).await?;
-        if pruned == Pruned::default() {
+        if pruned.is_nothing() {
             self.shared.forget_endpoints().await?;
         }
         Ok(pruned)

@@ -108,18 +108,18 @@ fn rule_16_companions_do_not_fit_their_bytes() {
 }
 
 #[test]
-fn rule_17_a_replay_takes_what_will_be_tried_anyway() {
-    assert_fault_breaks("17", Fault::ReplayTakesLive);
+fn rule_19_a_replay_takes_what_will_be_tried_anyway() {
+    assert_fault_breaks("19", Fault::ReplayTakesLive);
 }
 
 #[test]
-fn rule_18_prune_deletes_what_is_leased() {
-    assert_fault_breaks("18", Fault::PruneTakesLeased);
+fn rule_17_prune_deletes_what_is_leased() {
+    assert_fault_breaks("17", Fault::PruneTakesLeased);
 }
 
 #[test]
-fn rule_19_the_backlog_leaves_out_what_is_leased() {
-    assert_fault_breaks("19", Fault::BacklogWithoutLeased);
+fn rule_20_the_backlog_leaves_out_what_is_leased() {
+    assert_fault_breaks("20", Fault::BacklogWithoutLeased);
 }
 
 #[test]

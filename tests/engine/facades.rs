@@ -62,7 +62,8 @@ fn tell_all(observer: &dyn Observer) {
     observer.observe(&Transition::BackedOff { pause: SECOND });
     observer.observe(&Transition::RunBegun { runs: 1 });
     observer.observe(&Transition::RunEnded { runs: 0 });
-    let pruned = Pruned { deliveries: 2, events: 3 };
+    let mut pruned = Pruned::default();
+    (pruned.deliveries, pruned.events, pruned.contents) = (2, 3, 4);
     observer.observe(&Transition::Pruned { pruned });
 }
 

@@ -11,9 +11,9 @@ use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::EventId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Pruned,
-    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerState,
-    TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Prune,
+    Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange,
+    TriggerState, TriggerWrite,
 };
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
@@ -192,8 +192,8 @@ impl Storage for Unreliable {
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         self.inner.backlog().await
     }
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.inner.prune(before, limit).await
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        self.inner.prune(prune).await
     }
 }
 

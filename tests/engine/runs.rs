@@ -8,7 +8,7 @@ use artifact_triggers::delivery::{DeadReason, DeliveryPolicy, RetrySchedule, Sta
 use artifact_triggers::endpoint::EndpointPolicy;
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::Scope;
-use artifact_triggers::storage::{EventQuery, MemoryStorage};
+use artifact_triggers::storage::{EventQuery, MemoryStorage, Retention};
 
 use crate::bench::*;
 
@@ -93,7 +93,7 @@ async fn pruning_takes_what_is_final_and_old_and_nothing_else() {
     bench.work(MINUTE).await;
     bench.engine.publish(event("failing")).await.unwrap();
     bench.clock.set(Timestamp::now() + DAY * 2);
-    let pruned = bench.engine.prune(DAY).await.unwrap();
+    let pruned = bench.engine.prune(&Retention::for_span(DAY)).await.unwrap();
     assert_eq!((pruned.deliveries, pruned.events), (1, 1));
     assert_eq!(bench.only().await.state.name(), StateName::Waiting);
     let query = EventQuery::of_scope(Scope::root()).with_id(old.id);

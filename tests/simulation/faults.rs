@@ -11,7 +11,7 @@ use artifact_triggers::delivery::Delivery;
 use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Prune, Pruned, Record,
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 use async_trait::async_trait;
@@ -247,7 +247,7 @@ impl Storage for Front {
         ask!(self, Call::Backlog, Answer::Backlog)
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        ask!(self, Call::Prune(before, limit), Answer::Pruned)
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        ask!(self, Call::Prune(prune), Answer::Pruned)
     }
 }

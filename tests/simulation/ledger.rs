@@ -7,6 +7,7 @@ mod endpoints;
 mod health;
 mod jobs;
 mod order;
+mod pruned;
 mod settlements;
 mod visits;
 
@@ -18,7 +19,7 @@ use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{Delivery, EndpointKey, Settlement, State};
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
-use artifact_triggers::storage::{Fate, Record, Recorded, Replay};
+use artifact_triggers::storage::{Fate, Prune, Record, Recorded, Replay};
 
 pub(crate) use visits::{Parcel, Visit};
 
@@ -75,8 +76,8 @@ pub(crate) struct Books {
     turns: u64,
     /// How many deliveries have not ended.
     open: usize,
-    /// What ended before may be gone.
-    pruned_before: Option<Timestamp>,
+    /// What has ended may be gone.
+    is_pruned: bool,
     violations: Vec<Violation>,
     pub(crate) counts: Counts,
 }
@@ -247,9 +248,7 @@ impl Ledger {
                     books.next_after(*id, replay.now);
                 }
             }
-            (Call::Prune(before, _), Answer::Pruned(_)) => {
-                books.pruned_before = books.pruned_before.max(Some(*before));
-            }
+            (Call::Prune(_), Answer::Pruned(_)) => books.is_pruned = true,
             _ => {}
         }
     }
@@ -289,9 +288,10 @@ impl Ledger {
         }
     }
 
-    /// The storage has pruned what ended before a time, and has this left.
-    pub(crate) fn pruned(&self, left: &[Delivery], before: Timestamp) {
-        self.lock().prune(left, before);
+    /// The storage has pruned, and has this left.
+    pub(crate) fn pruned(&self, left: &[Delivery], prune: &Prune) {
+        let now = self.time.now();
+        self.lock().prune(left, prune, now);
     }
 
     /// A life ended, and with it all that it knew.
@@ -325,7 +325,7 @@ impl Books {
         let is_known = self.events.contains(&id);
         match recorded {
             Recorded::Duplicate if is_known => return,
-            Recorded::Stored if is_known && self.pruned_before.is_none() => {
+            Recorded::Stored if is_known && !self.is_pruned => {
                 let what = format!("{id} was stored, and is new again");
                 self.violate(now, Invariant::NothingIsLost, what);
                 return;

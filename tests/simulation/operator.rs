@@ -6,7 +6,7 @@ use std::time::Duration;
 use artifact_triggers::engine::{BackfillPlan, Engine, ReplayPlan};
 use artifact_triggers::event::Scope;
 use artifact_triggers::id::TriggerId;
-use artifact_triggers::storage::{DeliveryQuery, StorageError};
+use artifact_triggers::storage::{DeliveryQuery, Keep, Retention, StorageError};
 
 use crate::network::{Behaviour, NEW_PATH};
 use crate::plan::{DAY, MINUTE};
@@ -36,7 +36,7 @@ async fn act(world: &World, engine: &Engine, random: &Random) -> Result<(), Stor
             let all = DeliveryQuery::of_scope(Scope::root()).with_limit(5);
             engine.replay(all).await.map(drop)
         }
-        1 => engine.prune(random.span(DAY / 2, DAY)).await.map(drop),
+        1 => engine.prune(&draw_retention(random)).await.map(drop),
         2 => engine.enable_trigger(*trigger).await.map(drop),
         3 if plan.is_touched => engine.disable_trigger(*trigger).await.map(drop),
         4 if plan.is_touched => engine.delete_trigger(*trigger).await,
@@ -54,6 +54,16 @@ async fn act(world: &World, engine: &Engine, random: &Random) -> Result<(), Stor
         }
         _ => Ok(()),
     }
+}
+
+fn draw_retention(random: &Random) -> Retention {
+    let all = Retention::for_span(random.span(DAY / 2, DAY));
+    if random.chance(500) {
+        return all;
+    }
+    let keep = |number| Keep::for_span(random.span(DAY / 4, DAY)).at_most(number);
+    let all = all.with_delivered(keep(random.index(40))).with_cancelled(keep(random.index(10)));
+    if random.chance(300) { all.with_contents_for(random.span(DAY / 4, DAY)) } else { all }
 }
 
 fn draw_rate(random: &Random) -> Option<u32> {

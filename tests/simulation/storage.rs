@@ -15,8 +15,9 @@ use artifact_triggers::event::Event;
 use artifact_triggers::id::DeliveryId;
 use artifact_triggers::storage::sqlite::{SqliteOptions, SqliteStorage, Synchronous};
 use artifact_triggers::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Pruned,
-    Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, MemoryStorage, Page, Prune,
+    Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange,
+    TriggerWrite,
 };
 
 use crate::node::Life;
@@ -35,7 +36,7 @@ pub(crate) enum Call {
     Attempts(DeliveryId),
     Replay(Replay),
     Backlog,
-    Prune(Timestamp, usize),
+    Prune(Prune),
 }
 
 impl Call {
@@ -52,7 +53,7 @@ impl Call {
             Self::Attempts(_) => "attempts",
             Self::Replay(_) => "replay",
             Self::Backlog => "backlog",
-            Self::Prune(..) => "prune",
+            Self::Prune(_) => "prune",
         }
     }
 }
@@ -149,7 +150,7 @@ async fn answer(storage: &impl Storage, call: Call) -> Result<Answer, StorageErr
         Call::Attempts(delivery) => Answer::Attempts(storage.attempts(delivery).await?),
         Call::Replay(replay) => Answer::Replayed(storage.replay(replay).await?),
         Call::Backlog => Answer::Backlog(storage.backlog().await?),
-        Call::Prune(before, limit) => Answer::Pruned(storage.prune(before, limit).await?),
+        Call::Prune(prune) => Answer::Pruned(storage.prune(prune).await?),
     })
 }
 

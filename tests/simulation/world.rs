@@ -84,11 +84,11 @@ impl Port for Watched {
     fn call(&self, life: Life, call: &Call) -> Result<Answer, StorageError> {
         let answer = self.inner.call(life, call)?;
         self.ledger.observe(life, call, &answer);
-        if let Call::Prune(before, _) = call {
+        if let Call::Prune(prune) = call {
             let Answer::Deliveries(left) = self.inner.call(life, &everything())? else {
                 unreachable!("it is asked for deliveries")
             };
-            self.ledger.pruned(&left.items, *before);
+            self.ledger.pruned(&left.items, prune);
         }
         Ok(answer)
     }

@@ -10,8 +10,8 @@ use artifact_triggers::delivery::{OnDead, Settlement, StateName};
 use artifact_triggers::event::Scope;
 use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
 use artifact_triggers::storage::{
-    Claim, ClaimOf, EventQuery, Record, Recorded, Settled, Storage, TriggerChange, TriggerState,
-    TriggerWrite,
+    Claim, ClaimOf, EventQuery, Prune, Record, Recorded, Settled, Storage, TriggerChange,
+    TriggerState, TriggerWrite,
 };
 use tempfile::TempDir;
 
@@ -245,7 +245,7 @@ async fn what_is_pruned_leaves_nothing_behind() {
     for claimed in take(&storage, at(10), 2).await {
         settle_one(&storage, claimed.lease, Settlement::Delivered).await;
     }
-    assert_eq!(storage.prune(at(1_000), 9).await.unwrap().deliveries, 2);
+    assert_eq!(storage.prune(Prune::older(at(1_000), at(1_000), 9)).await.unwrap().deliveries, 2);
     drop(storage);
     let file = rusqlite::Connection::open(folder.path().join("triggers.db")).unwrap();
     let count = |table| {
@@ -253,6 +253,37 @@ async fn what_is_pruned_leaves_nothing_behind() {
         file.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     assert_eq!(["deliveries", "payloads", "attempts", "events"].map(count), [1, 1, 0, 1]);
+}
+
+#[tokio::test]
+async fn what_is_held_is_come_upon_once_and_held_again_after_a_reopening() {
+    let (storage, folder) = temporary();
+    storage.record((0..30).map(|n| record(n, &[1])).collect()).await.unwrap();
+    for claimed in take(&storage, at(100), 30).await {
+        settle_one(&storage, claimed.lease, Settlement::Delivered).await;
+    }
+    let all = Prune::older(at(1_000), at(1_000), 10);
+    let held = all.clone().with_held(vec!["acme".parse().unwrap()]);
+    for _ in 0..3 {
+        let pruned = storage.prune(held.clone()).await.unwrap();
+        assert_eq!((pruned.deliveries, pruned.events, pruned.passed), (0, 0, 20));
+    }
+    assert!(storage.prune(held.clone()).await.unwrap().is_nothing());
+    drop(storage);
+    let storage = open(folder.path());
+    let one = record(40, &[]);
+    storage.record(vec![one]).await.unwrap();
+    assert_eq!(
+        storage.prune(held.clone()).await.unwrap().passed,
+        1,
+        "it is not held up by the others"
+    );
+    assert!(storage.prune(held).await.unwrap().is_nothing());
+    let mut total = artifact_triggers::storage::Pruned::default();
+    for _ in 0..5 {
+        total.add(storage.prune(all.clone()).await.unwrap());
+    }
+    assert_eq!((total.deliveries, total.events), (30, 31));
 }
 
 #[tokio::test]
@@ -321,7 +352,7 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tamper(folder.path(), "PRAGMA user_version = 99");
     let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 4 }), "{error}");
 }
 
 #[tokio::test]

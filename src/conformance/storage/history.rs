@@ -12,10 +12,15 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Lease, OnDead, Settlement, State, StateName};
 use crate::event::Scope;
 use crate::storage::{
-    Backlog, Claim, ClaimOf, DeliveryQuery, EventQuery, Fate, Pruned, Replay, StorageError,
+    Backlog, Claim, ClaimOf, DeliveryQuery, EventQuery, Fate, Prune, Pruned, Replay, StorageError,
     TriggerWrite,
 };
 use crate::trigger::Trigger;
+
+/// How many deliveries and events went.
+fn gone(pruned: Pruned) -> (usize, usize) {
+    (pruned.deliveries, pruned.events)
+}
 
 pub(super) async fn rule_13_time_is_the_callers(storage: Subject) {
     let given = async |now| take(&*storage, now, 1).await.len();
@@ -63,8 +68,8 @@ pub(super) async fn rule_13_the_largest_and_the_smallest_of_everything_is_taken(
     let none = take(&*storage, Timestamp::MAX, 0).await.len();
     expect_eq!(none, 0, "deliveries that a claim of none gives");
     for (time, limit) in [(Timestamp::MIN, usize::MAX), (Timestamp::MAX, 0)] {
-        let pruned = storage.prune(time, limit).await.answer();
-        expect_eq!(pruned, Pruned::default(), "what is pruned before {time}, at most {limit}");
+        let pruned = storage.prune(Prune::older(time, at(0), limit)).await.answer();
+        expect_eq!(gone(pruned), (0, 0), "what is pruned before {time}, at most {limit}");
     }
 }
 
@@ -100,11 +105,11 @@ pub(super) async fn rule_14_what_comes_and_goes_between_pages_moves_no_place(sto
     let events = storage.events(all_events().with_limit(4)).await.answer().items;
     // Two come before what was told, one behind it; and one of those that were told goes.
     storage.record([1, 2, 30].map(|n| record(n, &[1])).to_vec()).await.answer();
-    let gone = Claim { of: ClaimOf::One(page[0].id), ..claim(at(100), 1) };
-    let lease = storage.claim(gone).await.answer().deliveries[0].lease;
+    let first = Claim { of: ClaimOf::One(page[0].id), ..claim(at(100), 1) };
+    let lease = storage.claim(first).await.answer().deliveries[0].lease;
     settle_one(&*storage, lease, Settlement::Delivered).await;
-    let pruned = storage.prune(at(1_000), 9).await.answer();
-    expect_eq!(pruned, Pruned { deliveries: 1, events: 1 }, "what goes between two pages");
+    let pruned = storage.prune(Prune::older(at(1_000), at(1_000), 9)).await.answer();
+    expect_eq!(gone(pruned), (1, 1), "what goes between two pages");
     let rest = everything().with_after(page[3].id);
     let rest = storage.deliveries(rest).await.answer().items;
     let rest: Vec<_> = rest.iter().map(|delivery| delivery.event).collect();
@@ -148,7 +153,7 @@ pub(super) async fn rule_14_queries_select_by_each_of_their_fields(storage: Subj
     }
 }
 
-pub(super) async fn rule_17_a_replay_takes_what_is_dead_or_parked_and_nothing_else(
+pub(super) async fn rule_19_a_replay_takes_what_is_dead_or_parked_and_nothing_else(
     storage: Subject,
 ) {
     storage.record((1..=7).map(|n| record(n, &[1])).collect()).await.answer();
@@ -186,7 +191,7 @@ pub(super) async fn rule_17_a_replay_takes_what_is_dead_or_parked_and_nothing_el
     expect_eq!(attempts, [1, 1, 1], "attempts of two that were replayed and one that is new");
 }
 
-pub(super) async fn rule_17_a_replay_spreads_renames_and_selects_by_time(storage: Subject) {
+pub(super) async fn rule_19_a_replay_spreads_renames_and_selects_by_time(storage: Subject) {
     storage.record((1..=4).map(|n| record(n, &[1])).collect()).await.answer();
     let taken = take(&*storage, at(10), 9).await;
     for claimed in &taken {
@@ -208,7 +213,7 @@ pub(super) async fn rule_17_a_replay_spreads_renames_and_selects_by_time(storage
     expect_eq!(found[0].message_id, expected, "the id under which it is sent as a new message");
 }
 
-pub(super) async fn rule_18_prune_takes_what_is_final_and_old(storage: Subject) {
+pub(super) async fn rule_17_prune_takes_what_is_final_and_old(storage: Subject) {
     storage.record((1..=4).map(|n| record(n, &[1])).collect()).await.answer();
     storage.record(vec![record(5, &[])]).await.answer();
     let leases: Vec<Lease> = take(&*storage, at(3), 2).await.iter().map(|c| c.lease).collect();
@@ -216,32 +221,30 @@ pub(super) async fn rule_18_prune_takes_what_is_final_and_old(storage: Subject) 
         let delivered = settle(*lease, Settlement::Delivered, 1);
         storage.settle(vec![delivered], at(time)).await.answer();
     }
-    let pruned = storage.prune(at(20), 100).await.answer();
-    let expected = Pruned { deliveries: 1, events: 2 };
-    expect_eq!(pruned, expected, "what is pruned that ended before second 20");
+    let pruned = storage.prune(Prune::older(at(20), at(20), 100)).await.answer();
+    expect_eq!(gone(pruned), (1, 2), "what is pruned that ended before second 20");
     let log = storage.attempts(leases[0].delivery).await.answer().len();
     expect_eq!(log, 0, "attempts in the log of what was pruned");
     let left = [StateName::Delivered, StateName::Waiting, StateName::Waiting];
     expect_eq!(states(&*storage).await, left, "what is left");
-    let pruned = storage.prune(at(1_000), 1).await.answer();
-    let expected = Pruned { deliveries: 1, events: 1 };
-    expect_eq!(pruned, expected, "what is pruned of the rest, at most one of each");
+    let pruned = storage.prune(Prune::older(at(1_000), at(1_000), 1)).await.answer();
+    expect_eq!(gone(pruned), (1, 1), "what is pruned of the rest, at most one of each");
 }
 
-pub(super) async fn rule_18_prune_leaves_what_is_not_final(storage: Subject) {
+pub(super) async fn rule_17_prune_leaves_what_is_not_final(storage: Subject) {
     storage.record(vec![record(1, &[1]), record(2, &[2])]).await.answer();
     take(&*storage, at(1), 1).await;
     let queue = [3, 4].map(|n| in_order(n, 1, OnDead::Skip)).to_vec();
     storage.record(queue).await.answer();
     let before = states(&*storage).await;
-    let pruned = storage.prune(at(9_000), 100).await.answer();
-    expect_eq!(pruned, Pruned::default(), "what is pruned of what is at work");
+    let pruned = storage.prune(Prune::older(at(9_000), at(9_000), 100)).await.answer();
+    expect_eq!(gone(pruned), (0, 0), "what is pruned of what is at work");
     expect_eq!(states(&*storage).await, before, "what is at work after a prune");
     let events = storage.events(all_events()).await.answer().items.len();
     expect_eq!(events, 4, "events whose deliveries are at work");
 }
 
-pub(super) async fn rule_19_the_backlog_is_told_by_endpoint(storage: Subject) {
+pub(super) async fn rule_20_the_backlog_is_told_by_endpoint(storage: Subject) {
     storage.record(vec![record(1, &[1, 2, 3]), record(2, &[1, 3])]).await.answer();
     let taken = take(&*storage, at(1), 9).await;
     let lease = |n| taken.iter().find(|c| c.delivery.trigger == trigger_id(n)).map(|c| c.lease);

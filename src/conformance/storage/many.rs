@@ -14,7 +14,7 @@ use super::{Answer as _, Subject, expect_eq};
 use crate::delivery::{Claimed, DeadReason, OnDead, Settlement, StateName};
 use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::storage::{
-    Record, Recorded, Settled, Storage, StorageError, TriggerState, TriggerWrite,
+    Prune, Record, Recorded, Settled, Storage, StorageError, TriggerState, TriggerWrite,
 };
 
 /// How many ask at once.
@@ -313,7 +313,7 @@ async fn come_and_go(storage: &dyn Storage, who: u32) {
         for Claimed { lease, .. } in storage.claim(asked).await.answer().deliveries {
             settle_one(storage, lease, Settlement::Delivered).await;
         }
-        storage.prune(at(1_000), 2).await.answer();
+        storage.prune(Prune::older(at(1_000), at(1_000), 2)).await.answer();
     }
 }
 
@@ -390,7 +390,7 @@ pub(super) async fn rule_15_of_a_key_many_never_hold_two(storage: Subject) {
     expect_eq!((went.concat().len(), in_order), (30, true), "(deliveries that went, in order)");
 }
 
-pub(super) async fn rule_17_what_many_replay_is_disjoint(storage: Subject) {
+pub(super) async fn rule_19_what_many_replay_is_disjoint(storage: Subject) {
     storage.record((0..40).map(|n| record(n, &[1])).collect()).await.answer();
     for claimed in take(&*storage, at(100), 40).await {
         settle_one(&*storage, claimed.lease, Settlement::Dead(DeadReason::Exhausted)).await;

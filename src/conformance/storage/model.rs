@@ -10,7 +10,7 @@ use super::{Answer as _, Fresh, Subject};
 use crate::storage::{MemoryStorage, Storage};
 use call::{Call, Run, any_calls};
 
-pub(super) async fn rules_01_to_19_random_calls_are_answered_as_by_the_model(
+pub(super) async fn rules_01_to_20_random_calls_are_answered_as_by_the_model(
     fresh: Fresh<Subject>,
 ) {
     let cases = fresh().await.cases();

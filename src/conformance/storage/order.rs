@@ -4,7 +4,7 @@ use super::samples::{again, at, event, everything, in_order, settle_one, states,
 use super::{Answer as _, Subject, expect_eq};
 use crate::delivery::{DeadReason, Lease, OnDead, Settlement, State, StateName};
 use crate::id::EventId;
-use crate::storage::{Fate, Replay, Storage};
+use crate::storage::{Fate, Prune, Replay, Storage};
 
 const BLOCK: OnDead = OnDead::Block;
 const SKIP: OnDead = OnDead::Skip;
@@ -73,7 +73,7 @@ pub(super) async fn rule_15_what_is_discarded_or_pruned_holds_nobody_up(storage:
     expect_eq!(taken, [lease.delivery], "what is discarded");
     let lease = only_due(&*storage, 2, "the first being discarded").await;
     settle_one(&*storage, lease, Settlement::Dead(DeadReason::Exhausted)).await;
-    let pruned = storage.prune(at(951), 9).await.answer();
+    let pruned = storage.prune(Prune::older(at(951), at(951), 9)).await.answer();
     expect_eq!(pruned.deliveries, 2, "deliveries that are pruned");
     only_due(&*storage, 3, "those before it being pruned").await;
 }

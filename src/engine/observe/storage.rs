@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::id::DeliveryId;
 use crate::observer::{StorageCall, Transition};
 use crate::storage::{
-    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Pruned, Record,
+    Backlog, Claim, Claims, DeliveryQuery, EventQuery, LoggedAttempt, Page, Prune, Pruned, Record,
     Recorded, Replay, Settle, Settled, Storage, StorageError, TriggerChange, TriggerWrite,
 };
 
@@ -119,7 +119,7 @@ impl Storage for Overseen {
         self.told(StorageCall::Backlog, self.inner.backlog()).await
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
-        self.told(StorageCall::Prune, self.inner.prune(before, limit)).await
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
+        self.told(StorageCall::Prune, self.inner.prune(prune)).await
     }
 }

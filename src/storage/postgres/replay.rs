@@ -14,7 +14,7 @@ use super::{Shared, turn};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::id::DeliveryId;
-use crate::storage::{Replay, StorageError, columns};
+use crate::storage::{Fate, Replay, StorageError, columns};
 
 struct Replaying<'a>(&'a Replay);
 
@@ -46,7 +46,7 @@ impl Work for Replaying<'_> {
         let columns = Columns::of(&replayed, self.0.now);
         let sql = "UPDATE {s}.deliveries d SET state = r.state, reason = NULL,
                        claim_at = t.now + r.after, attempts = r.attempts, message = r.message,
-                       changed_at = t.now + r.changed
+                       changed_at = t.now + r.changed, aside = NULL
                    FROM (SELECT coalesce($1,
                              (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now) AS t,
                        unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::uuid[],
@@ -123,6 +123,9 @@ impl Replaying<'_> {
             rest.limit = asked.limit - deliveries.len();
             let mut selection = Selection::of_deliveries(&rest);
             selection.require("d.claim_at IS NULL AND d.state IN (3, 5)");
+            if self.0.fate != Fate::Discarded {
+                selection.require("NOT d.emptied");
+            }
             if let Some(since) = unchanged_since {
                 let (now_of, ago) = (database.now(*now), rows::later(*now, *since));
                 let time = selection.parameter(now_of);

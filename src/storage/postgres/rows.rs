@@ -16,9 +16,9 @@ use crate::storage::{LoggedAttempt, StorageError};
 /// The columns that [`delivery`] reads, of `deliveries d` and `endpoints e`.
 pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, e.key, d.state, \
                                    d.reason, d.claim_at, d.attempts, d.created_at, d.ordering, \
-                                   d.blocks, d.batched";
+                                   d.blocks, d.batched, d.emptied";
 /// How many there are.
-pub(super) const DELIVERY_COLUMNS: usize = 14;
+pub(super) const DELIVERY_COLUMNS: usize = 15;
 
 /// An id as a column has it.
 macro_rules! uuid {
@@ -85,6 +85,7 @@ pub(super) fn delivery(row: &Row) -> Result<Delivery, StorageError> {
         created_at: time(row, 10)?,
         turn: turn(row)?,
         batched: get(row, 13)?,
+        contents_dropped: get(row, 14)?,
     })
 }
 

@@ -10,9 +10,10 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
 use super::first_due::Endpoint;
+use super::tally::Line;
 use super::{batched, rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, State};
+use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, State, StateName};
 use crate::id::{DeliveryId, OrderingKey};
 use crate::storage::{Claim, ClaimOf, Claims, StorageError};
 
@@ -137,10 +138,10 @@ fn take_one(
 }
 
 /// Where [`due_delivery`] finds what is behind the columns of [`rows::DELIVERY`].
-const TOKEN: usize = 14;
-pub(super) const SEQ: usize = 15;
-const HEADERS: usize = 16;
-const BODY: usize = 17;
+const TOKEN: usize = 15;
+pub(super) const SEQ: usize = 16;
+const HEADERS: usize = 17;
+const BODY: usize = 18;
 
 /// What a row holds, unless it cannot be read; with its place.
 type Found = (i64, Result<Claimed, StorageError>);
@@ -177,6 +178,7 @@ pub(super) fn bury(session: &Session, seq: i64, now: Timestamp) -> Result<(), St
     let mut statement = session.prepare(sql)?;
     let ordering: Option<Vec<u8>> =
         statement.query_row(values, |row| row.get(0)).map_err(unavailable)?;
+    session.note_in_line(Line::Deliveries(StateName::Dead), 1);
     match ordering.and_then(|key| key.try_into().ok()) {
         Some(key) => turn::next_of(session, OrderingKey::from_bytes(key), now),
         None => Ok(()),

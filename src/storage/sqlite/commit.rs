@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Synchronous;
 use super::first_due::FirstDue;
+use super::tally::Tally;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
 
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) endpoints: HashMap<EndpointKey, i64>,
     /// When each endpoint has something to claim at the earliest; `None` if that is to be read.
     pub(super) first_due: RefCell<Option<FirstDue>>,
+    /// How many stand in each line of what may be pruned; `None` if that is to be counted.
+    pub(super) tally: RefCell<Option<Tally>>,
     /// The endpoint that was served last; the next turn is of the one behind it.
     pub(super) turn: i64,
     /// When a commit counts as done.
@@ -46,6 +49,7 @@ impl Session {
         self.rollbacks += 1;
         self.endpoints.clear();
         self.first_due.take();
+        self.tally.take();
         self.turn = turn;
     }
 
@@ -171,6 +175,7 @@ impl Thread {
             connection,
             endpoints: HashMap::new(),
             first_due: RefCell::default(),
+            tally: RefCell::default(),
             turn: 0,
             synchronous,
             rollbacks: 0,

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Session, unavailable};
+use super::tally::Line;
 use super::{rows, turn};
 use crate::delivery::{Delivery, EndpointKey, OnDead};
 use crate::id::EventId;
@@ -59,7 +60,9 @@ fn insert_event(session: &Session, new: &NewEvent) -> Result<bool, StorageError>
         event.received_at.unix_micros(),
         &*new.json,
     ];
-    Ok(session.prepare(sql)?.execute(values).map_err(unavailable)? == 1)
+    let is_new = session.prepare(sql)?.execute(values).map_err(unavailable)? == 1;
+    session.note_in_line(Line::Events, i64::from(is_new));
+    Ok(is_new)
 }
 
 fn insert_delivery(
@@ -100,6 +103,7 @@ fn insert_delivery(
     let sql = "INSERT INTO payloads (delivery, headers, body) VALUES (?1, ?2, ?3)";
     let values = params![seq, rows::headers_json(payload), &*payload.body];
     session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    session.note_in_line(Line::Deliveries(delivery.state.name()), 1);
     if let Some(at) = delivery.state.claimable_at() {
         session.note_due(endpoint, at);
     }

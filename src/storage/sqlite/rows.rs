@@ -18,7 +18,7 @@ use crate::storage::{LoggedAttempt, StorageError};
 /// The columns that [`delivery`] reads, of `deliveries d JOIN endpoints e`.
 pub(super) const DELIVERY: &str = "d.id, d.message, d.event, d.trigger_id, d.scope, e.key, d.state, \
                                    d.reason, d.claim_at, d.attempts, d.created_at, d.ordering, \
-                                   d.blocks, d.batched";
+                                   d.blocks, d.batched, d.emptied";
 
 pub(super) fn state_number(name: StateName) -> i64 {
     match name {
@@ -89,6 +89,7 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery, StorageError> {
         created_at: Timestamp::from_unix_micros(row.get(10).map_err(unavailable)?),
         turn: turn(row).map_err(unavailable)?,
         batched: row.get::<_, Option<bool>>(13).map_err(unavailable)? == Some(true),
+        contents_dropped: row.get(14).map_err(unavailable)?,
     })
 }
 

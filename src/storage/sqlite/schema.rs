@@ -6,10 +6,11 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
 ];
 
 pub(super) fn prepare(

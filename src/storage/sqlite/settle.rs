@@ -8,11 +8,12 @@ use super::claim::held;
 use super::commit::{Session, unavailable};
 use super::query::select;
 use super::record::{self, record};
+use super::tally::Line;
 use super::{rows, turn};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Settlement};
+use crate::delivery::{Attempt, Delivery, Settlement};
 use crate::id::DeliveryId;
-use crate::storage::{Replay, Settle, Settled, StorageError};
+use crate::storage::{Fate, Replay, Settle, Settled, StorageError};
 
 pub(super) fn settle_all(
     session: &mut Session,
@@ -58,7 +59,9 @@ fn write_state(
         now.unix_micros(),
         i64::from(!settlement.counts_attempt()),
     ];
-    session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
+    session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    session.note_in_line(Line::Deliveries(state.name()), 1);
+    Ok(())
 }
 
 fn log(session: &Session, seq: i64, attempt: &Attempt) -> Result<(), StorageError> {
@@ -85,14 +88,18 @@ pub(super) fn replay(
     replay: &Replay,
 ) -> Result<Vec<DeliveryId>, StorageError> {
     let mut replayable = "d.claim_at IS NULL AND d.state IN (3, 5)".to_owned();
+    if replay.fate != Fate::Discarded {
+        replayable.push_str(" AND d.emptied = 0");
+    }
     if let Some(since) = replay.unchanged_since {
         let _ = write!(replayable, " AND d.changed_at <= {}", since.unix_micros());
     }
     let selected = select(session, &replay.query, &replayable)?.items;
     let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
-                   message = ?5, changed_at = ?6 WHERE id = ?1";
+                   message = ?5, changed_at = ?6, aside = NULL WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());
     for (n, mut delivery) in (0..).zip(selected) {
+        leave_line(session, &delivery)?;
         let changed_at = replay.apply(&mut delivery, n);
         let values = params![
             delivery.id.as_bytes(),
@@ -103,6 +110,7 @@ pub(super) fn replay(
             changed_at.unix_micros(),
         ];
         session.prepare(sql)?.execute(values).map_err(unavailable)?;
+        session.note_in_line(Line::Deliveries(delivery.state.name()), 1);
         if let Some(at) = delivery.state.claimable_at() {
             let endpoint = record::endpoint(session, &delivery.endpoint)?;
             session.note_due(endpoint, at);
@@ -113,4 +121,12 @@ pub(super) fn replay(
         turn::next_after(session, *id, replay.now)?;
     }
     Ok(ids)
+}
+
+/// Takes in that a delivery leaves the line of its state, unless it stands aside.
+fn leave_line(session: &Session, delivery: &Delivery) -> Result<(), StorageError> {
+    let sql = "SELECT 1 FROM deliveries WHERE id = ?1 AND aside IS NULL";
+    let stands = session.prepare(sql)?.exists([delivery.id.as_bytes()]).map_err(unavailable)?;
+    session.note_in_line(Line::Deliveries(delivery.state.name()), -i64::from(stands));
+    Ok(())
 }

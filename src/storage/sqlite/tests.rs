@@ -11,7 +11,7 @@ use crate::event::{Artifact, Event, EventKind, Scope};
 use crate::id::TriggerId;
 use crate::payload::Payload;
 use crate::storage::{
-    Claim, DeliveryQuery, EventQuery, NewEvent, Record, Recorded, Settle, Storage as _,
+    Claim, DeliveryQuery, EventQuery, NewEvent, Prune, Record, Recorded, Settle, Storage as _,
     StorageError,
 };
 
@@ -126,14 +126,14 @@ async fn an_endpoint_that_nothing_is_there_of_is_forgotten_by_prune_and_can_come
         storage.record(vec![record(10)]).await.unwrap();
         let claims = storage.claim(claim(now + Duration::from_secs(60))).await.unwrap();
         assert_eq!(claims.deliveries.len(), 1);
-        storage.prune(now + Duration::from_secs(3_600), 10).await.unwrap();
+        storage.prune(Prune::older(now + Duration::from_secs(3_600), now, 10)).await.unwrap();
         assert_eq!(endpoints().await.unwrap(), (1, Some(1)));
         let lease = claims.deliveries[0].lease;
         let settlement = Settlement::Delivered;
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
         storage.settle(vec![settle], now).await.unwrap();
         for _ in 0..2 {
-            storage.prune(now + Duration::from_secs(3_600), 10).await.unwrap();
+            storage.prune(Prune::older(now + Duration::from_secs(3_600), now, 10)).await.unwrap();
         }
         assert_eq!(endpoints().await.unwrap(), (0, Some(0)));
     }

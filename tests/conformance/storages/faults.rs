@@ -13,8 +13,8 @@ use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::{DeliveryId, OrderingKey};
 use artifact_triggers::storage::{
     Backlog, Claim, ClaimOf, Claims, CursorMove, DeliveryQuery, EventQuery, LoggedAttempt,
-    MemoryStorage, Page, Pruned, Record, Recorded, Replay, Settle, Settled, Storage, StorageError,
-    TriggerChange, TriggerState, TriggerWrite,
+    MemoryStorage, Page, Prune, Pruned, Record, Recorded, Replay, Settle, Settled, Storage,
+    StorageError, TriggerChange, TriggerState, TriggerWrite,
 };
 use async_trait::async_trait;
 
@@ -284,13 +284,13 @@ impl Storage for Faulty {
         Ok(backlog)
     }
 
-    async fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StorageError> {
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError> {
         if self.has(Fault::PruneTakesLeased) {
             let all = self.all().await.into_iter();
             for delivery in all.filter(|one| one.state.name() == StateName::Leased) {
                 self.end(delivery.id, Settlement::Cancelled, Timestamp::MIN).await;
             }
         }
-        self.inner.prune(before, limit).await
+        self.inner.prune(prune).await
     }
 }

@@ -164,6 +164,7 @@ fn transitions_are_counted_and_measured() {
     assert_eq!(count("attempts_total{outcome=accepted}"), 1);
     assert_eq!(count("storage_failures_total{call=record}"), 1);
     assert_eq!(count("pruned_total{what=events}"), 3);
+    assert_eq!(count("pruned_total{what=contents}"), 4);
     let values = |key: &str| kept.values(&format!("artifact_triggers_{key}"));
     assert_eq!(values("publish_seconds{by=receiver}"), [1.0, 1.0]);
     assert_eq!(values("attempt_overdue_seconds{}"), [2.0]);

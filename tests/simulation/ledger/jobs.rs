@@ -67,6 +67,7 @@ impl Books {
                     && account.settled_at <= begun_at
                     && only.as_ref().is_none_or(|only| *only == delivery.trigger.to_string())
                     && !account.is_gone
+                    && !delivery.contents_dropped
             });
             job.to_replay = wanted.map(|account| (account.delivery.id, account.replays)).collect();
         } else {
@@ -79,7 +80,7 @@ impl Books {
     /// Deliveries to a trigger that are not there, of events that it would have got. None is looked
     /// for once events may be gone.
     fn missing_for(&self, trigger: TriggerId) -> Vec<DeliveryId> {
-        if self.pruned_before.is_some() {
+        if self.is_pruned {
             return Vec::new();
         }
         let plan = &self.plans[&trigger];
@@ -94,12 +95,13 @@ impl Books {
             let is_discarded = account.delivery.state == State::Cancelled;
             // One that was pruned meanwhile may have been made anew.
             let is_the_same = !account.is_gone && account.recorded_at <= job.told_at;
-            account.replays == *before && is_the_same && !is_discarded
+            let has_contents = !account.delivery.contents_dropped;
+            account.replays == *before && is_the_same && !is_discarded && has_contents
         };
         if let Some((id, _)) = job.to_replay.iter().find(is_untried) {
             return Some(format!("{id} was not tried again"));
         }
-        if self.pruned_before.is_some() || self.stories.values().any(|story| story.was_deleted) {
+        if self.is_pruned || self.stories.values().any(|story| story.was_deleted) {
             return None;
         }
         let missing = job.to_make.iter().find(|id| !self.accounts.contains_key(id))?;

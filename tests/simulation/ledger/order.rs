@@ -1,7 +1,5 @@
 //! Order, as it must be: who stands in which line, and whose turn it is.
 
-use std::collections::BTreeSet;
-
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{Delivery, OnDead, State};
 use artifact_triggers::id::{DeliveryId, OrderingKey};
@@ -37,7 +35,7 @@ impl Books {
         }
     }
 
-    fn next_of(&mut self, key: OrderingKey, due: Timestamp) {
+    pub(super) fn next_of(&mut self, key: OrderingKey, due: Timestamp) {
         let Some(line) = self.lines.get(&key) else { return };
         let in_line = || line.iter().map(|id| &self.accounts[id]);
         if in_line().any(Account::has_turn) {
@@ -91,24 +89,6 @@ impl Books {
         let blocked = in_line().skip_while(|one| !one.blocks());
         let queued = blocked.filter(|one| one.delivery.state == State::Queued);
         queued.map(|one| one.delivery.id).collect()
-    }
-
-    /// The storage has pruned, and has this left.
-    pub(super) fn prune(&mut self, left: &[Delivery], before: Timestamp) {
-        let left: BTreeSet<DeliveryId> = left.iter().map(|one| one.id).collect();
-        let mut lines = BTreeSet::new();
-        for (id, account) in &mut self.accounts {
-            let may_go = account.delivery.state.is_final() && account.settled_at < before;
-            if may_go && !account.is_gone && !left.contains(id) {
-                account.is_gone = true;
-                lines.extend(account.delivery.turn.map(|turn| turn.key));
-            }
-        }
-        for key in lines {
-            let line = self.lines.get_mut(&key).expect("it stood in it");
-            line.retain(|id| !self.accounts[id].is_gone);
-            self.next_of(key, before);
-        }
     }
 }
 

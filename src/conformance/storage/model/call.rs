@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use proptest::{collection, sample};
+use proptest::{array, collection, option, sample};
 
 use super::super::Answer as _;
 use super::super::samples::{
     MINUTE, at, batched, claim, companions, everything, in_order, record, set, settle, trigger,
 };
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, Lease, OnDead, Settlement};
+use crate::delivery::{Claimed, DeadReason, Lease, OnDead, Settlement, StateName};
 use crate::id::DeliveryId;
 use crate::storage::{
-    Claim, ClaimOf, Claims, Companions, CursorMove, Fate, Record, Replay, Storage, TriggerWrite,
+    Claim, ClaimOf, Claims, Companions, CursorMove, Cutoff, Fate, Prune, Record, Replay, Storage,
+    TriggerWrite,
 };
 
 /// One call, to be made of both storages. Times are spans from the call before.
@@ -60,10 +61,7 @@ pub(super) enum Call {
         limit: usize,
         how: u8,
     },
-    Prune {
-        before: u64,
-        all: bool,
-    },
+    Prune(Prune),
     Write {
         n: u8,
         name: u8,
@@ -80,7 +78,7 @@ pub(super) fn any_calls() -> impl Strategy<Value = Vec<Call>> {
 fn any_call() -> impl Strategy<Value = Call> {
     let triggers = |least| collection::vec(1_u8..4, least..3);
     let on_dead = prop_oneof![Just(OnDead::Skip), Just(OnDead::Block)];
-    let skipped = proptest::option::weighted(0.2, 1_u8..4);
+    let skipped = option::weighted(0.2, 1_u8..4);
     prop_oneof![
         4 => (0_u32..40, triggers(0), any::<Option<bool>>())
             .prop_map(|(n, triggers, cursor)| Call::Record { n, triggers, cursor }),
@@ -100,11 +98,46 @@ fn any_call() -> impl Strategy<Value = Call> {
         3 => (any::<sample::Index>(), 0_u8..7, any::<bool>())
             .prop_map(|(which, to, stale)| Call::Settle { which, to, stale }),
         1 => (0_usize..4, 0_u8..3).prop_map(|(limit, how)| Call::Replay { limit, how }),
-        1 => (0_u64..2_000, any::<bool>()).prop_map(|(before, all)| Call::Prune { before, all }),
+        3 => any_prune().prop_map(Call::Prune),
         1 => (1_u8..4, 0_u8..3, 0_u8..3).prop_map(|(n, name, how)| Call::Write { n, name, how }),
         1 => (0_u8..4).prop_map(Call::MoveCursor),
         1 => (0_u8..4).prop_map(Call::RemoveCursors),
     ]
+}
+
+fn any_cutoff(most: u64) -> impl Strategy<Value = Cutoff> {
+    let before = option::of((0..most).prop_map(at));
+    let at_most = option::weighted(0.3, 0_usize..6);
+    (before, at_most).prop_map(|(before, at_most)| Cutoff { before, at_most })
+}
+
+/// What is held, and events with deliveries, count among the newest or not, so there are none here
+/// where that matters.
+fn any_prune() -> impl Strategy<Value = Prune> {
+    let cutoffs = array::uniform4(any_cutoff(2_000));
+    let contents = option::weighted(0.2, (0_u64..1_000).prop_map(at));
+    let held = option::weighted(0.3, sample::select(vec!["acme/x", "acme", "x"]));
+    let limit = sample::select(vec![0_usize, 1_000, 1_000, 1_000]);
+    (cutoffs, any_cutoff(60), contents, held, limit).prop_map(
+        |(cutoffs, events, contents, held, limit)| {
+            let unheld = |cutoff: Cutoff| Cutoff {
+                at_most: cutoff.at_most.filter(|_| held.is_none()),
+                ..cutoff
+            };
+            let [delivered, dead, parked, cancelled] = cutoffs.map(unheld);
+            let mut prune = Prune::new(at(0), limit)
+                .with(StateName::Delivered, delivered)
+                .with(StateName::Dead, dead)
+                .with(StateName::Parked, parked)
+                .with(StateName::Cancelled, cancelled)
+                .with_events(Cutoff { at_most: None, ..events })
+                .with_held(
+                    held.map(|scope| scope.parse().expect("it is a scope")).into_iter().collect(),
+                );
+            prune.contents_before = contents;
+            prune
+        },
+    )
 }
 
 /// What a storage is asked with: time, and the leases that it gave.
@@ -158,12 +191,11 @@ impl Run {
             Call::Replay { limit, how } => {
                 format!("{:?}", storage.replay(self.replay(*limit, *how)).await)
             }
-            Call::Prune { before, all } => {
-                // Which go first of several is not promised, so all or none.
-                let limit = if *all { 1_000 } else { 0 };
+            Call::Prune(prune) => {
                 // A delivery that is stored again after it went begins anew.
                 self.latest.clear();
-                format!("{:?}", storage.prune(at(*before), limit).await)
+                let pruned = storage.prune(Prune { now: self.now, ..prune.clone() }).await.answer();
+                format!("{} {} {}", pruned.deliveries, pruned.events, pruned.contents)
             }
             Call::Write { n, name, how } => {
                 let one = trigger(*n, &format!("name-{name}"));

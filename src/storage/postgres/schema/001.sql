@@ -14,9 +14,11 @@ CREATE TABLE {s}.events (
     id          uuid   PRIMARY KEY,
     scope       text   NOT NULL,
     received_at bigint NOT NULL,      -- by whoever published it
+    aside       text,                 -- why it stands beside its line, as of a delivery, or 'heard'
     document    bytea  NOT NULL
 );
-CREATE INDEX events_by_age ON {s}.events (received_at);
+CREATE INDEX events_by_age ON {s}.events (received_at, id) WHERE aside IS NULL;
+CREATE INDEX events_aside ON {s}.events (aside COLLATE "C") WHERE aside IS NOT NULL AND aside <> 'heard';
 
 CREATE TABLE {s}.endpoints (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -41,8 +43,12 @@ CREATE TABLE {s}.deliveries (
     state      smallint NOT NULL,
     blocks     boolean,                       -- whether those behind it wait if it is dead
     batched    boolean  NOT NULL,
+    emptied    boolean  NOT NULL DEFAULT false,  -- whether its contents were dropped
     ordering   uuid,                          -- what has this key goes one after the other
     reason     text,                          -- why it is dead
+    -- Why it stands beside the line of what is pruned next: '/' and the held scope that it belongs to.
+    -- Given once it is come upon, so that it is not come upon again.
+    aside      text,
     scope      text     NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX claimable ON {s}.deliveries (endpoint, claim_at, id) WHERE claim_at IS NOT NULL;
@@ -52,7 +58,9 @@ CREATE INDEX deliveries_in_batches ON {s}.deliveries (trigger_id, endpoint, (att
 -- Without those that are delivered or cancelled, which nobody waits for.
 CREATE INDEX deliveries_in_order ON {s}.deliveries (ordering, state, seq)
     WHERE ordering IS NOT NULL AND state IN (0, 1, 3, 5, 6);
-CREATE INDEX deliveries_by_age ON {s}.deliveries (changed_at) WHERE claim_at IS NULL AND state <> 6;
+CREATE INDEX deliveries_by_age ON {s}.deliveries (state, emptied, changed_at, seq)
+    WHERE claim_at IS NULL AND aside IS NULL;
+CREATE INDEX deliveries_aside ON {s}.deliveries (aside COLLATE "C") WHERE aside IS NOT NULL;
 CREATE INDEX deliveries_to_replay ON {s}.deliveries (id) WHERE state IN (3, 5);
 CREATE INDEX deliveries_of_event ON {s}.deliveries (event, id);
 CREATE INDEX deliveries_of_trigger ON {s}.deliveries (trigger_id, id);

@@ -1,0 +1,9 @@
+//! What only the PostgreSQL storage promises: nodes with clocks of their own, connections that are cut,
+//! tables that others made, and the plans by which it finds what it needs. Run by `tests/with_postgres`.
+
+mod clocks;
+mod faults;
+mod plans;
+mod sample;
+mod schema;
+mod server;
