@@ -119,7 +119,7 @@ suite! {
         rule_17_of_a_held_scope_nothing_goes_as_long_as_it_is_held,
         rule_17_the_oldest_go_first_and_no_more_than_the_limit,
         rule_18_without_contents_a_delivery_keeps_its_log_and_is_not_replayed,
-        rule_18_a_dead_letter_without_contents_blocks_until_it_goes,
+        rule_15_a_dead_letter_without_contents_blocks_until_it_goes,
     }
     order by each {
         rule_15_one_key_goes_in_the_order_of_recording,

@@ -255,7 +255,7 @@ pub(super) async fn rule_18_without_contents_a_delivery_keeps_its_log_and_is_not
     );
 }
 
-pub(super) async fn rule_18_a_dead_letter_without_contents_blocks_until_it_goes(storage: Subject) {
+pub(super) async fn rule_15_a_dead_letter_without_contents_blocks_until_it_goes(storage: Subject) {
     storage.record([1, 2].map(|n| in_order(n, 1, OnDead::Block)).to_vec()).await.answer();
     let first = take(&*storage, at(10), 9).await.remove(0).lease;
     settle_one(&*storage, first, dead()).await;
