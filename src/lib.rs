@@ -82,10 +82,13 @@
 //! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
 //! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |
 //! | `metrics` | [`observer::metrics`]: what it does, counted and measured through that façade | |
+//! | `conformance` | [`conformance`]: test suites for storages and deliverers of your own | |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod action;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod deliverer;
 pub mod delivery;
 pub mod document;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "postgres")]
 mod columns;
+mod error;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -13,6 +14,7 @@ mod retention;
 mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod trigger;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,60 +22,96 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use error::StorageError;
 pub use memory::MemoryStorage;
 pub use prune::{Cutoff, Prune, Pruned};
 pub use retention::{Keep, Retention};
 pub use selection::{DeliveryQuery, EventQuery, Fate, Page, Replay};
+pub use trigger::{TriggerChange, TriggerState, TriggerWrite};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Claimed, Delivery, EndpointKey, Lease, Settlement};
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::payload::Payload;
-use crate::trigger::Trigger;
 
 /// Keeps triggers, events, deliveries and their log.
 ///
 /// # Contract
-/// 1. Every method is atomic: its effect is there whole or not at all, also after a crash, and
-///    other calls see it so. `record` and `settle` are atomic for each item of their batch; items
-///    of a batch may share a transaction.
-/// 2. What a method has answered `Ok` for is durable, to the degree that the storage states. A claim
-///    may be lost in a crash that no worker outlives that could hold its lease.
-/// 3. A method that was dropped before it answered has taken effect or not, whole either way.
+/// Each rule has tests in the suite of the feature `conformance`, whose names begin with its number:
+/// see [writing a backend](crate::manual::writing_a_backend).
+///
+/// *All methods*
+/// 1. **Atomic**: the effect of a call is there whole or not at all, also after a crash, and other
+///    calls see it so; what one call reads was there at one time. `record` and `settle` are atomic for
+///    each item of their batch; items of a batch may share a transaction. A call that fails has
+///    changed nothing, unless it says that it does not know ([`StorageError::Unavailable`]), and takes
+///    nothing from others.
+/// 2. **Durable**: what a method has answered `Ok` for stays, to the degree that the storage states. A
+///    claim may be lost in a crash that no worker outlives that could hold its lease; what it had
+///    given can be claimed again when that lease has run out, or before.
+/// 3. **Cancel-safe**: a call that was dropped before it answered takes effect or not, whole either
+///    way, and perhaps only after a while. Each method says what making the call again does.
+///
+/// *What is recorded*
+///
 /// 4. `record` stores an event of a known id not again: it answers [`Recorded::Duplicate`] and
-///    changes nothing, no delivery and no cursor. Without an event it stores what else there is.
+///    changes nothing, no delivery and no cursor. Of several calls at once with one event one stores
+///    it. Without an event it stores what else there is.
 /// 5. `record` whose cursor moves do not find what they expect answers [`Recorded::CursorMoved`]
-///    and changes nothing.
-/// 6. `record` stores a delivery of a known id not again.
-/// 7. `claim` gives a delivery to at most one unexpired lease. It gives those that are
-///    [`Waiting`](crate::delivery::State::Waiting) and due, and those whose lease ran out; to each
-///    endpoint no more than its quota. Endpoints take turns: the backlog of one does not keep
-///    another waiting. With fewer than `limit` it tells what is left: when the next one is due of
-///    endpoints of which all that is due was given, and whether a quota left something due; a quota
-///    of 0 skips an endpoint for both. Within an endpoint the longest due come first. One that cannot be read becomes
-///    [`Dead`](crate::delivery::State::Dead) as
-///    [`Unreadable`](crate::delivery::DeadReason::Unreadable) and holds up no other.
+///    and changes nothing: of several that expect the same at once, on whatever nodes, one is stored.
+///    [`RemoveBelow`](CursorMove::RemoveBelow) takes its prefix literally.
+/// 6. `record` stores a delivery of a known id not again, and leaves the known one as it is.
+///
+/// *What is claimed and settled*
+///
+/// 7. `claim` gives a delivery to at most one unexpired lease, whoever asks at once and on whatever
+///    node.
+///    - **Which**: those that are [`Waiting`](crate::delivery::State::Waiting) and were due by
+///      [`due_by`](Claim::due_by), and those whose lease had run out by then; no others.
+///    - **How many**: in all at most `limit`, of each endpoint at most its quota.
+///    - **In what order**: endpoints take turns, so that the backlog of one does not keep another
+///      waiting. Within an endpoint the longest due come first.
+///    - **What is left**: if it gives fewer than `limit` it tells when the next one is due of the
+///      endpoints of which all that is due was given ([`next_due`](Claims::next_due)), and whether a
+///      quota left something due ([`held_back`](Claims::held_back)). A quota of 0 skips an endpoint
+///      for both.
+///    - **What is damaged**: one that cannot be read becomes [`Dead`](crate::delivery::State::Dead)
+///      as [`Unreadable`](crate::delivery::DeadReason::Unreadable) and holds up no other.
 /// 8. `claim` counts the attempt, makes the delivery
-///    [`Leased`](crate::delivery::State::Leased) and gives it a token larger than all before
-///    of that delivery. It tells since when the delivery could be claimed.
+///    [`Leased`](crate::delivery::State::Leased) until [`now`](Claim::now) and the lease, and gives it
+///    a token larger than all before of that delivery, for as long as it is stored. It tells since
+///    when the delivery could be claimed, and what was recorded to be sent.
 /// 9. `settle` with a lease that is not the latest of its delivery, or of a delivery that is no
-///    longer leased, changes nothing and answers [`Settled::LeaseLost`]. A lease that ran out but
-///    was not given to another still settles.
-/// 10. `settle` applies [`Settlement::apply`], logs the attempts and records the events in one.
+///    longer leased or not there, changes nothing, logs nothing, records nothing and answers
+///    [`Settled::LeaseLost`]. A lease that ran out but was not given to another still settles.
+/// 10. `settle` applies [`Settlement::apply`], logs the attempts and records the events in one. Of
+///     those each is recorded by rules 4 to 6.
+///
+/// *Triggers*
+///
 /// 11. `write_trigger` compares the revision and answers [`StorageError::Conflict`] if it is not the
-///     expected one, or if another trigger of the scope has the name.
+///     expected one, if the id of one to create is there, or if another trigger of the scope has the
+///     name: of several at once one is written.
 /// 12. `trigger_changes` tells every change once in the order they were made, or, of several to one
-///     trigger, only the last. From 0 on it tells all triggers there are. One that cannot be read is
-///     told as [`Unreadable`](TriggerState::Unreadable) and holds up no other; deleting it works as
-///     for any, and its name stays taken until then where the storage still knows it.
+///     trigger, only the last. Who goes on from the last number that was told misses none, however
+///     many write at once: a change is told only when all before it can be. From 0 on it tells all
+///     triggers there are. One that cannot be read is told as
+///     [`Unreadable`](TriggerState::Unreadable) and holds up no other; deleting it works as for any,
+///     and its name stays taken until then where the storage still knows it.
+///
+/// *Time and pages*
+///
 /// 13. Time is the caller's, given as `now`, and of a delivery that is recorded as its `created_at`. A
 ///     storage that nodes with clocks of their own share goes by its own time instead: it takes each
 ///     time as a span from the caller's `now`, and tells when a lease runs out or something comes due
-///     in the caller's time.
+///     in the caller's time. Any time, span, number and limit is taken.
 /// 14. Pages are in the order of ids and stable under writes: what is there throughout is told once.
 ///     What cannot be read is told as [unreadable](Page::unreadable) and takes nobody's place: a page
 ///     with fewer than were asked for is the last. `replay` leaves it as it is.
+///
+/// *Order and batches*
+///
 /// 15. Of deliveries with one [ordering key](crate::delivery::Turn) at most one is
 ///     [`Waiting`](crate::delivery::State::Waiting) or leased. One that would be waiting, by `record`
 ///     or `replay`, is [`Queued`](crate::delivery::State::Queued) instead while another one is, or
@@ -85,6 +123,9 @@ use crate::trigger::Trigger;
 ///     those that were not attempted and come due by a time to come, then those that can be claimed
 ///     now, which could go without: the attempted before the others. Of each the longest due first. It
 ///     ends with the first that their number or their bytes leave no room for.
+///
+/// *What is kept*
+///
 /// 17. `prune` deletes final deliveries with their log, and events without deliveries, that their
 ///     [`Cutoff`] takes: as old as they were last changed or settled, of events as they were received;
 ///     and drops of those that stay the contents of the older ones. Of each at most `limit`, the oldest
@@ -94,31 +135,72 @@ use crate::trigger::Trigger;
 ///     to look at it again. One that answers with nothing at all has left nothing to do.
 /// 18. A delivery of which the contents were dropped [says so](Delivery::contents_dropped), and has its
 ///     log without what was answered. `replay` leaves it as it is, and discards it as any.
+/// 19. `replay` takes what is [`Dead`](crate::delivery::State::Dead) or
+///     [`Parked`](crate::delivery::State::Parked) and nothing else, by [`Replay::allows`], at most
+///     `limit` in the order of ids, and makes of each what [`Replay::apply`] says. Of several at once
+///     each delivery is taken by one.
+/// 20. `backlog` counts what is waiting or leased, by endpoint; what is queued it leaves out.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Creates, updates or deletes a trigger.
     ///
+    /// Made again after it took effect, it is refused by rule 11.
+    ///
     /// # Errors
-    /// [`StorageError::Conflict`] by rule 11; [`StorageError::NotFound`] for one that is not there.
+    /// [`StorageError::Conflict`] by rule 11; [`StorageError::NotFound`] for one to update or delete
+    /// that is not there. The engine's own changes, and those to what a caller gave by name, are made
+    /// anew from what is there then, up to eight times; otherwise the caller is told, as of any other
+    /// error.
     async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError>;
 
-    /// The changes to triggers after a sequence number, at most `limit`.
+    /// The changes to triggers after a sequence number, at most `limit`; fewer if there are no more.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the engine matches by what it knows and asks again with the next
+    /// refresh; a caller who changes a trigger is told.
     async fn trigger_changes(
         &self,
         after: u64,
         limit: usize,
     ) -> Result<Vec<TriggerChange>, StorageError>;
 
-    /// Stores events with their deliveries and cursor moves, each atomically.
+    /// Stores events with their deliveries and cursor moves, each atomically; tells of each what became
+    /// of it, in their order.
+    ///
+    /// Made again after it took effect, an event is a duplicate (rule 4), and a moved cursor is not
+    /// where it is expected (rule 5).
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`], of the batch as a whole, some of which may be stored: who publishes
+    /// is told, and publishes again; what the engine itself tells is told again with what causes it.
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError>;
 
-    /// The values of cursors, in the order of the keys.
+    /// The values of cursors, in the order of the keys, all as they were at one time.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the step that asked is made again, or its caller told.
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError>;
 
     /// Takes due deliveries under a lease.
+    ///
+    /// Made again it gives others. What a call gave whose answer was lost comes back when the lease has
+    /// run out, the attempt counted.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: a run claims again after a pause that grows from 50 ms to 10 s.
     async fn claim(&self, claim: Claim) -> Result<Claims, StorageError>;
 
-    /// Writes down what came of leases, each atomically.
+    /// Writes down what came of leases, each atomically; tells of each what became of it, in their
+    /// order.
+    ///
+    /// Made again after it took effect, the lease is lost (rule 9); the engine lets that result go, as
+    /// it would one that another worker's claim has overtaken. Only an extension is made again as the
+    /// first time.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`], of the batch as a whole, some of which may be written: a run keeps
+    /// the results and settles them again after a pause that grows from 50 ms to 10 s. A lease whose
+    /// extension failed is extended again while the attempt lasts.
     async fn settle(
         &self,
         settlements: Vec<Settle>,
@@ -126,81 +208,47 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Settled>, StorageError>;
 
     /// A page of events, and what of it cannot be read.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the caller is told; a job goes on from the page before.
     async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError>;
 
     /// A page of deliveries, and what of it cannot be read.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery>, StorageError>;
 
-    /// The log of a delivery, oldest first.
+    /// The log of a delivery, oldest first; empty for one that is not there.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] and, for a log that is damaged, [`StorageError::Corrupt`]: the
+    /// caller is told.
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<LoggedAttempt>, StorageError>;
 
     /// Makes deliveries of a selection wait again, their attempts counted from zero, or discards
-    /// them. Only what is dead or parked is taken, at most `limit`, in the order of ids. Answers with
-    /// those taken.
+    /// them. Answers with those taken, in the order of ids.
+    ///
+    /// Made again it takes what is left: what waits or was discarded is not taken again.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the caller is told; a job takes its page again.
     async fn replay(&self, replay: Replay) -> Result<Vec<DeliveryId>, StorageError>;
 
     /// What is waiting or leased, by endpoint, in the order of keys.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the caller is told; a limit to what may wait goes by what was
+    /// found last.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
 
     /// Deletes of the history what is to go, by rules 17 and 18.
+    ///
+    /// Made again it takes what is left.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: the caller is told; what went before stays deleted.
     async fn prune(&self, prune: Prune) -> Result<Pruned, StorageError>;
-}
-
-/// Why a storage did not do as asked.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// The backend did not answer, or not in a way that says what happened. The engine tries the
-    /// step again with back-off.
-    #[error("the storage is unavailable: {reason}")]
-    Unavailable {
-        /// What happened, for an operator.
-        reason: String,
-    },
-    /// Somebody else changed it first, or its name is taken. Read it again and decide anew.
-    #[error("conflict: {reason}")]
-    Conflict {
-        /// What is in conflict.
-        reason: String,
-    },
-    /// It is not there.
-    #[error("{what} does not exist")]
-    NotFound {
-        /// What was looked for.
-        what: String,
-    },
-    /// What is stored cannot be read. The engine cannot go on with it; an operator has to look.
-    #[error("what is stored cannot be read: {reason}")]
-    Corrupt {
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-/// The errors that every storage words alike.
-impl StorageError {
-    /// A trigger that is not there.
-    pub fn no_trigger(id: TriggerId) -> Self {
-        Self::NotFound { what: format!("trigger {id}") }
-    }
-
-    /// A trigger to create whose id is there already.
-    pub fn id_taken(id: TriggerId) -> Self {
-        Self::Conflict { reason: format!("trigger {id} exists already") }
-    }
-
-    /// A trigger that is not at the revision that the update was made from.
-    pub fn changed(id: TriggerId, expected: u64, found: u64) -> Self {
-        let reason = format!("trigger {id} is at revision {found}, the update is from {expected}");
-        Self::Conflict { reason }
-    }
-
-    /// A trigger whose name another one of its scope has.
-    pub fn name_taken(trigger: &Trigger) -> Self {
-        let (name, scope) = (&trigger.spec.name, &trigger.spec.scope);
-        let reason = format!("the name {name:?} is taken in scope {scope:?}");
-        Self::Conflict { reason }
-    }
 }
 
 impl Claims {
@@ -210,63 +258,6 @@ impl Claims {
             Some(at) if at <= due_by => self.held_back = true,
             later => self.next_due = self.next_due.into_iter().chain(later).min(),
         }
-    }
-}
-
-/// A change to make to a trigger.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum TriggerWrite {
-    /// Store a new one.
-    Create(Arc<Trigger>),
-    /// Store a new revision in the place of the one before it.
-    Update(Arc<Trigger>),
-    /// Delete one, whatever its revision.
-    Delete(TriggerId),
-}
-
-/// A change that was made to a trigger.
-#[derive(Debug, Clone)]
-pub struct TriggerChange {
-    /// Its place in the order of changes, from 1 on.
-    pub sequence: u64,
-    /// Which trigger it was.
-    pub id: TriggerId,
-    /// What has become of it.
-    pub trigger: TriggerState,
-}
-
-/// What a trigger is since a change.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum TriggerState {
-    /// It is there.
-    Stored(Arc<Trigger>),
-    /// It was deleted.
-    Deleted,
-    /// It is there, and cannot be read. The engine matches no event with it, parks what waits for
-    /// it, and goes on with the rest.
-    Unreadable {
-        /// What is wrong, for an operator.
-        reason: String,
-    },
-}
-
-impl TriggerState {
-    /// What is stored under an id, from what [`Trigger::expose_json`] wrote.
-    pub fn read(id: TriggerId, json: &[u8]) -> Self {
-        match Trigger::from_exposed_json(json) {
-            Ok(trigger) if trigger.id == id => Self::Stored(Arc::new(trigger)),
-            Ok(other) => Self::Unreadable { reason: format!("it is trigger {}", other.id) },
-            Err(problems) => Self::Unreadable { reason: problems.to_string() },
-        }
-    }
-}
-
-/// There, or deleted: the two that a storage which keeps triggers in memory knows.
-impl From<Option<Arc<Trigger>>> for TriggerState {
-    fn from(trigger: Option<Arc<Trigger>>) -> Self {
-        trigger.map_or(Self::Deleted, Self::Stored)
     }
 }
 

@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["incoming", "outbox"],
     &["observer"],
     &["engine"],
+    &["conformance"],
 ];
 
 /// What stands outside of the floors: the façade and its prose.
@@ -34,7 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("bytes", &["deliverer/http"]),
     ("deadpool_postgres", &["storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
-    ("futures_util", &["deliverer/http", "engine"]),
+    ("futures_util", &["conformance", "deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
     ("hmac", &["secret.rs", "signature/"]),
     ("http_body_util", &["deliverer/http"]),
@@ -45,6 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("metrics", &["observer/metrics.rs"]),
     ("packageurl", &["event/purl.rs"]),
     ("pep440_rs", &["trigger/filter/version"]),
+    ("proptest", &["conformance/storage/model", "trigger/filter", "trigger/index"]),
     ("regex", &["trigger/filter/regex.rs"]),
     ("regex_syntax", &["trigger/filter/regex.rs", "trigger/filter/regex/fold.rs"]),
     ("rusqlite", &["outbox/sqlite", "storage/sqlite"]),
@@ -56,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "tokio",
         &[
             "clock.rs",
+            "conformance",
             "deliverer/http",
             "engine",
             "outbox/sqlite",

@@ -1,4 +1,4 @@
-//! What only the PostgreSQL storage promises: nodes with clocks of their own, connections that are cut,
+//! The PostgreSQL storage: the suite of the contract, and what only it promises: nodes with clocks of their own, connections that are cut,
 //! tables that others made, and the plans by which it finds what it needs. Run by `tests/with_postgres`.
 
 mod clocks;
@@ -7,3 +7,4 @@ mod plans;
 mod sample;
 mod schema;
 mod server;
+mod suite;

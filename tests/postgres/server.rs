@@ -1,4 +1,4 @@
-//! The server that `tests/with_postgres` starts, and storages in schemas of their own.
+//! The server that `tests/with_postgres` starts, and schemas that nobody else has.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
+use artifact_triggers::conformance::storage::samples::{
+    again, at, batched, claim, companions, event, everything, in_order, record, set, settle_one,
+    states, take, trigger,
+};
+use artifact_triggers::delivery::{OnDead, Settlement, StateName};
+use artifact_triggers::event::Scope;
 use artifact_triggers::storage::sqlite::{OpenError, SqliteStorage};
-use artifact_triggers::storage::{EventQuery, Recorded, TriggerChange, TriggerState, TriggerWrite};
+use artifact_triggers::storage::{
+    Claim, ClaimOf, EventQuery, Prune, Record, Recorded, Settled, Storage, TriggerChange,
+    TriggerState, TriggerWrite,
+};
 use tempfile::TempDir;
-
-use super::batches::{batched, companions};
-use super::*;
 
 pub(super) fn temporary() -> (SqliteStorage, TempDir) {
     let folder = tempfile::tempdir().unwrap();

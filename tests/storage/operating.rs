@@ -6,11 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use artifact_triggers::conformance::storage::samples::{
+    at, claim, everything, record, settle_one, take,
+};
+use artifact_triggers::delivery::Settlement;
+use artifact_triggers::event::Scope;
+use artifact_triggers::id::EventId;
 use artifact_triggers::storage::sqlite::{BackupError, OpenError, SqliteStorage};
-use artifact_triggers::storage::{EventQuery, Prune, Recorded, StorageError};
+use artifact_triggers::storage::{EventQuery, Prune, Recorded, Storage as _, StorageError};
 
 use super::only_sqlite::temporary;
-use super::*;
 
 fn check(file: &Path) -> String {
     let connection = rusqlite::Connection::open(file).unwrap();
