@@ -243,6 +243,8 @@ pub(super) async fn rule_18_without_contents_a_delivery_keeps_its_log_and_is_not
     let sent = claimed.iter().map(|one| (one.lease.delivery, !one.payload.body.is_empty()));
     let sent: Vec<_> = sent.collect();
     expect_eq!(sent, [(leases[3].delivery, true)], "what is claimed, and whether with a body");
+    let delivered = settle(claimed[0].lease, Settlement::Delivered, 1);
+    storage.settle(vec![delivered], at(970)).await.answer();
     let discard = Replay { fate: Fate::Discarded, ..again(everything(), at(960)) };
     expect_eq!(storage.replay(discard).await.answer().len(), 2, "what is discarded");
     expect_eq!(all_of(&*storage, &drop).await, (0, 0, 0), "(deliveries, events, contents) that go");
