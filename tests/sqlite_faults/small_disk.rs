@@ -81,6 +81,8 @@ pub(crate) fn fill(folder: &Path, seed: u64) {
         }
     }
     drop(storage);
+    // The judge writes too.
+    mount(&["-o", "remount,size=64m"], folder);
     let size = disk.kibibytes;
     println!(
         "{} calls were acknowledged; {failed} found the disk full, and so did {refused} openings; \
