@@ -5,7 +5,7 @@
 
 mod claim;
 mod companions;
-mod connection;
+pub(crate) mod connection;
 mod cursors;
 mod due;
 mod endpoints;
@@ -15,7 +15,7 @@ mod pages;
 mod prune;
 mod record;
 mod replay;
-mod rows;
+pub(crate) mod rows;
 mod schema;
 mod settle;
 mod triggers;
@@ -53,7 +53,7 @@ pub struct PostgresStorage {
 
 #[derive(Debug)]
 struct Shared {
-    database: Database,
+    database: Arc<Database>,
     endpoints: Remembered,
     due: Due,
     gathered: Gathered,
@@ -205,11 +205,16 @@ impl PostgresStorage {
         Ok(storage)
     }
 
+    /// The database that it uses.
+    pub(crate) fn database(&self) -> Arc<Database> {
+        self.shared.database.clone()
+    }
+
     fn of(pool: Pool, options: &PostgresOptions) -> Result<Self, OpenError> {
         let schema = schema::quoted(&options.schema)?;
         let database = Database { pool, schema, time: options.time };
         let shared = Shared {
-            database,
+            database: Arc::new(database),
             endpoints: Remembered::default(),
             due: Due::default(),
             gathered: Gathered::default(),
