@@ -11,6 +11,7 @@ mod due;
 mod endpoints;
 mod gather;
 mod hold;
+mod notify;
 mod pages;
 mod prune;
 mod record;
@@ -40,6 +41,8 @@ use connection::Database;
 use due::Due;
 use endpoints::Remembered;
 use gather::Gathered;
+pub use notify::Listener;
+use notify::News;
 use prune::Ends;
 
 /// Keeps everything in a schema of a PostgreSQL database, which any number of nodes share.
@@ -58,6 +61,8 @@ struct Shared {
     due: Due,
     gathered: Gathered,
     ends: Ends,
+    news: News,
+    notifies: bool,
     /// Held by the claim that is under way.
     claiming: tokio::sync::Mutex<()>,
 }
@@ -72,12 +77,15 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// Whose time it goes by.
     pub time: TimeSource,
+    /// Whether it [notifies](PostgresStorage::listen) other nodes of what it stores, ten times a second
+    /// at most; yes unless set. Without, everything is found by looking.
+    pub notifies: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
         let schema = "artifact_triggers".to_owned();
-        Self { schema, connections: 16, time: TimeSource::Server }
+        Self { schema, connections: 16, time: TimeSource::Server, notifies: true }
     }
 }
 
@@ -91,6 +99,12 @@ impl PostgresOptions {
     /// Sets the most connections of a pool that is made by [`PostgresStorage::connect`].
     pub fn with_connections(mut self, most: usize) -> Self {
         self.connections = most;
+        self
+    }
+
+    /// Sets whether it notifies other nodes of what it stores.
+    pub fn with_notifies(mut self, notifies: bool) -> Self {
+        self.notifies = notifies;
         self
     }
 
@@ -219,6 +233,8 @@ impl PostgresStorage {
             due: Due::default(),
             gathered: Gathered::default(),
             ends: Ends::default(),
+            news: News::default(),
+            notifies: options.notifies,
             claiming: tokio::sync::Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

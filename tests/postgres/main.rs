@@ -7,6 +7,7 @@ mod rules;
 
 mod clocks;
 mod faults;
+mod notify;
 mod outbox;
 mod plans;
 mod sample;

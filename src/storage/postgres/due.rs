@@ -37,6 +37,10 @@ impl Noted {
     pub(super) fn push(&mut self, endpoint: i64, claim_at: i64) {
         self.endpoints.push((endpoint, claim_at));
     }
+
+    pub(super) fn is_claimable(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
 }
 
 /// What a node knows.
@@ -103,6 +107,11 @@ impl Due {
             known.noted = known.noted.min(*at);
             known.floor = known.floor.min(*at);
         }
+    }
+
+    /// Has the next claim look what others wrote.
+    pub(super) fn look_again(&self) {
+        self.lock().looked_at = None;
     }
 
     /// Whether it is time to look what others wrote.

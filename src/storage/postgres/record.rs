@@ -2,6 +2,7 @@
 //! statement that takes each column as an array.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
@@ -42,7 +43,10 @@ impl Work for RecordAll<'_> {
 
 impl Shared {
     /// Stores records in one transaction.
-    pub(super) async fn store(&self, records: &[Record]) -> Result<Vec<Recorded>, StorageError> {
+    pub(super) async fn store(
+        self: &Arc<Self>,
+        records: &[Record],
+    ) -> Result<Vec<Recorded>, StorageError> {
         let deliveries = records.iter().flat_map(|record| &record.deliveries);
         let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
         let numbers = self.numbers(keys).await?;
@@ -50,6 +54,9 @@ impl Shared {
         let work = RecordAll { records, numbers };
         let (answers, noted) = self.database.transact(&work).await?;
         self.note(&noted);
+        if noted.is_claimable() {
+            self.announce();
+        }
         Ok(answers)
     }
 }

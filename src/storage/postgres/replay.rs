@@ -1,6 +1,7 @@
 //! Replay: makes dead and parked deliveries wait again, or discards them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
@@ -19,9 +20,15 @@ use crate::storage::{Fate, Replay, StorageError, columns};
 struct Replaying<'a>(&'a Replay);
 
 impl Shared {
-    pub(super) async fn replay(&self, replay: &Replay) -> Result<Vec<DeliveryId>, StorageError> {
+    pub(super) async fn replay(
+        self: &Arc<Self>,
+        replay: &Replay,
+    ) -> Result<Vec<DeliveryId>, StorageError> {
         let (ids, noted) = self.database.transact(&Replaying(replay)).await?;
         self.note(&noted);
+        if noted.is_claimable() {
+            self.announce();
+        }
         Ok(ids)
     }
 }
