@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+pub use tokio_postgres;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
@@ -105,7 +106,7 @@ impl Work for Take {
         transaction: &Transaction<'_>,
     ) -> Result<Vec<OutboxEntry>, Failed> {
         let lease = "WITH t AS MATERIALIZED (
-                         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
+                         SELECT {now} AS now)
                      INSERT INTO {s}.outbox_lease AS held (one, taker, lasts_til)
                      SELECT true, $1, t.now + $2 FROM t
                      ON CONFLICT (one) DO UPDATE

@@ -7,10 +7,11 @@ mod claim;
 mod companions;
 pub(crate) mod connection;
 mod cursors;
-mod due;
 mod endpoints;
+mod first_due;
 mod gather;
 mod hold;
+mod lock;
 mod notify;
 mod pages;
 mod prune;
@@ -26,6 +27,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use deadpool_postgres;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
 
@@ -38,8 +40,8 @@ use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
 use connection::Database;
-use due::Due;
 use endpoints::Remembered;
+use first_due::FirstDue;
 use gather::Gathered;
 pub use notify::Listener;
 use notify::News;
@@ -58,7 +60,7 @@ pub struct PostgresStorage {
 struct Shared {
     database: Arc<Database>,
     endpoints: Remembered,
-    due: Due,
+    first_due: FirstDue,
     gathered: Gathered,
     ends: Ends,
     news: News,
@@ -230,7 +232,7 @@ impl PostgresStorage {
         let shared = Shared {
             database: Arc::new(database),
             endpoints: Remembered::default(),
-            due: Due::default(),
+            first_due: FirstDue::default(),
             gathered: Gathered::default(),
             ends: Ends::default(),
             news: News::default(),

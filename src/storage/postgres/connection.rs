@@ -13,6 +13,8 @@ use super::TimeSource;
 use crate::clock::Timestamp;
 use crate::storage::StorageError;
 
+/// The server's time, in microseconds since 1970.
+const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 /// How often a transaction is begun anew that the server undid in favour of another.
 const TRIES: usize = 10;
 
@@ -49,9 +51,9 @@ pub(crate) enum Failed {
 }
 
 impl Database {
-    /// A statement with the schema's name in it.
+    /// A statement in which `{s}` stands for the schema and `{now}` for the server's time.
     pub(crate) fn sql(&self, text: &str) -> String {
-        text.replace("{s}", &self.schema)
+        text.replace("{s}", &self.schema).replace("{now}", NOW)
     }
 
     /// The time to go by, for a statement that has it as a parameter: the caller's, or `None` for the

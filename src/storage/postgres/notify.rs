@@ -76,7 +76,7 @@ impl Listener {
     /// Nothing is lost if it is dropped.
     pub async fn next(&mut self) -> Option<()> {
         self.notified.recv().await?;
-        self.shared.due.look_again();
+        self.shared.first_due.look_again();
         Some(())
     }
 }

@@ -23,7 +23,7 @@ CREATE INDEX events_aside ON {s}.events (aside COLLATE "C") WHERE aside IS NOT N
 CREATE TABLE {s}.endpoints (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key     text   NOT NULL UNIQUE,
-    used_at bigint NOT NULL           -- when a node last looked it up, to the hour
+    used_at bigint NOT NULL           -- when a node last looked it up, up to an hour late
 );
 
 -- Narrow, since a row is written anew with every step of its delivery.
