@@ -9,17 +9,17 @@ pub(crate) enum Fault {
     Kill { node: usize, pause: Duration },
     /// All connections of a node are cut.
     Cut { node: usize },
-    /// The server is restarted, with its transactions undone in good order or as after a crash.
+    /// The server is restarted, in good order or as after a crash.
     Restart { crashes: bool },
 }
 
-/// One of so many restarts the server.
+/// One of so many restarts the server: the first as after a crash, the next in good order.
 const RESTARTS: usize = 12;
 /// The longest pause after a kill, in milliseconds.
 const LONGEST_PAUSE: u64 = 1_000;
 
 /// Draws faults, each with the number of deliveries after which it happens, in that order. The one in
-/// the middle restarts the server.
+/// the middle, or of many one in each dozen, restarts the server.
 pub(crate) fn draw(
     seed: u64,
     nodes: usize,
@@ -32,7 +32,7 @@ pub(crate) fn draw(
     moments.sort_unstable();
     let faults = moments.into_iter().enumerate().map(|(n, at)| {
         let fault = if n % RESTARTS == RESTARTS.min(count) / 2 {
-            Fault::Restart { crashes: drawn.below(2) == 0 }
+            Fault::Restart { crashes: n / RESTARTS % 2 == 0 }
         } else if drawn.below(5) < 3 {
             let pause = Duration::from_millis(drawn.next() % LONGEST_PAUSE);
             Fault::Kill { node: drawn.below(nodes), pause }
