@@ -32,7 +32,7 @@ pub(crate) fn draw(
     moments.sort_unstable();
     let faults = moments.into_iter().enumerate().map(|(n, at)| {
         let fault = if n % RESTARTS == RESTARTS.min(count) / 2 {
-            Fault::Restart { crashes: n / RESTARTS % 2 == 0 }
+            Fault::Restart { crashes: (n / RESTARTS).is_multiple_of(2) }
         } else if drawn.below(5) < 3 {
             let pause = Duration::from_millis(drawn.next() % LONGEST_PAUSE);
             Fault::Kill { node: drawn.below(nodes), pause }
