@@ -5,7 +5,7 @@
 //! in flight when something happened.
 //!
 //! `tests/with_postgres cargo test --features postgres --test nodes -- --ignored --nocapture`;
-//! `NODES_DELIVERIES` sets how many deliveries there are (15,000), `NODES_FAULTS` how often something
+//! `NODES_DELIVERIES` sets how many deliveries there are (9,000), `NODES_FAULTS` how often something
 //! happens (12), and `NODES_SEED` repeats what and when.
 
 #[path = "nodes/faults.rs"]
@@ -54,7 +54,7 @@ fn three_nodes_lose_nothing_and_keep_the_order() {
     if let Some(orders) = Orders::from_environment() {
         return node::run(&orders);
     }
-    let deliveries = number_from_environment("NODES_DELIVERIES").unwrap_or(15_000);
+    let deliveries = number_from_environment("NODES_DELIVERIES").unwrap_or(9_000);
     let count = number_from_environment("NODES_FAULTS").unwrap_or(12);
     let seed = number_from_environment("NODES_SEED").unwrap_or_else(faults::rand_seed);
     println!("NODES_SEED={seed}");
