@@ -8,11 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::deliverer::address::AddressPolicy;
-use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::delivery::StateName;
-use artifact_triggers::endpoint::EndpointPolicy;
-use artifact_triggers::engine::{Engine, EngineOptions};
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::signature::standard_webhooks::{SigningSecret, StandardWebhooks};
@@ -25,8 +21,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+
+#[path = "sink/mod.rs"]
+mod sink;
 
 const ROUNDS: usize = 7;
 const DELIVERIES: usize = 20_000;
@@ -52,8 +49,8 @@ fn main() {
     );
     println!("|---|---|---|---|");
     println!("| bare loop of the same client | {reference:.0} | 100 % | |");
-    row("engine, memory storage", median(&mut memory), reference, 60);
-    row("engine, SQLite FULL", median(&mut sqlite), reference, 30);
+    row("engine, memory storage", median(&mut memory), reference, 80);
+    row("engine, SQLite FULL", median(&mut sqlite), reference, 50);
 }
 
 fn runtime(threads: usize) -> tokio::runtime::Runtime {
@@ -75,7 +72,7 @@ fn per_second(began: Instant) -> f64 {
     DELIVERIES as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Reads posts and answers each with 204, as cheaply as can be.
+/// Where posts go, and how many have.
 struct Sink {
     url: String,
     posts: Arc<AtomicUsize>,
@@ -83,41 +80,13 @@ struct Sink {
 
 impl Sink {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-        let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
         let posts = Arc::new(AtomicUsize::new(0));
         let counted = posts.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, counted.clone()));
-            }
-        });
-        Self { url, posts }
+        let count = move |_: &str| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        Self { url: sink::start(count).await, posts }
     }
-}
-
-async fn answer(mut stream: TcpStream, posts: Arc<AtomicUsize>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(8_192);
-    loop {
-        while let Some(length) = whole_request(&buffer) {
-            buffer.drain(..length);
-            posts.fetch_add(1, Ordering::Relaxed);
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
-        }
-        if stream.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// The length of the request at the beginning of a buffer, if all of it is there.
-fn whole_request(buffer: &[u8]) -> Option<usize> {
-    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&buffer[..head]).ok()?;
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-    let whole = head + length.parse::<usize>().ok()?;
-    (buffer.len() >= whole).then_some(whole)
 }
 
 fn event(n: usize) -> Event {
@@ -178,13 +147,7 @@ async fn post_bare(sink: &Sink) -> f64 {
 
 /// Lets the engine deliver a backlog that was published before the clock starts.
 async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
-    let policy = AddressPolicy::public_only().allow_loopback().allow_http();
-    let deliverer =
-        HttpDeliverer::builder().address_policy(policy).build().expect("it can be built");
-    let options = EngineOptions::default()
-        .with_endpoint(EndpointPolicy::default().with_concurrency(CONNECTIONS));
-    let engine = Engine::builder(storage).deliverer(deliverer).options(options).build();
-    let engine = engine.await.expect("it can be built");
+    let engine = sink::engine(storage, CONNECTIONS).await;
     let spec = Trigger::builder("bench")
         .on(EventKind::ARTIFACT_INGESTED)
         .webhook(&sink.url, SigningSecret::generate())
@@ -201,7 +164,7 @@ async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // What was posted is not yet what was settled: the shutdown waits for that.
-    engine.shutdown(Duration::from_secs(10)).await;
+    sink::end(&engine).await;
     let rate = per_second(began);
     for state in [StateName::Waiting, StateName::Leased, StateName::Dead] {
         let query = DeliveryQuery::of_scope(Scope::root()).with_state(state).with_limit(1);
