@@ -1,7 +1,8 @@
-//! Deliveries per second, beside a bare loop of the same HTTP client that posts the same signed
-//! bodies to the same sink over as many connections.
+//! The whole way, from many publishers to the log of what was delivered, per second; beside a bare loop
+//! of the same HTTP client that posts the same signed bodies to the same sink over as many connections.
 //!
-//! `cargo bench --bench delivery`
+//! `bash tests/with_postgres cargo bench --features postgres --bench delivery`; without the server and
+//! the feature, memory and SQLite alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,35 +23,46 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+#[path = "database/mod.rs"]
+mod database;
 #[path = "sink/mod.rs"]
 mod sink;
 
 const ROUNDS: usize = 7;
 const DELIVERIES: usize = 20_000;
 const CONNECTIONS: usize = 64;
+const PUBLISHERS: usize = 64;
 
 fn main() {
     // The sink has a thread of its own, so that what it costs is the same for all.
     let sinks = runtime(1);
     let sink = sinks.block_on(Sink::start());
     let runtime = runtime(2);
-    let (mut bare, mut memory, mut sqlite) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut memory, mut sqlite, mut postgres) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // In turns, so that what else the machine does falls on all alike.
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         bare.push(runtime.block_on(post_bare(&sink)));
         memory.push(runtime.block_on(deliver(MemoryStorage::new(), &sink)));
         let folder = tempfile::tempdir().expect("there is room");
         let storage = SqliteStorage::open(folder.path().join("bench.db")).expect("it opens");
         sqlite.push(runtime.block_on(deliver(storage, &sink)));
+        if let Some(storage) = runtime.block_on(database::storage(&format!("delivery_{round}"))) {
+            postgres.push(runtime.block_on(deliver(storage, &sink)));
+        }
     }
     let reference = median(&mut bare);
     println!(
-        "| signed posts to a sink on loopback, {CONNECTIONS} connections | per second | of the reference | goal |"
+        "| {PUBLISHERS} publishers, a sink on loopback, {CONNECTIONS} connections | per second | reached | goal |"
     );
     println!("|---|---|---|---|");
-    println!("| bare loop of the same client | {reference:.0} | 100 % | |");
-    row("engine, memory storage", median(&mut memory), reference, 80);
-    row("engine, SQLite FULL", median(&mut sqlite), reference, 50);
+    println!("| bare loop of the same client | {reference:.0} | | |");
+    row("publish → delivered, memory", median(&mut memory), reference, 80);
+    row("publish → delivered, SQLite FULL", median(&mut sqlite), reference, 50);
+    if postgres.is_empty() {
+        return println!("{}", database::LEFT_OUT);
+    }
+    row("publish → delivered, PostgreSQL", median(&mut postgres), reference, 25);
 }
 
 fn runtime(threads: usize) -> tokio::runtime::Runtime {
@@ -145,7 +157,7 @@ async fn post_bare(sink: &Sink) -> f64 {
     rate
 }
 
-/// Lets the engine deliver a backlog that was published before the clock starts.
+/// Publishes, and lets the engine deliver meanwhile, until the last is settled.
 async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
     let engine = sink::engine(storage, CONNECTIONS).await;
     let spec = Trigger::builder("bench")
@@ -153,13 +165,19 @@ async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
         .webhook(&sink.url, SigningSecret::generate())
         .build();
     engine.create_trigger(spec.expect("it is a trigger")).await.expect("it is stored");
-    for batch in 0..DELIVERIES / 1_000 {
-        let events = (0..1_000).map(|n| event(batch * 1_000 + n)).collect();
-        engine.publish_all(events).await.expect("it is stored");
-    }
+    engine.spawn(2);
+    let shares: Vec<Vec<Event>> =
+        (0..PUBLISHERS).map(|p| (p..DELIVERIES).step_by(PUBLISHERS).map(event).collect()).collect();
     let before = sink.posts.load(Ordering::Relaxed);
     let began = Instant::now();
-    engine.spawn(2);
+    for share in shares {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for event in share {
+                engine.publish(event).await.expect("it is stored");
+            }
+        });
+    }
     while sink.posts.load(Ordering::Relaxed) - before < DELIVERIES {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -1,7 +1,8 @@
-//! How long an event takes from `publish` to its arrival at 150 events a second, beside a bare post of the
-//! same client at the same rate; in turns, in one run.
+//! How long an event takes from `publish` to its arrival at 150 events a second, beside a bare post of
+//! the same client at the same rate; in turns, in one run.
 //!
-//! `cargo bench --bench latency`
+//! `bash tests/with_postgres cargo bench --features postgres --bench latency`; without the server and
+//! the feature, memory and SQLite alone.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::mpsc;
 
+#[path = "database/mod.rs"]
+mod database;
 #[path = "sink/mod.rs"]
 mod sink;
 
@@ -29,16 +32,22 @@ const MEASURED: u32 = 3_000;
 fn main() {
     println!("| {RATE} events a second | p50 | p99 | more at p50 | more at p99 | goal |");
     println!("|---|---|---|---|---|---|");
-    measure("memory", MemoryStorage::new());
-    let folder = tempfile::tempdir().expect("there is room");
-    let storage = SqliteStorage::open(folder.path().join("bench.db")).expect("it opens");
-    measure("SQLite FULL", storage);
-}
-
-fn measure(name: &str, storage: impl Storage) {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build().expect("there are threads");
-    let [bare, whole] = runtime.block_on(run(storage));
+    runtime.block_on(async {
+        measure("memory", MemoryStorage::new()).await;
+        let folder = tempfile::tempdir().expect("there is room");
+        let storage = SqliteStorage::open(folder.path().join("bench.db")).expect("it opens");
+        measure("SQLite FULL", storage).await;
+        match database::storage("latency").await {
+            Some(storage) => measure("PostgreSQL", storage).await,
+            None => println!("{}", database::LEFT_OUT),
+        }
+    });
+}
+
+async fn measure(name: &str, storage: impl Storage) {
+    let [bare, whole] = run(storage).await;
     let [bare50, whole50] = [&bare, &whole].map(|all| all[all.len() / 2]);
     let [bare99, whole99] = [&bare, &whole].map(|all| all[all.len() * 99 / 100]);
     println!("| bare post beside {name} | {bare50:.2?} | {bare99:.2?} | | | |");
