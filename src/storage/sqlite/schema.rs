@@ -55,8 +55,8 @@ fn prepare_writer(connection: &Connection, synchronous: Synchronous) -> rusqlite
         Synchronous::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", level)?;
-    // 64 MiB: the upper levels of the indexes of a large backlog.
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    // 16 MiB: the upper levels of the indexes of a large backlog. The system caches the rest.
+    connection.pragma_update(None, "cache_size", -16_384)?;
     // Pages that are written over and over are copied back once, instead of every 1,000 pages.
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // A log that grew beyond, beside a backup, is cut back when it begins anew.
