@@ -374,6 +374,13 @@ impl Engine {
         }
     }
 
+    /// Says that somebody else stored something that may be due, so that it is looked for at once: a
+    /// hint, for a storage that hears of what other nodes do. Without it, it is found at the next
+    /// [refresh](EngineOptions::refresh).
+    pub fn wake(&self) {
+        self.core.wake();
+    }
+
     /// Ends every [`run`](Self::run): nothing more is claimed, what is in flight has until `limit`,
     /// what is left then is released to be tried again. Events can still be published.
     ///

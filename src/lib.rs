@@ -78,6 +78,7 @@
 //! | `tokio` | [`clock::TokioClock`], [`Engine::spawn`](engine::Engine::spawn) | yes |
 //! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
 //! | `sqlite` | [`storage::sqlite`], [`outbox::sqlite`] | yes |
+//! | `postgres` | [`storage::postgres`], [`outbox::postgres`] | |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
 //! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
 //! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |

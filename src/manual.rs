@@ -11,6 +11,7 @@
 //! | [`signing`] | who receives webhooks: how to verify them |
 //! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
 //! | [`operating`] | operators: what to watch, what to do when |
+//! | [`scaling`] | operators: from one process to many nodes to many databases |
 //! | [`observing`] | operators: logs, metrics and their names |
 //! | [`known_defects`] | who has seen such systems fail: why that cannot happen here |
 //! | [`dependencies`] | who has to answer for what is linked: each dependency and why |
@@ -31,6 +32,7 @@ page!(wire_format, "manual/wire_format.md");
 page!(signing, "manual/signing.md");
 page!(writing_a_backend, "manual/writing_a_backend.md");
 page!(operating, "manual/operating.md");
+page!(scaling, "manual/scaling.md");
 page!(observing, "manual/observing.md");
 page!(known_defects, "manual/known_defects.md");
 page!(dependencies, "manual/dependencies.md");

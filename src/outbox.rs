@@ -5,6 +5,8 @@
 //! [entries](OutboxEntry), in their order, and for each what became of it.
 
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

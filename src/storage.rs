@@ -3,7 +3,7 @@
 //! In: decisions that were made elsewhere. Out: what was written down. A storage decides nothing:
 //! it is atomic, durable to the degree that it states, and fenced.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
 mod error;
 mod memory;

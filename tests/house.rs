@@ -33,7 +33,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
-    ("deadpool_postgres", &["storage/postgres"]),
+    ("deadpool_postgres", &["outbox/postgres", "storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["conformance", "deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
@@ -66,10 +66,10 @@ const HOMES: &[(&str, &[&str])] = &[
             "storage/sqlite",
         ],
     ),
-    ("tokio_postgres", &["storage/postgres"]),
+    ("tokio_postgres", &["outbox/postgres", "storage/postgres"]),
     ("tower_service", &["deliverer/http"]),
     ("tracing", &["observer/tracing.rs"]),
-    ("uuid", &["id.rs", "storage/postgres"]),
+    ("uuid", &["id.rs", "outbox/postgres", "storage/postgres"]),
     ("zeroize", &["secret.rs", "signature/", "trigger"]),
 ];
 

@@ -5,17 +5,19 @@
 
 mod claim;
 mod companions;
-mod connection;
+pub(crate) mod connection;
 mod cursors;
-mod due;
 mod endpoints;
+mod first_due;
 mod gather;
 mod hold;
+mod lock;
+mod notify;
 mod pages;
 mod prune;
 mod record;
 mod replay;
-mod rows;
+pub(crate) mod rows;
 mod schema;
 mod settle;
 mod triggers;
@@ -25,6 +27,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use deadpool_postgres;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
 
@@ -37,9 +40,11 @@ use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::DeliveryId;
 use connection::Database;
-use due::Due;
 use endpoints::Remembered;
+use first_due::FirstDue;
 use gather::Gathered;
+pub use notify::Listener;
+use notify::News;
 use prune::Ends;
 
 /// Keeps everything in a schema of a PostgreSQL database, which any number of nodes share.
@@ -53,11 +58,13 @@ pub struct PostgresStorage {
 
 #[derive(Debug)]
 struct Shared {
-    database: Database,
+    database: Arc<Database>,
     endpoints: Remembered,
-    due: Due,
+    first_due: FirstDue,
     gathered: Gathered,
     ends: Ends,
+    news: News,
+    notifies: bool,
     /// Held by the claim that is under way.
     claiming: tokio::sync::Mutex<()>,
 }
@@ -72,12 +79,15 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// Whose time it goes by.
     pub time: TimeSource,
+    /// Whether it [notifies](PostgresStorage::listen) other nodes of what it stores, ten times a second
+    /// at most; yes unless set. Without, everything is found by looking.
+    pub notifies: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
         let schema = "artifact_triggers".to_owned();
-        Self { schema, connections: 16, time: TimeSource::Server }
+        Self { schema, connections: 16, time: TimeSource::Server, notifies: true }
     }
 }
 
@@ -91,6 +101,12 @@ impl PostgresOptions {
     /// Sets the most connections of a pool that is made by [`PostgresStorage::connect`].
     pub fn with_connections(mut self, most: usize) -> Self {
         self.connections = most;
+        self
+    }
+
+    /// Sets whether it notifies other nodes of what it stores.
+    pub fn with_notifies(mut self, notifies: bool) -> Self {
+        self.notifies = notifies;
         self
     }
 
@@ -205,15 +221,22 @@ impl PostgresStorage {
         Ok(storage)
     }
 
+    /// The database that it uses.
+    pub(crate) fn database(&self) -> Arc<Database> {
+        self.shared.database.clone()
+    }
+
     fn of(pool: Pool, options: &PostgresOptions) -> Result<Self, OpenError> {
         let schema = schema::quoted(&options.schema)?;
         let database = Database { pool, schema, time: options.time };
         let shared = Shared {
-            database,
+            database: Arc::new(database),
             endpoints: Remembered::default(),
-            due: Due::default(),
+            first_due: FirstDue::default(),
             gathered: Gathered::default(),
             ends: Ends::default(),
+            news: News::default(),
+            notifies: options.notifies,
             claiming: tokio::sync::Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -4,9 +4,9 @@
 //! reads. No runtime is needed.
 
 mod backup;
-mod batched;
 mod claim;
 mod commit;
+mod companions;
 mod due;
 mod endpoints;
 mod first_due;

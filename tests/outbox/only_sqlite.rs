@@ -1,6 +1,7 @@
 //! What only the outbox in SQLite promises: an event is left by a transaction of the embedder's, or
 //! not at all; by many writers at once, in any language; and is told once, whatever crashes.
 
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -15,10 +16,11 @@ use artifact_triggers::outbox::{Outbox, OutboxDone};
 use artifact_triggers::storage::{EventQuery, MemoryStorage};
 use artifact_triggers::trigger::{KindPattern, Trigger};
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::{Bench, MINUTE};
+use super::rules::{Bench, MINUTE};
 
 /// A file of an embedder's, with a table of its own.
 fn embedders_file() -> (PathBuf, TempDir) {
@@ -44,13 +46,16 @@ pub(super) fn bench() -> Bench {
     let (left, seen) = (connect(&path), connect(&path));
     Bench {
         takers: [first, second],
-        leave: Box::new(move |json| assert_eq!(left.execute(INSERT, [json]).unwrap(), 1)),
+        leave: Box::new(move |json| {
+            assert_eq!(left.execute(INSERT, [json]).unwrap(), 1);
+            ready(()).boxed()
+        }),
         refused: Box::new(move || {
             let _kept = &folder;
             let sql = "SELECT event, reason FROM artifact_triggers_outbox_refused";
             let mut statement = seen.prepare(sql).unwrap();
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            rows.map(Result::unwrap).collect()
+            ready(rows.map(Result::unwrap).collect()).boxed()
         }),
     }
 }

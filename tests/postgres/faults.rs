@@ -11,14 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
 use super::sample::{everything, record, settle, take};
-use super::server::{options, url};
-
-async fn admin() -> tokio_postgres::Client {
-    let (client, connection) =
-        tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
+use super::server::{client, options, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_is_there_though_connections_are_cut() {
@@ -26,7 +19,7 @@ async fn what_was_answered_is_there_though_connections_are_cut() {
     let name = format!("cut_{}", options.schema);
     let named = format!("{}?application_name={name}", url());
     let storage = PostgresStorage::connect(&named, &options).await.unwrap();
-    let admin = admin().await;
+    let admin = client().await;
     let publishers = join_all((0..8_u32).map(|n| {
         let storage = storage.clone();
         async move {
@@ -96,7 +89,7 @@ async fn what_cannot_be_read_becomes_a_dead_letter_and_holds_up_nobody() {
     let broken: Vec<_> = records[..3].iter().map(|one| one.deliveries[0].0.id).collect();
     let whole = records[3].deliveries[0].0.id;
     storage.record(records).await.unwrap();
-    let admin = admin().await;
+    let admin = client().await;
     let uuid = |id: artifact_triggers::id::DeliveryId| {
         id.to_string().trim_start_matches("dlv_").to_owned()
     };

@@ -13,7 +13,7 @@ use artifact_triggers::storage::{
 };
 
 use super::sample::{claim, everything, record, settle, take};
-use super::server::{options, url};
+use super::server::{client, options, url};
 
 /// What the server wrote so far.
 fn log() -> String {
@@ -36,8 +36,7 @@ async fn everything_is_found_by_an_index_though_much_waits() {
         settle(&plain, &claimed[0], Settlement::Delivered, now).await;
         settle(&plain, &claimed[1], Settlement::Parked, now).await;
     }
-    let (admin, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let admin = client().await;
     for table in ["deliveries", "payloads", "attempts", "events", "endpoints", "cursors"] {
         admin.batch_execute(&format!("VACUUM ANALYZE {schema}.{table}")).await.unwrap();
     }

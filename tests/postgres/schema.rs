@@ -5,15 +5,10 @@ use artifact_triggers::storage::postgres::{OpenError, PostgresOptions, PostgresS
 use futures_util::future::join_all;
 
 use super::sample::record;
-use super::server::{options, url};
+use super::server::{client, options, url};
 
 async fn run(sql: &str) {
-    let (client, connection) =
-        tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    client.batch_execute(sql).await.unwrap();
-    drop(client);
-    connection.await.unwrap().unwrap();
+    client().await.batch_execute(sql).await.unwrap();
 }
 
 fn pool() -> deadpool_postgres::Pool {

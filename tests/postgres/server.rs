@@ -17,3 +17,11 @@ pub(crate) fn options() -> PostgresOptions {
     let name = format!("test_{}_{n}", std::process::id());
     PostgresOptions::default().with_schema(name).with_connections(3)
 }
+
+/// A client of its own.
+pub(crate) async fn client() -> tokio_postgres::Client {
+    let (client, connection) =
+        tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}

@@ -17,11 +17,23 @@ async fn fresh() -> Subject {
         .with_nodes(move || connect(of_node.clone()))
         .with_reopening(move |storage| {
             drop(storage);
-            connect(of_next.clone())
+            reconnect(of_next.clone())
         })
         .with_cases(64)
 }
 
 async fn connect(options: Arc<PostgresOptions>) -> PostgresStorage {
-    PostgresStorage::connect(&server::url(), &options).await.unwrap()
+    let named = format!("{}?application_name={}", server::url(), options.schema);
+    PostgresStorage::connect(&named, &options).await.unwrap()
+}
+
+/// Connects anew once all sessions of those before are over: what was sent to the server goes on there,
+/// whoever dies.
+async fn reconnect(options: Arc<PostgresOptions>) -> PostgresStorage {
+    let client = server::client().await;
+    let open = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1";
+    while !client.query(open, &[&options.schema]).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    connect(options).await
 }

@@ -141,8 +141,11 @@ struct Account {
     visits: Vec<Trip>,
     /// Attempts that were made since it was recorded or replayed.
     made: u32,
-    /// How often it was given back without an attempt being counted.
+    /// How often it was given back without an attempt being counted, or the count was lost with its
+    /// process.
     released: u32,
+    /// How many attempts were counted when that was last written down.
+    kept: u32,
     /// No attempt before this, in true time.
     floor: Timestamp,
     recorded_at: Timestamp,
@@ -300,11 +303,14 @@ impl Ledger {
         self.lock().held.remove(&life);
     }
 
-    /// The storage was opened anew by the only process that may: all leases are given up.
+    /// The storage was opened anew by the only process that may: all leases are given up, with what was
+    /// counted under them.
     pub(crate) fn reopened(&self) {
         for account in self.lock().accounts.values_mut() {
             if let State::Leased { .. } = account.delivery.state {
                 account.delivery.state = State::Waiting { due: Timestamp::UNIX_EPOCH };
+                account.released += account.delivery.attempts - account.kept;
+                account.delivery.attempts = account.kept;
             }
         }
     }
@@ -378,6 +384,7 @@ impl Books {
             visits: Vec::new(),
             made: 0,
             released: 0,
+            kept: delivery.attempts,
             floor: Timestamp::MIN,
             is_gone: false,
             is_late: false,
@@ -410,7 +417,7 @@ impl Books {
         };
         let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
-        account.delivery.attempts = 0;
+        (account.delivery.attempts, account.kept) = (0, 0);
         account.settled_at = replay.now;
         account.replays += 1;
         (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);

@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::{Database, Failed, Values, Work, query};
-use super::due::{Asked, Noted};
+use super::first_due::{Asked, Noted};
 use super::rows::{self, DELIVERY_COLUMNS, uuid};
 use super::{Shared, companions, turn};
 use crate::clock::Timestamp;
@@ -17,7 +17,7 @@ use crate::delivery::{Claimed, DeadReason, Lease, State};
 use crate::id::DeliveryId;
 use crate::storage::{Claim, ClaimOf, Claims, Companions, StorageError, columns};
 
-/// Where [`read`] finds what is behind the columns of [`rows::DELIVERY`].
+/// Where [`Take::read`] finds what is behind the columns of [`rows::DELIVERY`].
 const TOKEN: usize = DELIVERY_COLUMNS;
 const DUE: usize = TOKEN + 1;
 const NOW: usize = TOKEN + 2;
@@ -63,7 +63,7 @@ impl Shared {
                 // One after the other: what is known of an endpoint is of the last that asked.
                 let _alone = self.claiming.lock().await;
                 self.look(claim.now).await?;
-                asked = self.due.ask(claim);
+                asked = self.first_due.ask(claim);
                 let mut taken = Taken::default();
                 if !asked.is_empty() {
                     let work = Take { claim, what: Taking::Asked(&asked) };
@@ -72,7 +72,7 @@ impl Shared {
                 }
                 let mut claims = Claims { deliveries: taken.deliveries, ..Claims::default() };
                 if claims.deliveries.len() < claim.limit {
-                    self.due.tell_left(claim, &mut claims);
+                    self.first_due.tell_left(claim, &mut claims);
                 }
                 self.note(&taken.leased);
                 return Ok(claims);
@@ -86,10 +86,10 @@ impl Shared {
 
     fn take_in(&self, taken: &Taken, claim: &Claim) {
         let now = taken.now.unwrap_or(i64::MIN);
-        self.due.found(&taken.next, now);
+        self.first_due.found(&taken.next, now);
         if taken.now.is_some() {
             let full = taken.deliveries.len() >= claim.limit;
-            self.due.served(taken.last.filter(|_| full), now, claim.now);
+            self.first_due.served(taken.last.filter(|_| full), now, claim.now);
         }
         self.note(&taken.noted);
     }
@@ -157,7 +157,7 @@ impl Take<'_> {
                         WHERE d.endpoint = a.endpoint AND d.claim_at >= a.floor
                             AND d.id <> ALL ($4)
                         ORDER BY d.claim_at LIMIT 1),
-                        coalesce($3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+                        coalesce($3, {now})
                     FROM unnest($1::bigint[], $2::bigint[]) AS a(endpoint, floor)";
         let now = database.now(self.claim.now);
         let given: Vec<Uuid> =
@@ -183,7 +183,7 @@ impl Take<'_> {
     ) -> Result<(), Failed> {
         let sql = format!(
             "WITH t AS MATERIALIZED (
-                 SELECT coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now),
+                 SELECT coalesce($1, {{now}}) AS now),
              due AS MATERIALIZED ({due}),
              d AS (
                  UPDATE {{s}}.deliveries d SET state = 1,
@@ -242,7 +242,7 @@ async fn bury(
     noted: &mut Noted,
 ) -> Result<(), Failed> {
     let sql = "UPDATE {s}.deliveries SET state = 3, reason = $2, claim_at = NULL, changed_at =
-                   coalesce($3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+                   coalesce($3, {now})
                WHERE id = ANY ($1) RETURNING ordering";
     let reason = DeadReason::Unreadable.as_str();
     let mut orders = BTreeSet::new();

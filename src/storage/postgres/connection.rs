@@ -13,23 +13,25 @@ use super::TimeSource;
 use crate::clock::Timestamp;
 use crate::storage::StorageError;
 
+/// The server's time, in microseconds since 1970.
+const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 /// How often a transaction is begun anew that the server undid in favour of another.
 const TRIES: usize = 10;
 
 /// Values for the parameters of a statement.
-pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// A pool, and where in its database the tables are.
-pub(super) struct Database {
-    pub(super) pool: Pool,
+pub(crate) struct Database {
+    pub(crate) pool: Pool,
     /// The schema's name, quoted.
-    pub(super) schema: String,
-    pub(super) time: TimeSource,
+    pub(crate) schema: String,
+    pub(crate) time: TimeSource,
 }
 
 /// Work that is to be done in one transaction, perhaps more than once, of which the last counts.
 #[async_trait]
-pub(super) trait Work {
+pub(crate) trait Work {
     type Answer: Send;
 
     async fn run(
@@ -41,7 +43,7 @@ pub(super) trait Work {
 
 /// Why work was not done.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// The server or the way to it.
     Postgres(tokio_postgres::Error),
     /// What a caller is to be told.
@@ -49,14 +51,14 @@ pub(super) enum Failed {
 }
 
 impl Database {
-    /// A statement with the schema's name in it.
-    pub(super) fn sql(&self, text: &str) -> String {
-        text.replace("{s}", &self.schema)
+    /// A statement in which `{s}` stands for the schema and `{now}` for the server's time.
+    pub(crate) fn sql(&self, text: &str) -> String {
+        text.replace("{s}", &self.schema).replace("{now}", NOW)
     }
 
     /// The time to go by, for a statement that has it as a parameter: the caller's, or `None` for the
     /// server's.
-    pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
+    pub(crate) fn now(&self, now: Timestamp) -> Option<i64> {
         match self.time {
             TimeSource::Server => None,
             TimeSource::Caller => Some(now.unix_micros()),
@@ -64,7 +66,7 @@ impl Database {
     }
 
     /// Runs one statement by itself.
-    pub(super) async fn query(
+    pub(crate) async fn query(
         &self,
         sql: &str,
         values: Values<'_>,
@@ -89,7 +91,7 @@ impl Database {
     }
 
     /// Does work in one transaction.
-    pub(super) async fn transact<W: Work + Sync>(
+    pub(crate) async fn transact<W: Work + Sync>(
         &self,
         work: &W,
     ) -> Result<W::Answer, StorageError> {
@@ -129,7 +131,7 @@ impl fmt::Debug for Database {
 }
 
 /// Runs a statement of a transaction.
-pub(super) async fn query(
+pub(crate) async fn query(
     database: &Database,
     transaction: &Transaction<'_>,
     sql: &str,
@@ -187,7 +189,7 @@ impl Failed {
         error.code().is_some_and(|code| conflicts.contains(code))
     }
 
-    pub(super) fn told(self) -> StorageError {
+    pub(crate) fn told(self) -> StorageError {
         match self {
             Self::Told(error) => error,
             Self::Postgres(error) => unavailable(&error),
@@ -208,7 +210,7 @@ impl From<StorageError> for Failed {
 }
 
 /// What the server or the client says, in words for an operator.
-pub(super) fn unavailable(error: &tokio_postgres::Error) -> StorageError {
+pub(crate) fn unavailable(error: &tokio_postgres::Error) -> StorageError {
     let Some(answer) = error.as_db_error() else {
         return StorageError::Unavailable { reason: chain(error) };
     };
@@ -229,7 +231,7 @@ pub(super) fn unavailable(error: &tokio_postgres::Error) -> StorageError {
 }
 
 /// An error with what it comes from.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

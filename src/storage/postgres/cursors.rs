@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 
 use super::connection::{Database, Failed, query};
 use super::rows::{self, uuid};
-use super::{Shared, turn};
+use super::{Shared, lock};
 use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
 impl Shared {
@@ -28,7 +28,7 @@ pub(super) async fn unchanged(
 ) -> Result<Option<Recorded>, Failed> {
     let set: Vec<(&str, Option<&str>)> = record.cursors.iter().filter_map(expected).collect();
     let keys: Vec<&str> = set.iter().map(|(key, _)| *key).collect();
-    turn::lock_all(database, transaction, keys.iter().map(|key| format!("cursor {key}")).collect())
+    lock::take(database, transaction, keys.iter().map(|key| format!("cursor {key}")).collect())
         .await?;
     if let Some(id) = record.event_id() {
         let known = "SELECT 1 FROM {s}.events WHERE id = $1";

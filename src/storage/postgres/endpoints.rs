@@ -68,7 +68,7 @@ impl Shared {
         unknown.sort_unstable();
         unknown.dedup();
         let sql = "INSERT INTO {s}.endpoints AS e (key, used_at)
-                   SELECT key, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+                   SELECT key, {now}
                    FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place) ORDER BY place
                    ON CONFLICT (key) DO UPDATE SET used_at = excluded.used_at
                    RETURNING key, id, used_at";
@@ -91,7 +91,7 @@ impl Shared {
     /// Forgets endpoints that no delivery has and no node asked for since long.
     pub(super) async fn forget_endpoints(&self) -> Result<(), StorageError> {
         let sql = "DELETE FROM {s}.endpoints e
-                   WHERE used_at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1
+                   WHERE used_at < {now} - $1
                        AND NOT EXISTS (SELECT 1 FROM {s}.deliveries d WHERE d.endpoint = e.id)";
         let day = rows::span(24 * REMEMBERED);
         self.database.query(sql, &[&day]).await.map(drop)

@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::{Database, Failed, Work, query};
-use super::due::Noted;
+use super::first_due::Noted;
 use super::hold::{self, part};
 use super::{Shared, rows, turn};
 use crate::clock::Timestamp;
@@ -141,8 +141,10 @@ impl Pruning<'_> {
         let heads = concat!(
             "SELECT d.seq, d.scope, v.scope FROM {s}.deliveries d
              LEFT JOIN {s}.events v ON v.id = d.event
-             WHERE d.seq = ANY (ARRAY (SELECT seq FROM ", line!("seq, changed_at", "changed_at, seq"), "
-                 WHERE changed_at < coalesce($2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+             WHERE d.seq = ANY (ARRAY (SELECT seq FROM ",
+            line!("seq, changed_at", "changed_at, seq"),
+            "
+                 WHERE changed_at < coalesce($2, {now})
                            - $3
                      OR (changed_at, seq) <= ($4, $5::bigint)
                  ORDER BY changed_at, seq LIMIT $6))
@@ -193,7 +195,7 @@ impl Pruning<'_> {
                        SELECT seq FROM {s}.deliveries
                        WHERE claim_at IS NULL AND aside IS NULL AND state = $1 AND NOT emptied
                            AND changed_at < coalesce($2,
-                               (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) - $3
+                               {now}) - $3
                        ORDER BY changed_at, seq LIMIT $4))
                    FOR UPDATE OF d SKIP LOCKED";
         let values = (columns::state_number(state), columns::integer(room));

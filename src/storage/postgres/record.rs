@@ -1,15 +1,17 @@
-//! Records: events, deliveries and cursor moves. Those without cursors are written many at once, by one
+//! Records: events, deliveries and cursor moves, of all callers that [`gather`](super::gather) brings
+//! together. Those without cursors are written many at once, by one
 //! statement that takes each column as an array.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::connection::{Database, Failed, Work, query};
-use super::due::Noted;
 use super::endpoints::Numbers;
+use super::first_due::Noted;
 use super::rows::{self, uuid};
 use super::{Shared, TimeSource};
 use super::{cursors, turn};
@@ -42,14 +44,20 @@ impl Work for RecordAll<'_> {
 
 impl Shared {
     /// Stores records in one transaction.
-    pub(super) async fn store(&self, records: &[Record]) -> Result<Vec<Recorded>, StorageError> {
+    pub(super) async fn store(
+        self: &Arc<Self>,
+        records: &[Record],
+    ) -> Result<Vec<Recorded>, StorageError> {
         let deliveries = records.iter().flat_map(|record| &record.deliveries);
         let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
         let numbers = self.numbers(keys).await?;
-        self.due.name(&numbers);
+        self.first_due.name(&numbers);
         let work = RecordAll { records, numbers };
         let (answers, noted) = self.database.transact(&work).await?;
         self.note(&noted);
+        if noted.is_claimable() {
+            self.announce();
+        }
         Ok(answers)
     }
 }
@@ -174,7 +182,7 @@ async fn insert(
     let orders: BTreeSet<Uuid> = all.orderings.iter().flatten().copied().collect();
     turn::lock(database, transaction, &orders).await?;
     let sql = "WITH t AS MATERIALIZED (
-                   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now),
+                   SELECT {now} AS now),
                e AS (
                    INSERT INTO {s}.events (id, scope, received_at, document)
                    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[])

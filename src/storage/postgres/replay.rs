@@ -1,13 +1,14 @@
 //! Replay: makes dead and parked deliveries wait again, or discards them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::connection::{Database, Failed, Work, query};
-use super::due::Noted;
+use super::first_due::Noted;
 use super::pages::Selection;
 use super::rows::{self, uuid};
 use super::{Shared, turn};
@@ -19,9 +20,15 @@ use crate::storage::{Fate, Replay, StorageError, columns};
 struct Replaying<'a>(&'a Replay);
 
 impl Shared {
-    pub(super) async fn replay(&self, replay: &Replay) -> Result<Vec<DeliveryId>, StorageError> {
+    pub(super) async fn replay(
+        self: &Arc<Self>,
+        replay: &Replay,
+    ) -> Result<Vec<DeliveryId>, StorageError> {
         let (ids, noted) = self.database.transact(&Replaying(replay)).await?;
         self.note(&noted);
+        if noted.is_claimable() {
+            self.announce();
+        }
         Ok(ids)
     }
 }
@@ -43,12 +50,12 @@ impl Work for Replaying<'_> {
         }
         let of = |(delivery, _): &(Delivery, _)| delivery.id;
         let ids: Vec<DeliveryId> = replayed.iter().map(of).collect();
-        let columns = Columns::of(&replayed, self.0.now);
+        let written = Written::of(&replayed, self.0.now);
         let sql = "UPDATE {s}.deliveries d SET state = r.state, reason = NULL,
                        claim_at = t.now + r.after, attempts = r.attempts, message = r.message,
                        changed_at = t.now + r.changed, aside = NULL
                    FROM (SELECT coalesce($1,
-                             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now) AS t,
+                             {now}) AS now) AS t,
                        unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::uuid[],
                            $7::bigint[]) AS r(id, state, after, attempts, message, changed)
                    WHERE d.id = r.id RETURNING d.endpoint, d.claim_at";
@@ -59,12 +66,12 @@ impl Work for Replaying<'_> {
             sql,
             &[
                 &now,
-                &columns.ids,
-                &columns.states,
-                &columns.after,
-                &columns.attempts,
-                &columns.messages,
-                &columns.changed,
+                &written.ids,
+                &written.states,
+                &written.after,
+                &written.attempts,
+                &written.messages,
+                &written.changed,
             ],
         )
         .await?;
@@ -73,15 +80,15 @@ impl Work for Replaying<'_> {
                 noted.push(rows::get(row, 0)?, at);
             }
         }
-        turn::lock(database, transaction, &columns.orders).await?;
-        turn::next_of(database, transaction, &columns.orders, now, &mut noted).await?;
+        turn::lock(database, transaction, &written.orders).await?;
+        turn::next_of(database, transaction, &written.orders, now, &mut noted).await?;
         Ok((ids, noted))
     }
 }
 
 /// What is replayed, as columns.
 #[derive(Default)]
-struct Columns {
+struct Written {
     ids: Vec<Uuid>,
     states: Vec<i16>,
     after: Vec<Option<i64>>,
@@ -92,7 +99,7 @@ struct Columns {
     orders: BTreeSet<Uuid>,
 }
 
-impl Columns {
+impl Written {
     fn of(replayed: &[(Delivery, Timestamp)], now: Timestamp) -> Self {
         let mut all = Self::default();
         for (delivery, changed_at) in replayed {
@@ -129,10 +136,7 @@ impl Replaying<'_> {
             if let Some(since) = unchanged_since {
                 let (now_of, ago) = (database.now(*now), rows::later(*now, *since));
                 let time = selection.parameter(now_of);
-                let time = format!(
-                    "coalesce({time}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
-                );
-                selection.add(&format!("d.changed_at <= {time} - ?"), ago);
+                selection.add(&format!("d.changed_at <= coalesce({time}, {{now}}) - ?"), ago);
             }
             let condition = selection.condition();
             let limit = selection.parameter(columns::integer(rest.limit));

@@ -29,7 +29,7 @@ macro_rules! uuid {
 pub(super) use uuid;
 
 /// What a column holds.
-pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, StorageError> {
+pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, StorageError> {
     row.try_get(column).map_err(|error| StorageError::Corrupt { reason: error.to_string() })
 }
 
@@ -111,7 +111,7 @@ pub(super) fn attempt(id: DeliveryId, row: &Row) -> Result<LoggedAttempt, Storag
 }
 
 /// A span of time in microseconds, so that any time can have it added and be told.
-pub(super) fn span(span: Duration) -> i64 {
+pub(crate) fn span(span: Duration) -> i64 {
     const MOST: i64 = i64::MAX / 4;
     i64::try_from(span.as_micros()).map_or(MOST, |micros| micros.min(MOST))
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::connection::{Database, Failed, Work, query};
-use super::due::Noted;
 use super::endpoints::Numbers;
+use super::first_due::Noted;
 use super::rows::{self, uuid};
 use super::{record, turn};
 use crate::clock::Timestamp;
@@ -31,7 +31,7 @@ impl Shared {
         let records = settlements.iter().flat_map(|settle| &settle.records);
         let deliveries = records.flat_map(|record| &record.deliveries);
         let numbers = self.numbers(deliveries.map(|(delivery, _)| &delivery.endpoint)).await?;
-        self.due.name(&numbers);
+        self.first_due.name(&numbers);
         let work = SettleAll { settlements, now, numbers };
         let (answers, noted) = self.database.transact(&work).await?;
         self.note(&noted);
@@ -107,7 +107,7 @@ async fn settle(
         .collect();
     let log = Log::of(settlements);
     let sql = "WITH t AS MATERIALIZED (
-                   SELECT coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now),
+                   SELECT coalesce($1, {now}) AS now),
                d AS (
                    UPDATE {s}.deliveries d SET state = s.state, reason = s.reason,
                        claim_at = t.now + s.after, changed_at = t.now,

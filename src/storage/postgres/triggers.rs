@@ -5,7 +5,7 @@ use deadpool_postgres::Transaction;
 
 use super::connection::{Database, Failed, Work, query};
 use super::rows::{self, uuid};
-use super::{Shared, turn};
+use super::{Shared, lock};
 use crate::id::TriggerId;
 use crate::storage::{StorageError, TriggerChange, TriggerState, TriggerWrite, columns};
 use crate::trigger::Trigger;
@@ -43,7 +43,7 @@ impl Work for Write {
 
     async fn run(&self, database: &Database, transaction: &Transaction<'_>) -> Result<(), Failed> {
         // One after the other, so that changes are told in the order in which they are committed.
-        turn::lock_all(database, transaction, vec!["triggers".to_owned()]).await?;
+        lock::take(database, transaction, vec!["triggers".to_owned()]).await?;
         match &self.0 {
             TriggerWrite::Create(trigger) => {
                 if revision(database, transaction, trigger.id).await?.is_some() {

@@ -9,8 +9,8 @@ use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::connection::{Database, Failed, query};
-use super::due::Noted;
-use super::rows;
+use super::first_due::Noted;
+use super::{lock, rows};
 
 /// Locks orders until the transaction ends, in the order of their keys.
 pub(super) async fn lock(
@@ -19,22 +19,7 @@ pub(super) async fn lock(
     orders: &BTreeSet<Uuid>,
 ) -> Result<(), Failed> {
     let keys = orders.iter().map(|order| format!("order {order}"));
-    lock_all(database, transaction, keys.collect()).await
-}
-
-/// Takes locks of this schema by their names until the transaction ends.
-pub(super) async fn lock_all(
-    database: &Database,
-    transaction: &Transaction<'_>,
-    mut names: Vec<String>,
-) -> Result<(), Failed> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    names.sort_unstable();
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1 || name, 0))
-               FROM unnest($2::text[]) WITH ORDINALITY AS n(name, place) ORDER BY place";
-    query(database, transaction, sql, &[&database.schema, &names]).await.map(drop)
+    lock::take(database, transaction, keys.collect()).await
 }
 
 /// Lets the next one of each order go, at the earliest at a time; `None` for the server's.
@@ -51,7 +36,7 @@ pub(super) async fn next_of(
     let orders: Vec<Uuid> = orders.iter().copied().collect();
     // Each look is one into the index `deliveries_in_order`.
     let sql = "UPDATE {s}.deliveries d SET state = 0, claim_at = greatest(d.changed_at,
-                   coalesce($2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))
+                   coalesce($2, {now}))
                FROM unnest($1::uuid[]) AS o(key)
                CROSS JOIN LATERAL (
                    SELECT q.seq FROM {s}.deliveries q WHERE q.ordering = o.key AND q.state = 6

@@ -13,7 +13,7 @@ use super::commit::{Session, unavailable};
 use super::due::{Due, InTurn};
 use super::first_due::Endpoint;
 use super::tally::Line;
-use super::{batched, rows, turn};
+use super::{companions, rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, DeadReason, EndpointKey, Lease, StateName};
 use crate::id::{DeliveryId, OrderingKey};
@@ -30,7 +30,7 @@ pub(super) fn claim(session: &mut Session, claim: &Claim) -> Result<Claims, Stor
             return Ok(claims);
         }
         ClaimOf::Companions(all) => {
-            claims.deliveries = batched::take(session, all, claim)?;
+            claims.deliveries = companions::take(session, all, claim)?;
             return Ok(claims);
         }
     }

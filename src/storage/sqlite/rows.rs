@@ -1,18 +1,16 @@
 //! Between rows and values: how deliveries, attempts and payloads are written and read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Row;
 
 use super::commit::unavailable;
 use crate::clock::Timestamp;
-use crate::delivery::{
-    Attempt, DeadReason, Delivery, EndpointKey, OnDead, Outcome, State, StateName, Turn,
-};
+use crate::delivery::{Attempt, Delivery, EndpointKey, OnDead, Outcome, State, StateName, Turn};
 use crate::event::Scope;
 use crate::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
-use crate::payload::Payload;
+use crate::storage::columns::{self, corrupt};
+pub(super) use crate::storage::columns::{headers_json, integer, payload, reason};
 use crate::storage::{LoggedAttempt, StorageError};
 
 /// The columns that [`delivery`] reads, of `deliveries d`.
@@ -24,14 +22,8 @@ pub(super) const BEHIND_DELIVERY: usize = 14;
 
 /// A state as stored. What is leased is stored as waiting.
 pub(super) fn state_number(name: StateName) -> i64 {
-    match name {
-        StateName::Waiting | StateName::Leased => 0,
-        StateName::Delivered => 2,
-        StateName::Dead => 3,
-        StateName::Cancelled => 4,
-        StateName::Parked => 5,
-        StateName::Queued => 6,
-    }
+    let stored = if name == StateName::Leased { StateName::Waiting } else { name };
+    columns::state_number(stored).into()
 }
 
 /// From when on a delivery can be claimed, as stored.
@@ -39,21 +31,8 @@ pub(super) fn claim_at(state: &State) -> Option<i64> {
     state.claimable_at().map(Timestamp::unix_micros)
 }
 
-/// Why a delivery is dead, as stored.
-pub(super) fn reason(state: &State) -> Option<&'static str> {
-    match state {
-        State::Dead { reason } => Some(reason.as_str()),
-        _ => None,
-    }
-}
-
 pub(super) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A count as SQLite has it.
-pub(super) fn integer(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// A count that [`integer`] wrote.
@@ -62,17 +41,13 @@ pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(found).unwrap_or(0))
 }
 
-fn corrupt(what: &str, id: impl std::fmt::Display) -> StorageError {
-    StorageError::Corrupt { reason: format!("{what} {id}") }
-}
-
 /// Reads the columns of [`DELIVERY`]: a delivery to an endpoint, as it is stored.
 pub(super) fn delivery(row: &Row<'_>, endpoint: EndpointKey) -> Result<Delivery, StorageError> {
     let id = DeliveryId::from_bytes(row.get(0).map_err(unavailable)?);
-    let state: i64 = row.get(5).map_err(unavailable)?;
+    let state: i16 = row.get(5).map_err(unavailable)?;
     let reason: Option<String> = row.get(6).map_err(unavailable)?;
     let claim_at: Option<i64> = row.get(7).map_err(unavailable)?;
-    let state = state_of(state, reason.as_deref(), claim_at)
+    let state = columns::state(state, reason.as_deref(), claim_at)
         .ok_or_else(|| corrupt("the state of delivery", id))?;
     let scope: String = row.get(4).map_err(unavailable)?;
     let scope: Scope = scope.parse().map_err(|_| corrupt("the scope of delivery", id))?;
@@ -99,29 +74,6 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Option<Turn>> {
     let blocks: Option<bool> = row.get(11)?;
     let on_dead = if blocks == Some(true) { OnDead::Block } else { OnDead::Skip };
     Ok(key.map(|key| Turn { key: OrderingKey::from_bytes(key), on_dead }))
-}
-
-fn state_of(number: i64, reason: Option<&str>, claim_at: Option<i64>) -> Option<State> {
-    let at = claim_at.map(Timestamp::from_unix_micros);
-    match number {
-        0 => Some(State::Waiting { due: at? }),
-        2 => Some(State::Delivered),
-        3 => Some(State::Dead { reason: reason?.parse::<DeadReason>().ok()? }),
-        4 => Some(State::Cancelled),
-        5 => Some(State::Parked),
-        6 => Some(State::Queued),
-        _ => None,
-    }
-}
-
-pub(super) fn headers_json(payload: &Payload) -> String {
-    serde_json::to_string(&payload.headers).expect("pairs of strings are JSON")
-}
-
-pub(super) fn payload(id: DeliveryId, headers: &str, body: &[u8]) -> Result<Payload, StorageError> {
-    let headers =
-        serde_json::from_str(headers).map_err(|_| corrupt("the headers of delivery", id))?;
-    Ok(Payload { headers, body: Arc::from(body) })
 }
 
 /// Reads `position, number, started_at, ended_at, class, retry_after, status, error, response`.

@@ -23,7 +23,7 @@ CREATE INDEX events_aside ON {s}.events (aside COLLATE "C") WHERE aside IS NOT N
 CREATE TABLE {s}.endpoints (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key     text   NOT NULL UNIQUE,
-    used_at bigint NOT NULL           -- when a node last looked it up, to the hour
+    used_at bigint NOT NULL           -- when a node last looked it up, up to an hour late
 );
 
 -- Narrow, since a row is written anew with every step of its delivery.
@@ -90,3 +90,46 @@ CREATE TABLE {s}.cursors (
     key   text COLLATE "C" PRIMARY KEY,
     value text NOT NULL
 );
+
+-- What transactions of the embedder's leave to be published.
+CREATE TABLE {s}.outbox (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key      uuid   NOT NULL DEFAULT gen_random_uuid(),
+    event    text   NOT NULL                  -- the JSON of an event
+);
+-- What could not be published, and why.
+CREATE TABLE {s}.outbox_refused (
+    position bigint PRIMARY KEY,
+    key      uuid   NOT NULL,
+    event    text   NOT NULL,
+    reason   text   NOT NULL
+);
+-- Who may take entries, until when.
+CREATE TABLE {s}.outbox_lease (
+    one       boolean PRIMARY KEY CHECK (one),
+    taker     uuid    NOT NULL,
+    lasts_til bigint  NOT NULL
+);
+
+-- Leaves an event, in whatever transaction is under way and in whatever language. What can be told of a
+-- mistake at once is told at once; the rest is found by whoever takes it.
+CREATE FUNCTION {s}.record_event(event jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    member text;
+    place  bigint;
+BEGIN
+    IF jsonb_typeof(record_event.event) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'event: expected an object, found %',
+            coalesce(jsonb_typeof(record_event.event), 'nothing') USING ERRCODE = '22023';
+    END IF;
+    FOREACH member IN ARRAY ARRAY['kind', 'occurred_at'] LOOP
+        IF jsonb_typeof(record_event.event -> member) IS DISTINCT FROM 'string' THEN
+            RAISE EXCEPTION '%: expected a string, found %', member,
+                coalesce(jsonb_typeof(record_event.event -> member), 'nothing')
+                USING ERRCODE = '22023';
+        END IF;
+    END LOOP;
+    INSERT INTO {s}.outbox AS o (event) VALUES (record_event.event::text) RETURNING o.position INTO place;
+    RETURN place;
+END
+$$;

@@ -1,4 +1,4 @@
-//! Due: when each endpoint has something to claim at the earliest, as far as this node knows, so that a
+//! First due: when each endpoint has something to claim at the earliest, as far as this node knows, so that a
 //! claim asks for those endpoints only, and begins behind what others claimed and settled before.
 //!
 //! What this node writes it knows at once. What others write it finds when it [looks](Shared::look):
@@ -37,11 +37,15 @@ impl Noted {
     pub(super) fn push(&mut self, endpoint: i64, claim_at: i64) {
         self.endpoints.push((endpoint, claim_at));
     }
+
+    pub(super) fn is_claimable(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
 }
 
 /// What a node knows.
 #[derive(Debug, Default)]
-pub(super) struct Due(Mutex<Content>);
+pub(super) struct FirstDue(Mutex<Content>);
 
 #[derive(Debug, Default)]
 struct Content {
@@ -51,8 +55,8 @@ struct Content {
     looks: u64,
     /// What the server's time was ahead of the callers', the last time both were known.
     skew: i64,
-    /// The endpoint that was served last; the next turn is of the one behind it.
-    turn: i64,
+    /// The endpoint that was served last; next is the one behind it.
+    last_served: i64,
 }
 
 #[derive(Debug)]
@@ -81,7 +85,7 @@ pub(super) struct Asked {
     pub(super) room: i64,
 }
 
-impl Due {
+impl FirstDue {
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().expect("no code panics while it holds what is due")
     }
@@ -103,6 +107,11 @@ impl Due {
             known.noted = known.noted.min(*at);
             known.floor = known.floor.min(*at);
         }
+    }
+
+    /// Has the next claim look what others wrote.
+    pub(super) fn look_again(&self) {
+        self.lock().looked_at = None;
     }
 
     /// Whether it is time to look what others wrote.
@@ -133,10 +142,10 @@ impl Due {
         let quotas: HashMap<_, _> = claim.quotas.iter().map(|(key, quota)| (key, *quota)).collect();
         let mut content = self.lock();
         let by = claim.due_by.unix_micros() + content.skew;
-        let turn = content.turn;
+        let last = content.last_served;
         let mut asked = Vec::new();
         let ranges =
-            [(Bound::Excluded(turn), Bound::Unbounded), (Bound::Unbounded, Bound::Included(turn))];
+            [(Bound::Excluded(last), Bound::Unbounded), (Bound::Unbounded, Bound::Included(last))];
         for range in ranges {
             for (id, endpoint) in content.endpoints.range_mut(range) {
                 let quota = quota(endpoint, &quotas, claim);
@@ -178,7 +187,7 @@ impl Due {
     pub(super) fn served(&self, last: Option<i64>, server: i64, caller: Timestamp) {
         let mut content = self.lock();
         content.skew = server - caller.unix_micros();
-        content.turn = last.unwrap_or(content.turn);
+        content.last_served = last.unwrap_or(content.last_served);
     }
 }
 
@@ -191,7 +200,7 @@ impl Shared {
     /// Takes in what was written.
     pub(super) fn note(&self, noted: &Noted) {
         self.endpoints.forget(noted.at);
-        self.due.note(noted);
+        self.first_due.note(noted);
     }
 
     /// Looks what others wrote, if that is not known.
@@ -201,12 +210,12 @@ impl Shared {
             TimeSource::Server => (LOOK_EVERY, WHOLE_EVERY),
             TimeSource::Caller => (Duration::ZERO, 1),
         };
-        if !self.due.is_old(now, every) {
+        if !self.first_due.is_old(now, every) {
             return Ok(());
         }
-        let (ids, floors) = self.due.floors(whole_every);
+        let (ids, floors) = self.first_due.floors(whole_every);
         let sql = "SELECT e.id, e.key, first.claim_at,
-                       coalesce($3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+                       coalesce($3, {now})
                    FROM {s}.endpoints e
                    LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS f(id, floor) ON f.id = e.id
                    CROSS JOIN LATERAL (
@@ -218,7 +227,7 @@ impl Shared {
         let mut next = Vec::with_capacity(found.len());
         let mut at = i64::MIN;
         {
-            let mut content = self.due.lock();
+            let mut content = self.first_due.lock();
             for row in &found {
                 let (id, key): (i64, &str) = (rows::get(row, 0)?, rows::get(row, 1)?);
                 let endpoint = content.endpoints.entry(id).or_default();
@@ -234,7 +243,7 @@ impl Shared {
         // Those that were asked for and have nothing.
         let with: HashSet<i64> = next.iter().map(|(id, _)| *id).collect();
         next.extend(ids.into_iter().filter(|id| !with.contains(id)).map(|id| (id, None)));
-        self.due.found(&next, at);
+        self.first_due.found(&next, at);
         Ok(())
     }
 }

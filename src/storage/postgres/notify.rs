@@ -1,0 +1,111 @@
+//! Notifications: a node that stored something to deliver says so to those that listen, a few times a
+//! second at most, so that they look at once. Only a hint: what a lost one missed is found by looking.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+use super::{OpenError, PostgresStorage, Shared};
+
+/// How long after one notification there is no other.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether there is something to say.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    is_new: AtomicBool,
+    /// Whether a task says so already.
+    is_told: AtomicBool,
+}
+
+impl Shared {
+    /// Says that something can be claimed, now or soon.
+    pub(super) fn announce(self: &Arc<Self>) {
+        if !self.notifies {
+            return;
+        }
+        self.news.is_new.store(true, Ordering::SeqCst);
+        if !self.news.is_told.swap(true, Ordering::SeqCst) {
+            tokio::spawn(Arc::clone(self).tell());
+        }
+    }
+
+    async fn tell(self: Arc<Self>) {
+        loop {
+            while self.news.is_new.swap(false, Ordering::SeqCst) {
+                // In a transaction of its own: one that notifies commits alone in its database.
+                let notify = "SELECT pg_notify($1, '')";
+                let _ = self.database.query(notify, &[&self.channel()]).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+            self.news.is_told.store(false, Ordering::SeqCst);
+            // Who came in between saw that it was told already.
+            let has_more = self.news.is_new.load(Ordering::SeqCst);
+            if !has_more || self.news.is_told.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// The name that those of this schema listen to.
+    fn channel(&self) -> String {
+        // A schema's name has its quotes around it, and may be too long for two more words.
+        let name = self.database.schema.trim_matches('"');
+        let kept: String = name.chars().take(20).collect();
+        format!("artifact_triggers {kept}")
+    }
+}
+
+/// Tells when another node has something to deliver. Ends with its connection.
+#[derive(Debug)]
+pub struct Listener {
+    shared: Arc<Shared>,
+    notified: mpsc::Receiver<()>,
+    /// Keeps the connection open.
+    _client: Client,
+}
+
+impl Listener {
+    /// Waits for a hint; `None` once the connection is gone: listen anew, and meanwhile do without.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if it is dropped.
+    pub async fn next(&mut self) -> Option<()> {
+        self.notified.recv().await?;
+        self.shared.first_due.look_again();
+        Some(())
+    }
+}
+
+impl PostgresStorage {
+    /// Listens, on a connection of its own, to what other nodes say that they stored. By the URL,
+    /// without TLS. Whoever gets a hint wakes the engine of this storage by
+    /// [`Engine::wake`](crate::engine::Engine::wake).
+    ///
+    /// Nodes that publish and deliver need none: they know what they publish. One that only delivers
+    /// finds what others publish at its next [refresh](crate::engine::EngineOptions::refresh) if it
+    /// does not listen.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn listen(&self, url: &str) -> Result<Listener, OpenError> {
+        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+        // Hints that nobody has taken yet say no more than one does.
+        let (sender, notified) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
+                if matches!(message, AsyncMessage::Notification(_)) {
+                    let _ = sender.try_send(());
+                }
+            }
+        });
+        let channel = self.shared.channel().replace('"', "\"\"");
+        client.batch_execute(&format!("LISTEN \"{channel}\"")).await?;
+        Ok(Listener { shared: self.shared.clone(), notified, _client: client })
+    }
+}
