@@ -1,18 +1,15 @@
-//! Deliveries per second, beside a bare loop of the same HTTP client that posts the same signed
-//! bodies to the same sink over as many connections.
+//! The whole way, from many publishers to the log of what was delivered, per second; beside a bare loop
+//! of the same HTTP client that posts the same signed bodies to the same sink over as many connections.
 //!
-//! `cargo bench --bench delivery`
+//! `bash tests/with_postgres cargo bench --features postgres --bench delivery`; without the server and
+//! the feature, memory and SQLite alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::deliverer::address::AddressPolicy;
-use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::delivery::StateName;
-use artifact_triggers::endpoint::EndpointPolicy;
-use artifact_triggers::engine::{Engine, EngineOptions};
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
 use artifact_triggers::signature::standard_webhooks::{SigningSecret, StandardWebhooks};
@@ -25,35 +22,47 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+
+#[path = "database/mod.rs"]
+mod database;
+#[path = "sink/mod.rs"]
+mod sink;
 
 const ROUNDS: usize = 7;
 const DELIVERIES: usize = 20_000;
 const CONNECTIONS: usize = 64;
+const PUBLISHERS: usize = 64;
 
 fn main() {
     // The sink has a thread of its own, so that what it costs is the same for all.
     let sinks = runtime(1);
     let sink = sinks.block_on(Sink::start());
     let runtime = runtime(2);
-    let (mut bare, mut memory, mut sqlite) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut memory, mut sqlite, mut postgres) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // In turns, so that what else the machine does falls on all alike.
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         bare.push(runtime.block_on(post_bare(&sink)));
         memory.push(runtime.block_on(deliver(MemoryStorage::new(), &sink)));
         let folder = tempfile::tempdir().expect("there is room");
         let storage = SqliteStorage::open(folder.path().join("bench.db")).expect("it opens");
         sqlite.push(runtime.block_on(deliver(storage, &sink)));
+        if let Some(storage) = runtime.block_on(database::storage(&format!("delivery_{round}"))) {
+            postgres.push(runtime.block_on(deliver(storage, &sink)));
+        }
     }
     let reference = median(&mut bare);
     println!(
-        "| signed posts to a sink on loopback, {CONNECTIONS} connections | per second | of the reference | goal |"
+        "| {PUBLISHERS} publishers, a sink on loopback, {CONNECTIONS} connections | per second | reached | goal |"
     );
     println!("|---|---|---|---|");
-    println!("| bare loop of the same client | {reference:.0} | 100 % | |");
-    row("engine, memory storage", median(&mut memory), reference, 60);
-    row("engine, SQLite FULL", median(&mut sqlite), reference, 30);
+    println!("| bare loop of the same client | {reference:.0} | | |");
+    row("publish → delivered, memory", median(&mut memory), reference, 80);
+    row("publish → delivered, SQLite FULL", median(&mut sqlite), reference, 50);
+    if postgres.is_empty() {
+        return println!("{}", database::LEFT_OUT);
+    }
+    row("publish → delivered, PostgreSQL", median(&mut postgres), reference, 25);
 }
 
 fn runtime(threads: usize) -> tokio::runtime::Runtime {
@@ -75,7 +84,7 @@ fn per_second(began: Instant) -> f64 {
     DELIVERIES as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Reads posts and answers each with 204, as cheaply as can be.
+/// Where posts go, and how many have.
 struct Sink {
     url: String,
     posts: Arc<AtomicUsize>,
@@ -83,41 +92,13 @@ struct Sink {
 
 impl Sink {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-        let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
         let posts = Arc::new(AtomicUsize::new(0));
         let counted = posts.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, counted.clone()));
-            }
-        });
-        Self { url, posts }
+        let count = move |_: &str| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        Self { url: sink::start(count).await, posts }
     }
-}
-
-async fn answer(mut stream: TcpStream, posts: Arc<AtomicUsize>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(8_192);
-    loop {
-        while let Some(length) = whole_request(&buffer) {
-            buffer.drain(..length);
-            posts.fetch_add(1, Ordering::Relaxed);
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
-        }
-        if stream.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// The length of the request at the beginning of a buffer, if all of it is there.
-fn whole_request(buffer: &[u8]) -> Option<usize> {
-    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&buffer[..head]).ok()?;
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-    let whole = head + length.parse::<usize>().ok()?;
-    (buffer.len() >= whole).then_some(whole)
 }
 
 fn event(n: usize) -> Event {
@@ -176,32 +157,32 @@ async fn post_bare(sink: &Sink) -> f64 {
     rate
 }
 
-/// Lets the engine deliver a backlog that was published before the clock starts.
+/// Publishes, and lets the engine deliver meanwhile, until the last is settled.
 async fn deliver(storage: impl Storage + Clone, sink: &Sink) -> f64 {
-    let policy = AddressPolicy::public_only().allow_loopback().allow_http();
-    let deliverer =
-        HttpDeliverer::builder().address_policy(policy).build().expect("it can be built");
-    let options = EngineOptions::default()
-        .with_endpoint(EndpointPolicy::default().with_concurrency(CONNECTIONS));
-    let engine = Engine::builder(storage).deliverer(deliverer).options(options).build();
-    let engine = engine.await.expect("it can be built");
+    let engine = sink::engine(storage, CONNECTIONS).await;
     let spec = Trigger::builder("bench")
         .on(EventKind::ARTIFACT_INGESTED)
         .webhook(&sink.url, SigningSecret::generate())
         .build();
     engine.create_trigger(spec.expect("it is a trigger")).await.expect("it is stored");
-    for batch in 0..DELIVERIES / 1_000 {
-        let events = (0..1_000).map(|n| event(batch * 1_000 + n)).collect();
-        engine.publish_all(events).await.expect("it is stored");
-    }
+    engine.spawn(2);
+    let shares: Vec<Vec<Event>> =
+        (0..PUBLISHERS).map(|p| (p..DELIVERIES).step_by(PUBLISHERS).map(event).collect()).collect();
     let before = sink.posts.load(Ordering::Relaxed);
     let began = Instant::now();
-    engine.spawn(2);
+    for share in shares {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for event in share {
+                engine.publish(event).await.expect("it is stored");
+            }
+        });
+    }
     while sink.posts.load(Ordering::Relaxed) - before < DELIVERIES {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // What was posted is not yet what was settled: the shutdown waits for that.
-    engine.shutdown(Duration::from_secs(10)).await;
+    sink::end(&engine).await;
     let rate = per_second(began);
     for state in [StateName::Waiting, StateName::Leased, StateName::Dead] {
         let query = DeliveryQuery::of_scope(Scope::root()).with_state(state).with_limit(1);

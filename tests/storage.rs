@@ -8,6 +8,8 @@ mod example {
     mod journal;
     pub(crate) mod storage;
 }
+#[path = "storage/crash_loops.rs"]
+mod crash_loops;
 #[path = "storage/only_sqlite.rs"]
 mod only_sqlite;
 #[path = "storage/operating.rs"]

@@ -87,7 +87,9 @@ impl SqliteOptions {
 /// When a commit counts as done (SQLite's `PRAGMA synchronous`).
 ///
 /// Leases are never written: whatever ends the process ends them. Those deliveries are due again, and
-/// an attempt whose outcome was not written down may be made twice and is not counted.
+/// an attempt whose outcome was not written down may be made twice. It is not counted the first time;
+/// but what was stored when a file is opened that was not closed while nothing was leased has each
+/// attempt counted on disk before it is made, so that one that ends the process is not made for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
@@ -202,11 +204,11 @@ impl SqliteStorage {
         let lock = lock(&path)?;
         let mut connection = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare(&mut connection, options.synchronous)?;
-        let openings = schema::count_opening(&connection).map_err(OpenError::of)?;
+        let opening = schema::note_opening(&mut connection).map_err(OpenError::of)?;
         let reader = Connection::open(&path).map_err(OpenError::of)?;
         schema::prepare_reader(&reader).map_err(OpenError::of)?;
         let told = Told::default();
-        let writer = Thread::writer(connection, openings, told.clone());
+        let writer = Thread::writer(connection, &opening, told.clone());
         let reader = Thread::reader(reader, told);
         Ok(Self { shared: Arc::new(Shared { writer, reader, path, _lock: lock }) })
     }

@@ -402,7 +402,7 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tamper(folder.path(), "PRAGMA user_version = 99");
     let error = SqliteStorage::open(folder.path().join("triggers.db")).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 5 }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 6 }), "{error}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! The index `claimable` has the endpoint first and then the time, so what is due of an endpoint is
 //! one look-up, however long its backlog is; which endpoints are due is known without one. A claim
-//! writes nothing.
+//! writes nothing, but counts what may have ended the process before this one.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -91,7 +91,7 @@ fn take(
         room = 0;
         for one in due {
             if let Ok(found) = find(session, one, &endpoint.key)? {
-                taken.push(lease(session, id, found, claim));
+                taken.push(lease(session, id, found, claim)?);
             } else {
                 bury(session, one, claim.now)?;
                 buried = true;
@@ -156,7 +156,7 @@ fn take_one(
     let found = find(session, Due { at, id, seq }, &EndpointKey::new(key))??;
     session.note_gone(endpoint);
     session.note_due(endpoint, claim.now + claim.lease);
-    Ok(Some(lease(session, endpoint, found, claim)))
+    lease(session, endpoint, found, claim).map(Some)
 }
 
 /// A delivery that is to be given, with its place and how many attempts are in its log.
@@ -205,10 +205,20 @@ fn read(
 }
 
 /// Gives a delivery of an endpoint.
-pub(super) fn lease(session: &mut Session, endpoint: i64, found: Found, claim: &Claim) -> Claimed {
+pub(super) fn lease(
+    session: &mut Session,
+    endpoint: i64,
+    found: Found,
+    claim: &Claim,
+) -> Result<Claimed, StorageError> {
     let Found { mut claimed, seq, logged } = found;
     session.leases.give(&mut claimed, (seq, endpoint, logged), claim);
-    claimed
+    if session.leases.is_suspect(seq) {
+        let sql = "UPDATE deliveries SET attempts = ?2 WHERE seq = ?1";
+        let values = params![seq, claimed.delivery.attempts];
+        session.prepare(sql)?.execute(values).map_err(unavailable)?;
+    }
+    Ok(claimed)
 }
 
 /// Makes a dead letter of what cannot be read.

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::first_due::FirstDue;
 use super::leases::{ById, Leases, Told};
+use super::schema::{self, Opening};
 use super::tally::Tally;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
@@ -165,8 +166,14 @@ where
 
 type Queue = mpsc::Receiver<Box<dyn Call>>;
 
-/// Carries out a call, and others of the queue with it as may be.
-type CarryOut = fn(&mut Session, Box<dyn Call>, &mut Queue);
+/// What a thread does.
+#[derive(Clone, Copy)]
+struct Ways {
+    /// Carries out a call, and others of the queue with it as may be.
+    carry_out: fn(&mut Session, Box<dyn Call>, &mut Queue),
+    /// What is last.
+    close: fn(&Session),
+}
 
 /// A thread that owns a connection and carries out calls in order.
 pub(super) struct Thread {
@@ -175,25 +182,21 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// A thread whose calls share commits, after so many openings of the file, and tells of leases.
-    pub(super) fn writer(connection: Connection, openings: u64, told: Told) -> Self {
-        let leases = Leases::new(openings);
-        Self::start("artifact-triggers-sqlite-writer", connection, leases, told, commit)
+    /// A thread whose calls share commits, and that tells of leases.
+    pub(super) fn writer(connection: Connection, opening: &Opening, told: Told) -> Self {
+        let leases = Leases::new(opening);
+        let ways = Ways { carry_out: commit, close };
+        Self::start("artifact-triggers-sqlite-writer", connection, leases, told, ways)
     }
 
     /// A thread whose calls only read, each in one transaction.
     pub(super) fn reader(connection: Connection, told: Told) -> Self {
-        let leases = Leases::new(0);
-        Self::start("artifact-triggers-sqlite-reader", connection, leases, told, read)
+        let leases = Leases::new(&Opening { number: 0, suspect: 0 });
+        let ways = Ways { carry_out: read, close: |_| () };
+        Self::start("artifact-triggers-sqlite-reader", connection, leases, told, ways)
     }
 
-    fn start(
-        name: &str,
-        connection: Connection,
-        leases: Leases,
-        told: Told,
-        carry_out: CarryOut,
-    ) -> Self {
+    fn start(name: &str, connection: Connection, leases: Leases, told: Told, ways: Ways) -> Self {
         let (calls, mut queue) = mpsc::channel::<Box<dyn Call>>(QUEUE);
         let mut session = Session {
             connection,
@@ -209,8 +212,9 @@ impl Thread {
         };
         let work = move || {
             while let Some(first) = queue.blocking_recv() {
-                carry_out(&mut session, first, &mut queue);
+                (ways.carry_out)(&mut session, first, &mut queue);
             }
+            (ways.close)(&session);
         };
         let thread = std::thread::Builder::new().name(name.to_owned());
         let handle = thread.spawn(work).expect("the system lets this process have another thread");
@@ -267,6 +271,14 @@ fn read(session: &mut Session, mut call: Box<dyn Call>, _queue: &mut Queue) {
     let read = session.run("BEGIN").and_then(|()| call.carry_out(session));
     end(session);
     call.answer(read);
+}
+
+/// Notes that the file is closed, unless something is leased: what that counted goes with it. If it
+/// cannot be noted, the next opening is careful without need.
+fn close(session: &Session) {
+    if session.leases.is_empty() {
+        let _ = schema::note_closing(&session.connection);
+    }
 }
 
 /// Carries out all calls that wait, first the claims, and answers each once it is committed.

@@ -25,7 +25,7 @@ pub(super) fn take(
         let (due, unreadable) = companions(session, asked, endpoint, claim.due_by, limit)?;
         session.note_gone(endpoint);
         for found in due {
-            given.push(lease(session, endpoint, found, claim));
+            given.push(lease(session, endpoint, found, claim)?);
             session.note_due(endpoint, claim.now + claim.lease);
         }
         for one in unreadable {

@@ -2,7 +2,8 @@
 //!
 //! One process owns the file, so no worker outlives a crash that could hold a lease, and nothing is
 //! written when one is given: what is stored of a leased delivery is what it was before. With the
-//! process the leases go, and what they counted.
+//! process the leases go, and what they counted. But if the process before this one ended with leases,
+//! one of them may be what ended it: of all that was stored by then, the count is written first.
 //!
 //! The writer changes them as it carries out calls. Others are told of it in the moment in which what
 //! was written with it is committed.
@@ -11,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::due::Due;
+use super::schema::Opening;
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Delivery, Lease, State};
 use crate::id::{DeliveryId, OrderingKey, TriggerId};
@@ -63,15 +65,32 @@ pub(super) struct Leases {
     /// Of each endpoint, when its leases run out.
     ends: BTreeSet<(i64, Timestamp, DeliveryId)>,
     last_token: u64,
+    /// The last delivery that may have ended the process before this one; 0 for none.
+    suspect: i64,
     /// What was there before each change of this transaction.
     changes: Vec<(DeliveryId, Option<Held>)>,
 }
 
 impl Leases {
-    /// None yet, after so many openings of the file.
-    pub(super) fn new(openings: u64) -> Self {
-        let last_token = openings << COUNT_BITS;
-        Self { held: ById::new(), ends: BTreeSet::new(), last_token, changes: Vec::new() }
+    /// None yet.
+    pub(super) fn new(opening: &Opening) -> Self {
+        Self {
+            held: ById::new(),
+            ends: BTreeSet::new(),
+            last_token: opening.number << COUNT_BITS,
+            suspect: opening.suspect,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Whether a delivery may have ended the process before this one.
+    pub(super) fn is_suspect(&self, seq: i64) -> bool {
+        seq <= self.suspect
     }
 
     pub(super) fn get(&self, id: DeliveryId) -> Option<&Held> {

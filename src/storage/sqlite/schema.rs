@@ -6,12 +6,13 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
     include_str!("schema/005.sql"),
+    include_str!("schema/006.sql"),
 ];
 
 pub(super) fn prepare(
@@ -54,8 +55,8 @@ fn prepare_writer(connection: &Connection, synchronous: Synchronous) -> rusqlite
         Synchronous::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", level)?;
-    // 64 MiB: the upper levels of the indexes of a large backlog.
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    // 16 MiB: the upper levels of the indexes of a large backlog. The system caches the rest.
+    connection.pragma_update(None, "cache_size", -16_384)?;
     // Pages that are written over and over are copied back once, instead of every 1,000 pages.
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // A log that grew beyond, beside a backup, is cut back when it begins anew.
@@ -84,11 +85,29 @@ fn step(connection: &mut Connection, migration: &str, version: i64) -> rusqlite:
     transaction.commit()
 }
 
-/// Counts that the file is opened, and tells how often it was.
-pub(super) fn count_opening(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "UPDATE openings SET count = count + 1 RETURNING count";
-    let openings: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(openings.unsigned_abs())
+/// What an opening of a file finds.
+pub(super) struct Opening {
+    /// How often the file was opened, this time too.
+    pub(super) number: u64,
+    /// The last delivery that may have ended the process that had the file open before; 0 for none.
+    pub(super) suspect: i64,
+}
+
+/// Counts that the file is opened, and notes that it is open.
+pub(super) fn note_opening(connection: &mut Connection) -> rusqlite::Result<Opening> {
+    let transaction = connection.transaction()?;
+    let suspect = "SELECT CASE WHEN is_open THEN (SELECT coalesce(max(seq), 0) FROM deliveries)
+                   ELSE 0 END FROM openings";
+    let suspect = transaction.query_row(suspect, [], |row| row.get(0))?;
+    let sql = "UPDATE openings SET count = count + 1, is_open = 1 RETURNING count";
+    let number: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok(Opening { number: number.unsigned_abs(), suspect })
+}
+
+/// Notes that the file is closed as it should be.
+pub(super) fn note_closing(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE openings SET is_open = 0", []).map(drop)
 }
 
 #[cfg(test)]
