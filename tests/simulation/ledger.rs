@@ -146,8 +146,6 @@ struct Account {
     released: u32,
     /// How many attempts were counted when that was last written down.
     kept: u32,
-    /// How many of them a process that died may have forgotten.
-    forgotten: u32,
     /// No attempt before this, in true time.
     floor: Timestamp,
     recorded_at: Timestamp,
@@ -305,13 +303,14 @@ impl Ledger {
         self.lock().held.remove(&life);
     }
 
-    /// The storage was opened anew by the only process that may: all leases are given up, perhaps with
-    /// what was counted under them.
+    /// The storage was opened anew by the only process that may: all leases are given up, with what was
+    /// counted under them.
     pub(crate) fn reopened(&self) {
         for account in self.lock().accounts.values_mut() {
             if let State::Leased { .. } = account.delivery.state {
                 account.delivery.state = State::Waiting { due: Timestamp::UNIX_EPOCH };
-                account.forgotten = account.delivery.attempts - account.kept;
+                account.released += account.delivery.attempts - account.kept;
+                account.delivery.attempts = account.kept;
             }
         }
     }
@@ -386,7 +385,6 @@ impl Books {
             made: 0,
             released: 0,
             kept: delivery.attempts,
-            forgotten: 0,
             floor: Timestamp::MIN,
             is_gone: false,
             is_late: false,
@@ -419,7 +417,7 @@ impl Books {
         };
         let due = due + spacing * place;
         let state = std::mem::replace(&mut account.delivery.state, State::Waiting { due });
-        (account.delivery.attempts, account.kept, account.forgotten) = (0, 0, 0);
+        (account.delivery.attempts, account.kept) = (0, 0);
         account.settled_at = replay.now;
         account.replays += 1;
         (account.made, account.released, account.floor) = (0, 0, Timestamp::MIN);

@@ -105,11 +105,7 @@ impl Books {
             let what = format!("the lease is {:?}, {:?} after {token}", found.state, claimed.lease);
             return Some((Invariant::LeasesAreExclusive, what));
         }
-        // What is known now is counted from here on.
-        let forgotten = std::mem::take(&mut account.forgotten);
-        let lost = counted.saturating_sub(found.attempts).min(forgotten);
-        account.released += lost;
-        if found.attempts + lost != counted {
+        if found.attempts != counted {
             let what = format!("it has {} attempts, not {counted}", found.attempts);
             return Some((Invariant::AttemptsAreCounted, what));
         }

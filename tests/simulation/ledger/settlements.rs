@@ -125,7 +125,7 @@ impl Books {
             account.delivery.attempts = account.delivery.attempts.saturating_sub(1);
             account.released += 1;
         }
-        (account.kept, account.forgotten) = (account.delivery.attempts, 0);
+        account.kept = account.delivery.attempts;
         account.floor = match (&settle.settlement, account.trip(life, settle.lease.token)) {
             (Settlement::Retry { .. }, Some(Trip { ended_at: Some(ended), not_before, .. })) => {
                 let pause = promise.pause(settle.attempts.first().map_or(0, |a| a.number));
