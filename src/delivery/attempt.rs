@@ -128,7 +128,7 @@ impl Attempt {
     /// Sets what went wrong, of which at most [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) are
     /// kept.
     pub fn with_error(mut self, error: impl Into<String>) -> Self {
-        let mut error = error.into();
+        let mut error = error.into().replace('\0', "\u{fffd}");
         let whole = |at: &usize| error.is_char_boundary(*at);
         let end = (0..=Self::MAX_RESPONSE_BYTES.min(error.len())).rev().find(whole);
         error.truncate(end.unwrap_or_default());

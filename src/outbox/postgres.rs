@@ -5,6 +5,7 @@
 //! `NOTIFY` would have all transactions of the database commit one after the other, and the engine looks
 //! soon enough.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::{Outbox, OutboxDone, OutboxEntry};
 use crate::document::Problems;
 use crate::entropy::{Entropy as _, OsEntropy};
-use crate::event::Event;
+use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::storage::StorageError;
 use crate::storage::postgres::PostgresStorage;
 use crate::storage::postgres::connection::{Database, Failed, Work, query};
@@ -25,6 +26,10 @@ use crate::storage::postgres::rows;
 
 /// The most bytes that are given at once, unless one entry has more.
 const MAX_BYTES: i64 = 8 * 1024 * 1024;
+
+/// The most bytes of one that can be an event.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "it is a MiB")]
+const MAX_EVENT: i32 = MAX_EVENT_BYTES as i32;
 
 /// Why an event was not left.
 #[derive(Debug, thiserror::Error)]
@@ -82,11 +87,11 @@ impl Outbox for PostgresOutbox {
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let take = Take { taker: self.taker, limit, lease: rows::span(lease) };
-        self.database.transact(&take).await
+        self.database.transact(&take).await.map_err(Failed::told)
     }
 
     async fn done(&self, done: Vec<OutboxDone>) -> Result<(), StorageError> {
-        self.database.transact(&Finish { taker: self.taker, done }).await
+        self.database.transact(&Finish { taker: self.taker, done }).await.map_err(Failed::told)
     }
 }
 
@@ -116,14 +121,17 @@ impl Work for Take {
         if query(database, transaction, lease, &[&self.taker, &self.lease]).await?.is_empty() {
             return Ok(Vec::new());
         }
-        let first = "SELECT position, key, event
+        // Of one that is too large to be an event, as much as tells so.
+        let first = "SELECT position, key,
+                         CASE WHEN octet_length(event) <= $3 THEN event ELSE left(event, $3 + 1) END
                      FROM (
                          SELECT position, key, event,
                              sum(octet_length(event)) OVER (ORDER BY position)
                                  - octet_length(event) AS before
                          FROM (SELECT * FROM {s}.outbox ORDER BY position LIMIT $1) AS o) AS o
                      WHERE before < $2 ORDER BY position";
-        let found = query(database, transaction, first, &[&self.limit, &MAX_BYTES]).await?;
+        let found =
+            query(database, transaction, first, &[&self.limit, &MAX_BYTES, &MAX_EVENT]).await?;
         Ok(found.iter().map(entry).collect::<Result<_, _>>()?)
     }
 }
@@ -147,8 +155,8 @@ impl Work for Finish {
     async fn run(&self, database: &Database, transaction: &Transaction<'_>) -> Result<(), Failed> {
         let position = |one: &OutboxDone| i64::try_from(one.position).unwrap_or(i64::MAX);
         let positions: Vec<i64> = self.done.iter().map(position).collect();
-        let reasons: Vec<Option<&str>> =
-            self.done.iter().map(|one| one.refused.as_deref()).collect();
+        let reasons: Vec<Option<Cow<'_, str>>> =
+            self.done.iter().map(|one| one.refused.as_deref().map(rows::text)).collect();
         let finish = "WITH d AS (
                           SELECT * FROM unnest($1::bigint[], $2::text[]) AS d(position, reason)),
                       gone AS (

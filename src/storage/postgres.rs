@@ -140,7 +140,9 @@ pub enum OpenError {
         reason: String,
     },
     /// The name cannot be that of a schema.
-    #[error("expected a schema's name of 1 to 63 bytes without braces, found {found:?}")]
+    #[error(
+        "expected a schema's name of 1 to 63 bytes without braces and dollars, found {found:?}"
+    )]
     Schema {
         /// What was found.
         found: String,
@@ -188,9 +190,7 @@ impl PostgresStorage {
     /// # Errors
     /// [`OpenError`].
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, OpenError> {
-        let config: tokio_postgres::Config = url.parse().map_err(|error| OpenError::Url {
-            reason: connection::chain(&error as &tokio_postgres::Error),
-        })?;
+        let config = connection::config(url)?;
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config, NoTls, how);
         let pool = Pool::builder(manager)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{DeadReason, Settlement, State};
+use artifact_triggers::delivery::{Attempt, DeadReason, Outcome, Settlement, State};
 use artifact_triggers::event::Scope;
 use artifact_triggers::storage::postgres::PostgresStorage;
-use artifact_triggers::storage::{DeliveryQuery, Settled, Storage as _, StorageError};
+use artifact_triggers::storage::{DeliveryQuery, Settle, Settled, Storage as _, StorageError};
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 
@@ -118,4 +118,20 @@ async fn what_cannot_be_read_becomes_a_dead_letter_and_holds_up_nobody() {
     assert_eq!(all.items.iter().filter(|one| one.state == dead).count(), 2);
     assert!(all.unreadable.iter().any(|told| told.contains(&broken[2].to_string())));
     assert!(take(&storage, now + Duration::from_secs(30), 9).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_character_that_the_server_cannot_keep_holds_nothing_up() {
+    let storage = PostgresStorage::connect(&url(), &options()).await.unwrap();
+    let now = Timestamp::now();
+    storage.record(vec![record(1, now)]).await.unwrap();
+    let claimed = take(&storage, Timestamp::now(), 1).await.remove(0);
+    let mut attempt = Attempt::new(1, now, now, Outcome::Transient);
+    (attempt.error, attempt.response) = (Some("a\0b".to_owned()), Some("\0".to_owned()));
+    let (lease, records) = (claimed.lease, Vec::new());
+    let settlement = Settlement::Delivered;
+    let settle = Settle { lease, settlement, attempts: vec![attempt], records };
+    assert_eq!(storage.settle(vec![settle], now).await.unwrap(), [Settled::Done]);
+    let log = storage.attempts(lease.delivery).await.unwrap();
+    assert_eq!(log[0].attempt.error.as_deref(), Some("a\u{fffd}b"));
 }

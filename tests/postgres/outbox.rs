@@ -4,9 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifact_triggers::event::{Event, EventKind};
-use artifact_triggers::outbox::Outbox as _;
+use artifact_triggers::event::{Event, EventKind, MAX_EVENT_BYTES};
 use artifact_triggers::outbox::postgres::{LeaveError, PostgresOutbox};
+use artifact_triggers::outbox::{Outbox as _, OutboxDone};
 use artifact_triggers::storage::postgres::{PostgresOptions, PostgresStorage};
 use futures_util::FutureExt as _;
 
@@ -113,4 +113,22 @@ async fn any_client_leaves_an_event_by_a_function_which_tells_what_is_wrong() {
         assert!(!refused.status.success() && error.contains(told), "{error}");
     }
     assert_eq!(waiting(&PostgresOutbox::of(&storage)).await, ["a", "c"]);
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_refused_in_odd_words_holds_nothing_up() {
+    let (storage, options) = storage().await;
+    let outbox = PostgresOutbox::of(&storage);
+    let client = client().await;
+    let insert = format!("INSERT INTO {}.outbox (event) VALUES ($1)", options.schema);
+    let large = "x".repeat(3 * MAX_EVENT_BYTES);
+    client.execute(&insert, &[&large]).await.unwrap();
+    let taken = outbox.take(9, MINUTE).await.unwrap();
+    assert_eq!(taken[0].json.len(), MAX_EVENT_BYTES + 1, "as much as tells that it is too large");
+    let refused = OutboxDone::refused(taken[0].position, "a\0b");
+    outbox.done(vec![refused]).await.unwrap();
+    assert!(outbox.take(9, MINUTE).await.unwrap().is_empty());
+    let kept = format!("SELECT event, reason FROM {}.outbox_refused", options.schema);
+    let kept = client.query_one(&kept, &[]).await.unwrap();
+    assert_eq!((kept.get(0), kept.get(1)), (large.as_str(), "a\u{fffd}b"));
 }

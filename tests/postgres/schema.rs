@@ -65,7 +65,7 @@ async fn a_schema_may_have_any_name_that_fits() {
     let storage = PostgresStorage::connect(&url(), &options).await.unwrap();
     let now = artifact_triggers::clock::Timestamp::now();
     storage.record(vec![record(1, now)]).await.unwrap();
-    for name in ["", "a{s}", "a\0b", &"x".repeat(64)] {
+    for name in ["", "a{s}", "a$$", "a\0b", &"x".repeat(64)] {
         let options = PostgresOptions::default().with_schema(name);
         let error = PostgresStorage::connect(&url(), &options).await.unwrap_err();
         assert!(matches!(&error, OpenError::Schema { found } if found == name), "{error}");

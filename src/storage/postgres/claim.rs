@@ -67,7 +67,7 @@ impl Shared {
                 let mut taken = Taken::default();
                 if !asked.is_empty() {
                     let work = Take { claim, what: Taking::Asked(&asked) };
-                    taken = self.database.transact(&work).await?;
+                    taken = self.database.transact(&work).await.map_err(Failed::told)?;
                     self.take_in(&taken, claim);
                 }
                 let mut claims = Claims { deliveries: taken.deliveries, ..Claims::default() };
@@ -78,7 +78,7 @@ impl Shared {
                 return Ok(claims);
             }
         };
-        let taken = self.database.transact(&Take { claim, what }).await?;
+        let taken = self.database.transact(&Take { claim, what }).await.map_err(Failed::told)?;
         self.note(&taken.noted);
         self.note(&taken.leased);
         Ok(Claims { deliveries: taken.deliveries, ..Claims::default() })
@@ -211,8 +211,7 @@ impl Take<'_> {
             }
             let endpoint = rows::get(row, ENDPOINT)?;
             taken.last = Some(endpoint);
-            taken.leased.at = rows::get(row, NOW)?;
-            taken.leased.push(endpoint, taken.leased.at + lease);
+            taken.leased.push(endpoint, rows::get::<i64>(row, NOW)? + lease);
         }
         if unreadable.is_empty() {
             return Ok(());

@@ -2,17 +2,22 @@
 //! words for an operator.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Object, Pool, Transaction};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::{Config, IsolationLevel, Row};
 
-use super::TimeSource;
+use super::{OpenError, TimeSource};
 use crate::clock::Timestamp;
 use crate::storage::StorageError;
 
+/// How long a server may take to say anything.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a statement may take, in milliseconds: longer than the engine waits for one.
+const STATEMENT_MILLIS: u32 = 60_000;
 /// The server's time, in microseconds since 1970.
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 /// How often a transaction is begun anew that the server undid in favour of another.
@@ -91,17 +96,14 @@ impl Database {
     }
 
     /// Does work in one transaction.
-    pub(crate) async fn transact<W: Work + Sync>(
-        &self,
-        work: &W,
-    ) -> Result<W::Answer, StorageError> {
+    pub(crate) async fn transact<W: Work + Sync>(&self, work: &W) -> Result<W::Answer, Failed> {
         for _ in 1..TRIES {
             match self.transact_once(work).await {
                 Err(failed) if failed.is_conflict() => {}
-                done => return done.map_err(Failed::told),
+                done => return done,
             }
         }
-        self.transact_once(work).await.map_err(Failed::told)
+        self.transact_once(work).await
     }
 
     async fn transact_once<W: Work + Sync>(&self, work: &W) -> Result<W::Answer, Failed> {
@@ -139,6 +141,27 @@ pub(crate) async fn query(
 ) -> Result<Vec<Row>, Failed> {
     let statement = transaction.prepare_cached(&database.sql(sql)).await?;
     Ok(transaction.query(&statement, values).await?)
+}
+
+/// How to connect by a URL. A server that does not answer is given up, and gives up itself.
+pub(super) fn config(url: &str) -> Result<Config, OpenError> {
+    // What the client says of it may have the password in it.
+    let mut config: Config = url.parse().map_err(|_| OpenError::Url {
+        reason: "expected postgres://user:password@host/database, or key=value pairs".to_owned(),
+    })?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(PATIENCE);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(PATIENCE);
+    }
+    let options = config.get_options().unwrap_or_default();
+    if !options.contains("statement_timeout") {
+        // A statement whose caller gave up would wait for its locks for ever.
+        let options = format!("{options} -c statement_timeout={STATEMENT_MILLIS}");
+        config.options(options.trim());
+    }
+    Ok(config)
 }
 
 /// A connection that is closed, not given back, if its user gives up before the server answered: who
@@ -189,10 +212,23 @@ impl Failed {
         error.code().is_some_and(|code| conflicts.contains(code))
     }
 
+    /// Whether the server says that a value is not as it has to be: it will say so again.
+    pub(super) fn is_of_values(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let classes = ["22", "23", "54"];
+        error.code().is_some_and(|code| classes.iter().any(|class| code.code().starts_with(class)))
+    }
+
+    /// What a caller is told.
     pub(crate) fn told(self) -> StorageError {
+        self.to_told()
+    }
+
+    /// The same, of one that others are told of too.
+    pub(super) fn to_told(&self) -> StorageError {
         match self {
-            Self::Told(error) => error,
-            Self::Postgres(error) => unavailable(&error),
+            Self::Told(error) => error.clone(),
+            Self::Postgres(error) => unavailable(error),
         }
     }
 }

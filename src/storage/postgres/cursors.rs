@@ -7,14 +7,16 @@ use super::rows::{self, uuid};
 use super::{Shared, lock};
 use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
+/// The values of cursors, in the order of the keys.
+const VALUES: &str = "SELECT c.value FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)
+                      LEFT JOIN {s}.cursors c ON c.key = k.key ORDER BY k.place";
+
 impl Shared {
     pub(super) async fn cursors(
         &self,
         keys: &[String],
     ) -> Result<Vec<Option<String>>, StorageError> {
-        let sql = "SELECT c.value FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)
-                   LEFT JOIN {s}.cursors c ON c.key = k.key ORDER BY k.place";
-        let found = self.database.query(sql, &[&keys]).await?;
+        let found = self.database.query(VALUES, &[&keys]).await?;
         found.iter().map(|row| rows::get(row, 0)).collect()
     }
 }
@@ -36,9 +38,11 @@ pub(super) async fn unchanged(
             return Ok(Some(Recorded::Duplicate));
         }
     }
-    let sql = "SELECT c.value FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)
-               LEFT JOIN {s}.cursors c ON c.key = k.key ORDER BY k.place";
-    for (row, (_, expected)) in query(database, transaction, sql, &[&keys]).await?.iter().zip(&set)
+    // Those that somebody else is removing, by the beginning of their keys, are waited for.
+    let held = "SELECT 1 FROM {s}.cursors WHERE key = ANY ($1) FOR UPDATE";
+    query(database, transaction, held, &[&keys]).await?;
+    for (row, (_, expected)) in
+        query(database, transaction, VALUES, &[&keys]).await?.iter().zip(&set)
     {
         if rows::get::<Option<&str>>(row, 0)? != *expected {
             return Ok(Some(Recorded::CursorMoved));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::rows;
+use crate::clock::Timestamp;
 use crate::delivery::EndpointKey;
 use crate::storage::StorageError;
 
@@ -24,37 +25,39 @@ const MOST: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Remembered(Mutex<Content>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Content {
     numbers: Numbers,
-    /// When the first of them was looked up, by the server's time.
-    since: i64,
+    /// When the first of them was looked up, by the clock of the callers.
+    since: Timestamp,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self { numbers: Numbers::new(), since: Timestamp::MIN }
+    }
 }
 
 impl Remembered {
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().expect("no code panics while it holds the numbers")
     }
-
-    /// Forgets all if the first of them is remembered for too long.
-    pub(super) fn forget(&self, now: i64) {
-        let mut content = self.lock();
-        if content.since + rows::span(REMEMBERED) <= now {
-            content.numbers.clear();
-        }
-    }
 }
 
 impl Shared {
-    /// The numbers of endpoints, given to those that have none.
+    /// The numbers of endpoints at a time of the caller's, given to those that have none.
     pub(super) async fn numbers<'k>(
         &self,
         keys: impl Iterator<Item = &'k EndpointKey>,
+        now: Timestamp,
     ) -> Result<Numbers, StorageError> {
         let mut numbers = Numbers::new();
         let mut unknown: Vec<&str> = Vec::new();
         {
-            let content = self.endpoints.lock();
+            let mut content = self.endpoints.lock();
+            if now < content.since || content.since + REMEMBERED <= now {
+                content.numbers.clear();
+            }
             for key in keys {
                 match content.numbers.get(key) {
                     Some(number) => drop(numbers.insert(key.clone(), *number)),
@@ -71,7 +74,7 @@ impl Shared {
                    SELECT key, {now}
                    FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place) ORDER BY place
                    ON CONFLICT (key) DO UPDATE SET used_at = excluded.used_at
-                   RETURNING key, id, used_at";
+                   RETURNING key, id";
         let found = self.database.query(sql, &[&unknown]).await?;
         let mut content = self.endpoints.lock();
         if content.numbers.len() + found.len() > MOST {
@@ -80,7 +83,7 @@ impl Shared {
         for row in &found {
             let (key, number) = (EndpointKey::new(rows::get::<&str>(row, 0)?), rows::get(row, 1)?);
             if content.numbers.is_empty() {
-                content.since = rows::get(row, 2)?;
+                content.since = now;
             }
             content.numbers.insert(key.clone(), number);
             numbers.insert(key, number);

@@ -20,8 +20,8 @@ use crate::storage::{Claim, Claims, StorageError, columns};
 
 /// How old what is known of other nodes may be.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Every so many looks go over everything.
-const WHOLE_EVERY: u64 = 10;
+/// How often a look goes over everything.
+const WHOLE_EVERY: Duration = Duration::from_secs(10);
 /// How long after its time a transaction may commit and be found by the next look already.
 const COMMITS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -29,8 +29,6 @@ const COMMITS_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     endpoints: Vec<(i64, i64)>,
-    /// When it was written, by the server's time.
-    pub(super) at: i64,
 }
 
 impl Noted {
@@ -52,7 +50,8 @@ struct Content {
     endpoints: BTreeMap<i64, Endpoint>,
     /// When it looked last, by the clock of its callers.
     looked_at: Option<Timestamp>,
-    looks: u64,
+    /// When it last went over everything.
+    whole_at: Option<Timestamp>,
     /// What the server's time was ahead of the callers', the last time both were known.
     skew: i64,
     /// The endpoint that was served last; next is the one behind it.
@@ -114,6 +113,12 @@ impl FirstDue {
         self.lock().looked_at = None;
     }
 
+    /// Has the next claim go over everything.
+    fn look_over_all(&self) {
+        let mut content = self.lock();
+        (content.looked_at, content.whole_at) = (None, None);
+    }
+
     /// Whether it is time to look what others wrote.
     fn is_old(&self, now: Timestamp, every: Duration) -> bool {
         let content = self.lock();
@@ -122,10 +127,14 @@ impl FirstDue {
     }
 
     /// From where on to look: each endpoint with its floor; none for everything.
-    fn floors(&self, whole_every: u64) -> (Vec<i64>, Vec<i64>) {
+    fn floors(&self, now: Timestamp, whole_every: Duration) -> (Vec<i64>, Vec<i64>) {
         let mut content = self.lock();
-        let is_whole = content.looks.is_multiple_of(whole_every);
-        content.looks += 1;
+        // Before it looks, so that who says meanwhile that there is more is heard.
+        content.looked_at = Some(now);
+        let is_whole = content.whole_at.is_none_or(|at| now < at || at + whole_every <= now);
+        if is_whole {
+            content.whole_at = Some(now);
+        }
         if is_whole {
             content.endpoints.retain(|_, endpoint| endpoint.first < i64::MAX);
         }
@@ -149,7 +158,7 @@ impl FirstDue {
         for range in ranges {
             for (id, endpoint) in content.endpoints.range_mut(range) {
                 let quota = quota(endpoint, &quotas, claim);
-                if quota > 0 && endpoint.first <= by {
+                if quota > 0 && endpoint.first <= by && endpoint.key.is_some() {
                     endpoint.noted = i64::MAX;
                     let room = columns::integer(quota.min(claim.limit));
                     asked.push(Asked { endpoint: *id, floor: endpoint.floor, room });
@@ -199,7 +208,6 @@ fn quota(endpoint: &Endpoint, quotas: &HashMap<&EndpointKey, usize>, claim: &Cla
 impl Shared {
     /// Takes in what was written.
     pub(super) fn note(&self, noted: &Noted) {
-        self.endpoints.forget(noted.at);
         self.first_due.note(noted);
     }
 
@@ -208,12 +216,12 @@ impl Shared {
         // A caller whose time jumps cannot rely on what was found in another.
         let (every, whole_every) = match self.database.time {
             TimeSource::Server => (LOOK_EVERY, WHOLE_EVERY),
-            TimeSource::Caller => (Duration::ZERO, 1),
+            TimeSource::Caller => (Duration::ZERO, Duration::ZERO),
         };
         if !self.first_due.is_old(now, every) {
             return Ok(());
         }
-        let (ids, floors) = self.first_due.floors(whole_every);
+        let (ids, floors) = self.first_due.floors(now, whole_every);
         let sql = "SELECT e.id, e.key, first.claim_at,
                        coalesce($3, {now})
                    FROM {s}.endpoints e
@@ -223,7 +231,8 @@ impl Shared {
                        WHERE d.endpoint = e.id AND d.claim_at >= coalesce(f.floor, $4)
                        ORDER BY d.claim_at LIMIT 1) AS first";
         let values: [&(dyn ToSql + Sync); 4] = [&ids, &floors, &self.database.now(now), &i64::MIN];
-        let found = self.database.query(sql, &values).await?;
+        let found = self.database.query(sql, &values).await;
+        let found = found.inspect_err(|_| self.first_due.look_over_all())?;
         let mut next = Vec::with_capacity(found.len());
         let mut at = i64::MIN;
         {
@@ -238,7 +247,6 @@ impl Shared {
             if at > i64::MIN {
                 content.skew = at - now.unix_micros();
             }
-            content.looked_at = Some(now);
         }
         // Those that were asked for and have nothing.
         let with: HashSet<i64> = next.iter().map(|(id, _)| *id).collect();

@@ -4,17 +4,20 @@ use deadpool_postgres::Transaction;
 
 use super::connection::{Database, Failed, query};
 
-/// Takes locks of this schema by their names until the transaction ends.
+/// Takes locks of this schema by their names until the transaction ends. There are a thousand, which names
+/// share: the server has room for some thousands in all.
 pub(super) async fn take(
     database: &Database,
     transaction: &Transaction<'_>,
-    mut names: Vec<String>,
+    names: Vec<String>,
 ) -> Result<(), Failed> {
     if names.is_empty() {
         return Ok(());
     }
-    names.sort_unstable();
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1 || name, 0))
-               FROM unnest($2::text[]) WITH ORDINALITY AS n(name, place) ORDER BY place";
+    let sql = "SELECT pg_advisory_xact_lock(slot)
+               FROM (
+                   SELECT DISTINCT (hashtextextended($1, 0) & ~1023::bigint)
+                       | (hashtextextended(name, 0) & 1023) AS slot
+                   FROM unnest($2::text[]) AS n(name) ORDER BY slot) AS slots";
     query(database, transaction, sql, &[&database.schema, &names]).await.map(drop)
 }

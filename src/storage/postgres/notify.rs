@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-use super::{OpenError, PostgresStorage, Shared};
+use super::{OpenError, PostgresStorage, Shared, connection};
+use crate::clock::Timestamp;
+use crate::id::OrderingKey;
 
 /// How long after one notification there is no other.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -53,10 +55,9 @@ impl Shared {
 
     /// The name that those of this schema listen to.
     fn channel(&self) -> String {
-        // A schema's name has its quotes around it, and may be too long for two more words.
-        let name = self.database.schema.trim_matches('"');
-        let kept: String = name.chars().take(20).collect();
-        format!("artifact_triggers {kept}")
+        // A schema's name may be too long for a word more, and have any characters.
+        let schema = self.database.schema.as_bytes();
+        format!("artifact_triggers_{}", OrderingKey::derived(Timestamp::UNIX_EPOCH, &[schema]))
     }
 }
 
@@ -93,7 +94,7 @@ impl PostgresStorage {
     /// # Errors
     /// [`OpenError`].
     pub async fn listen(&self, url: &str) -> Result<Listener, OpenError> {
-        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+        let (client, mut connection) = connection::config(url)?.connect(NoTls).await?;
         // Hints that nobody has taken yet say no more than one does.
         let (sender, notified) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -104,8 +105,7 @@ impl PostgresStorage {
                 }
             }
         });
-        let channel = self.shared.channel().replace('"', "\"\"");
-        client.batch_execute(&format!("LISTEN \"{channel}\"")).await?;
+        client.batch_execute(&format!("LISTEN {}", self.shared.channel())).await?;
         Ok(Listener { shared: self.shared.clone(), notified, _client: client })
     }
 }

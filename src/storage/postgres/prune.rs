@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::connection::{Database, Failed, Work, query};
 use super::first_due::Noted;
 use super::hold::{self, part};
-use super::{Shared, rows, turn};
+use super::{Shared, lock, rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::storage::{Cutoff, Prune, Pruned, StorageError, columns};
@@ -72,7 +72,7 @@ struct Pruning<'a> {
 impl Shared {
     pub(super) async fn prune(&self, prune: &Prune) -> Result<Pruned, StorageError> {
         let work = Pruning { prune, ends: &self.ends };
-        let (pruned, noted) = self.database.transact(&work).await?;
+        let (pruned, noted) = self.database.transact(&work).await.map_err(Failed::told)?;
         self.note(&noted);
         if pruned.is_nothing() {
             self.ends.lock().clear();
@@ -92,17 +92,22 @@ impl Work for Pruning<'_> {
         transaction: &Transaction<'_>,
     ) -> Result<Self::Answer, Failed> {
         let at = (database, transaction);
+        // Of two at once the later sees what the earlier left.
+        lock::take(database, transaction, vec!["prune".to_owned()]).await?;
+        let now = "SELECT coalesce($1, {now})";
+        let found = query(database, transaction, now, &[&database.now(self.prune.now)]).await?;
+        let now = found.first().map_or(Ok(0), |row| rows::get(row, 0))?;
         let (mut pruned, mut noted) = (Pruned::default(), Noted::default());
         pruned.passed = hold::release(database, transaction, self.prune).await?;
         let mut room = self.prune.limit;
         for state in FINAL {
-            let gone = self.prune_state(at, state, room, &mut noted).await?;
+            let gone = self.prune_state(at, state, (room, now), &mut noted).await?;
             room -= gone.deliveries + gone.passed;
             pruned.add(gone);
         }
         let mut room = self.prune.limit;
         for state in FINAL {
-            let dropped = self.drop_contents(at, state, room).await?;
+            let dropped = self.drop_contents(at, state, (room, now)).await?;
             room -= dropped.contents + dropped.passed;
             pruned.add(dropped);
         }
@@ -114,9 +119,9 @@ impl Work for Pruning<'_> {
 type At<'a> = (&'a Database, &'a Transaction<'a>);
 
 impl Pruning<'_> {
-    /// A time of the caller's as the server has it.
-    fn by_server(&self, database: &Database, time: Timestamp) -> (Option<i64>, i64) {
-        (database.now(self.prune.now), rows::later(self.prune.now, time))
+    /// A time of the caller's as the server has it, at a time of the server's.
+    fn by_server(&self, time: Timestamp, now: i64) -> i64 {
+        now.saturating_sub(rows::later(self.prune.now, time))
     }
 
     /// Deletes of a final state, with payloads and logs, and lets those go that were held up.
@@ -124,7 +129,7 @@ impl Pruning<'_> {
         &self,
         (database, transaction): At<'_>,
         state: StateName,
-        room: usize,
+        (room, now): (usize, i64),
         noted: &mut Noted,
     ) -> Result<Pruned, Failed> {
         let cutoff = self.prune.cutoff(state);
@@ -133,25 +138,25 @@ impl Pruning<'_> {
         }
         let number = columns::state_number(state);
         let end = self.end((database, transaction), Line::Deliveries(number), cutoff).await?;
-        let (end_at, end_seq) = match end {
-            Some(End::Delivery(at, seq)) => (Some(at), seq),
-            _ => (None, 0),
+        let old = cutoff.before.map(|before| (self.by_server(before, now), i64::MIN));
+        let beyond = match end {
+            Some(End::Delivery(at, seq)) => Some((at, seq)),
+            _ => None,
         };
-        let (now, ago) = self.by_server(database, cutoff.before.unwrap_or(Timestamp::MIN));
+        // Both are of one line, so the later of the two says it all.
+        let Some((at, seq)) = old.max(beyond) else { return Ok(Pruned::default()) };
         let heads = concat!(
             "SELECT d.seq, d.scope, v.scope FROM {s}.deliveries d
              LEFT JOIN {s}.events v ON v.id = d.event
-             WHERE d.seq = ANY (ARRAY (SELECT seq FROM ",
+             WHERE d.claim_at IS NULL AND d.aside IS NULL AND d.state = $1
+                 AND (d.changed_at, d.seq) <= ($2, $3)
+                 AND d.seq = ANY (ARRAY (SELECT seq FROM ",
             line!("seq, changed_at", "changed_at, seq"),
-            "
-                 WHERE changed_at < coalesce($2, {now})
-                           - $3
-                     OR (changed_at, seq) <= ($4, $5::bigint)
-                 ORDER BY changed_at, seq LIMIT $6))
+            " WHERE (changed_at, seq) <= ($2, $3) ORDER BY changed_at, seq LIMIT $4))
              FOR UPDATE OF d SKIP LOCKED"
         );
         let limit = columns::integer(room);
-        let values: [&(dyn ToSql + Sync); 6] = [&number, &now, &ago, &end_at, &end_seq, &limit];
+        let values: [&(dyn ToSql + Sync); 4] = [&number, &at, &seq, &limit];
         let found = query(database, transaction, heads, &values).await?;
         let parted = part(&found, |row| rows::get::<i64>(row, 0), self.prune)?;
         let passed = hold::put_aside(database, transaction, PUT_ASIDE, &parted).await?;
@@ -174,7 +179,7 @@ impl Pruning<'_> {
             held_up.extend(rows::get::<Option<Uuid>>(row, 0)?.filter(|_| blocks == Some(true)));
         }
         turn::lock(database, transaction, &held_up).await?;
-        turn::next_of(database, transaction, &held_up, now, noted).await?;
+        turn::next_of(database, transaction, &held_up, Some(now), noted).await?;
         Ok(Pruned { deliveries: gone.len(), passed, ..Pruned::default() })
     }
 
@@ -183,23 +188,24 @@ impl Pruning<'_> {
         &self,
         (database, transaction): At<'_>,
         state: StateName,
-        room: usize,
+        (room, now): (usize, i64),
     ) -> Result<Pruned, Failed> {
         let Some(before) = self.prune.contents_before.filter(|_| room > 0) else {
             return Ok(Pruned::default());
         };
-        let (now, ago) = self.by_server(database, before);
+        let before = self.by_server(before, now);
         let old = "SELECT d.seq, d.scope, v.scope FROM {s}.deliveries d
                    LEFT JOIN {s}.events v ON v.id = d.event
-                   WHERE d.seq = ANY (ARRAY (
-                       SELECT seq FROM {s}.deliveries
-                       WHERE claim_at IS NULL AND aside IS NULL AND state = $1 AND NOT emptied
-                           AND changed_at < coalesce($2,
-                               {now}) - $3
-                       ORDER BY changed_at, seq LIMIT $4))
+                   WHERE d.claim_at IS NULL AND d.aside IS NULL AND d.state = $1 AND NOT d.emptied
+                       AND d.changed_at < $2
+                       AND d.seq = ANY (ARRAY (
+                           SELECT seq FROM {s}.deliveries
+                           WHERE claim_at IS NULL AND aside IS NULL AND state = $1 AND NOT emptied
+                               AND changed_at < $2
+                           ORDER BY changed_at, seq LIMIT $3))
                    FOR UPDATE OF d SKIP LOCKED";
         let values = (columns::state_number(state), columns::integer(room));
-        let found = query(database, transaction, old, &[&values.0, &now, &ago, &values.1]).await?;
+        let found = query(database, transaction, old, &[&values.0, &before, &values.1]).await?;
         let parted = part(&found, |row| rows::get::<i64>(row, 0), self.prune)?;
         let passed = hold::put_aside(database, transaction, PUT_ASIDE, &parted).await?;
         if !parted.free.is_empty() {
@@ -218,19 +224,17 @@ impl Pruning<'_> {
         if cutoff == Cutoff::default() {
             return Ok(Pruned::default());
         }
-        let (end_at, end_id) = match self.end((database, transaction), Line::Events, cutoff).await?
-        {
-            Some(End::Event(at, id)) => (Some(at), Some(id)),
-            _ => (None, None),
+        let old = cutoff.before.map(|before| (before.unix_micros(), Uuid::nil()));
+        let beyond = match self.end((database, transaction), Line::Events, cutoff).await? {
+            Some(End::Event(at, id)) => Some((at, id)),
+            _ => None,
         };
-        let before = cutoff.before.map(Timestamp::unix_micros);
+        let Some((at, id)) = old.max(beyond) else { return Ok(Pruned::default()) };
         let heads = "SELECT id, scope, NULL::text FROM {s}.events
-                     WHERE aside IS NULL AND (received_at < $1 OR (received_at, id) <= ($2, $3))
-                     ORDER BY received_at, id LIMIT $4 FOR UPDATE SKIP LOCKED";
+                     WHERE aside IS NULL AND (received_at, id) <= ($1, $2)
+                     ORDER BY received_at, id LIMIT $3 FOR UPDATE SKIP LOCKED";
         let limit = columns::integer(self.prune.limit);
-        let values = (before, end_at, end_id, limit);
-        let values: [&(dyn ToSql + Sync); 4] = [&values.0, &values.1, &values.2, &values.3];
-        let found = query(database, transaction, heads, &values).await?;
+        let found = query(database, transaction, heads, &[&at, &id, &limit]).await?;
         let parted = part(&found, |row| rows::get::<Uuid>(row, 0), self.prune)?;
         let put_aside = "UPDATE {s}.events e SET aside = h.mark
                          FROM unnest($1::uuid[], $2::text[]) AS h(id, mark) WHERE e.id = h.id";

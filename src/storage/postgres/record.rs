@@ -15,10 +15,11 @@ use super::first_due::Noted;
 use super::rows::{self, uuid};
 use super::{Shared, TimeSource};
 use super::{cursors, turn};
+use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OnDead};
 use crate::id::{DeliveryId, EventId};
 use crate::payload::Payload;
-use crate::storage::{Record, Recorded, StorageError, columns};
+use crate::storage::{Record, Recorded, columns};
 
 /// Records to store, each atomically.
 pub(super) struct RecordAll<'a> {
@@ -47,10 +48,11 @@ impl Shared {
     pub(super) async fn store(
         self: &Arc<Self>,
         records: &[Record],
-    ) -> Result<Vec<Recorded>, StorageError> {
+    ) -> Result<Vec<Recorded>, Failed> {
         let deliveries = records.iter().flat_map(|record| &record.deliveries);
+        let now = deliveries.clone().map(|(delivery, _)| delivery.created_at).max();
         let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
-        let numbers = self.numbers(keys).await?;
+        let numbers = self.numbers(keys, now.unwrap_or(Timestamp::MIN)).await?;
         self.first_due.name(&numbers);
         let work = RecordAll { records, numbers };
         let (answers, noted) = self.database.transact(&work).await?;
@@ -208,8 +210,7 @@ async fn insert(
                    INSERT INTO {s}.payloads (delivery, headers, body)
                    SELECT d.seq, n.headers, n.body FROM d JOIN n USING (id))
                SELECT id, NULL::bigint, NULL::bigint FROM e
-               UNION ALL SELECT NULL, endpoint, claim_at FROM d WHERE claim_at IS NOT NULL
-               UNION ALL SELECT NULL, NULL, now FROM t";
+               UNION ALL SELECT NULL, endpoint, claim_at FROM d WHERE claim_at IS NOT NULL";
     let found = query(
         database,
         transaction,
@@ -242,10 +243,9 @@ async fn insert(
     .await?;
     let mut new = HashSet::new();
     for row in &found {
-        match (rows::get::<Option<Uuid>>(row, 0)?, rows::get(row, 1)?) {
-            (Some(id), _) => drop(new.insert(id)),
-            (None, Some(endpoint)) => noted.push(endpoint, rows::get(row, 2)?),
-            (None, None) => noted.at = rows::get(row, 2)?,
+        match rows::get::<Option<Uuid>>(row, 0)? {
+            Some(id) => drop(new.insert(id)),
+            None => noted.push(rows::get(row, 1)?, rows::get(row, 2)?),
         }
     }
     turn::next_of(database, transaction, &orders, Some(0), noted).await?;

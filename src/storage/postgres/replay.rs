@@ -24,7 +24,8 @@ impl Shared {
         self: &Arc<Self>,
         replay: &Replay,
     ) -> Result<Vec<DeliveryId>, StorageError> {
-        let (ids, noted) = self.database.transact(&Replaying(replay)).await?;
+        let (ids, noted) =
+            self.database.transact(&Replaying(replay)).await.map_err(Failed::told)?;
         self.note(&noted);
         if noted.is_claimable() {
             self.announce();

@@ -1,5 +1,6 @@
 //! Between rows and values: how ids, deliveries, attempts and payloads are written and read.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio_postgres::Row;
@@ -108,6 +109,11 @@ pub(super) fn attempt(id: DeliveryId, row: &Row) -> Result<LoggedAttempt, Storag
     (attempt.error, attempt.response) = (get(row, 7)?, get(row, 8)?);
     let position = u64::try_from(get::<i32>(row, 0)?).unwrap_or(0);
     Ok(LoggedAttempt { position, attempt })
+}
+
+/// A text as PostgreSQL can have it: without the character that it has no place for.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// A span of time in microseconds, so that any time can have it added and be told.

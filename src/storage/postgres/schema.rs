@@ -2,6 +2,7 @@
 //! versions work side by side while they are upgraded.
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::IsolationLevel;
 
 use super::OpenError;
 use super::connection::Database;
@@ -22,8 +23,8 @@ const MAX_NAME_BYTES: usize = 63;
 /// A schema's name as SQL has it, if it can be one.
 pub(super) fn quoted(name: &str) -> Result<String, OpenError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
-    // Braces would be taken for the place where a name goes.
-    if !fits || name.contains(|c: char| c.is_control() || "{}".contains(c)) {
+    // Braces are where a name goes in a statement, and two dollars end the text of a function.
+    if !fits || name.contains(|c: char| c.is_control() || "{}$".contains(c)) {
         return Err(OpenError::Schema { found: name.to_owned() });
     }
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
@@ -37,7 +38,9 @@ fn known() -> i32 {
 /// Brings the tables up to date. Waits while another node does.
 pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
     let mut client = database.pool.get().await.map_err(OpenError::pool)?;
-    let transaction = client.transaction().await?;
+    // So that who waited for the lock sees what its holder did.
+    let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    let transaction = begin.start().await?;
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('artifact-triggers ' || $1, 0))";
     transaction.query(lock, &[&database.schema]).await?;
     let found = match version(database, &transaction).await? {

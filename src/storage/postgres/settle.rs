@@ -1,5 +1,6 @@
 //! Settlements: what came of leases, with its log and the events that follow.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
@@ -30,10 +31,11 @@ impl Shared {
     ) -> Result<Vec<Settled>, StorageError> {
         let records = settlements.iter().flat_map(|settle| &settle.records);
         let deliveries = records.flat_map(|record| &record.deliveries);
-        let numbers = self.numbers(deliveries.map(|(delivery, _)| &delivery.endpoint)).await?;
+        let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
+        let numbers = self.numbers(keys, now).await?;
         self.first_due.name(&numbers);
         let work = SettleAll { settlements, now, numbers };
-        let (answers, noted) = self.database.transact(&work).await?;
+        let (answers, noted) = self.database.transact(&work).await.map_err(Failed::told)?;
         self.note(&noted);
         Ok(answers)
     }
@@ -128,7 +130,7 @@ async fn settle(
                        $18::text[]) AS a(place, position, number, started_at, ended_at, class,
                        retry_after, status, error, response)
                    JOIN d USING (place))
-               SELECT d.place, d.endpoint, d.claim_at, d.ordering, t.now FROM d, t";
+               SELECT d.place, d.endpoint, d.claim_at, d.ordering FROM d";
     let rows = query(
         database,
         transaction,
@@ -161,7 +163,6 @@ async fn settle(
         if let Some(at) = rows::get(row, 2)? {
             noted.push(rows::get(row, 1)?, at);
         }
-        noted.at = rows::get(row, 4)?;
         orders.insert(usize::try_from(place - 1).unwrap_or(usize::MAX), rows::get(row, 3)?);
     }
     Ok(Done { orders })
@@ -180,8 +181,8 @@ struct Log<'a> {
     classes: Vec<&'static str>,
     retry_after: Vec<Option<i64>>,
     statuses: Vec<Option<i32>>,
-    errors: Vec<Option<&'a str>>,
-    responses: Vec<Option<&'a str>>,
+    errors: Vec<Option<Cow<'a, str>>>,
+    responses: Vec<Option<Cow<'a, str>>>,
 }
 
 impl<'a> Log<'a> {
@@ -200,8 +201,8 @@ impl<'a> Log<'a> {
                     _ => None,
                 });
                 log.statuses.push(attempt.status.map(i32::from));
-                log.errors.push(attempt.error.as_deref());
-                log.responses.push(attempt.response.as_deref());
+                log.errors.push(attempt.error.as_deref().map(rows::text));
+                log.responses.push(attempt.response.as_deref().map(rows::text));
             }
         }
         log

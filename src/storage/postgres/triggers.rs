@@ -14,7 +14,7 @@ struct Write(TriggerWrite);
 
 impl Shared {
     pub(super) async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
-        self.database.transact(&Write(write)).await
+        self.database.transact(&Write(write)).await.map_err(Failed::told)
     }
 
     pub(super) async fn trigger_changes(
