@@ -146,6 +146,8 @@ struct Account {
     released: u32,
     /// How many attempts were counted when that was last written down.
     kept: u32,
+    /// Whether it may have ended the process before, so that its attempts are written down with claims.
+    is_suspect: bool,
     /// No attempt before this, in true time.
     floor: Timestamp,
     recorded_at: Timestamp,
@@ -304,9 +306,13 @@ impl Ledger {
     }
 
     /// The storage was opened anew by the only process that may: all leases are given up, with what was
-    /// counted under them.
+    /// counted under them. If there were any, what is stored may have ended the process.
     pub(crate) fn reopened(&self) {
-        for account in self.lock().accounts.values_mut() {
+        let accounts = &mut self.lock().accounts;
+        let is_leased = |account: &Account| matches!(account.delivery.state, State::Leased { .. });
+        let was_leased = accounts.values().any(is_leased);
+        for account in accounts.values_mut() {
+            account.is_suspect = was_leased;
             if let State::Leased { .. } = account.delivery.state {
                 account.delivery.state = State::Waiting { due: Timestamp::UNIX_EPOCH };
                 account.released += account.delivery.attempts - account.kept;
@@ -385,6 +391,7 @@ impl Books {
             made: 0,
             released: 0,
             kept: delivery.attempts,
+            is_suspect: false,
             floor: Timestamp::MIN,
             is_gone: false,
             is_late: false,

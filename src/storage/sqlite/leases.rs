@@ -88,6 +88,11 @@ impl Leases {
         self.held.is_empty()
     }
 
+    /// Takes in that a delivery is new. Its place may be that of one that was pruned.
+    pub(super) fn note_new(&mut self, seq: i64) {
+        self.suspect = self.suspect.min(seq - 1);
+    }
+
     /// Whether a delivery may have ended the process before this one.
     pub(super) fn is_suspect(&self, seq: i64) -> bool {
         seq <= self.suspect

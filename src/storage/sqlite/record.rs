@@ -100,6 +100,7 @@ fn insert_delivery(
         return Ok(());
     }
     let seq = session.connection.last_insert_rowid();
+    session.leases.note_new(seq);
     let sql = "INSERT INTO payloads (delivery, headers, body) VALUES (?1, ?2, ?3)";
     let values = params![seq, rows::headers_json(payload), &*payload.body];
     session.prepare(sql)?.execute(values).map_err(unavailable)?;

@@ -77,6 +77,9 @@ impl Books {
         let soon = if is_taken_along { claim.due_by + linger } else { claim.due_by };
         let before = std::mem::replace(&mut known.state, found.state.clone());
         let counted = std::mem::replace(&mut known.attempts, found.attempts) + 1;
+        if account.is_suspect {
+            account.kept = found.attempts;
+        }
         let token = std::mem::replace(&mut account.token, claimed.lease.token);
         let problem = match before {
             State::Waiting { due } if due > soon => {
