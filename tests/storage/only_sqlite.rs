@@ -120,6 +120,9 @@ async fn rule_07_what_cannot_be_read_is_dead_and_holds_up_no_other() {
          DELETE FROM payloads WHERE delivery = 6;",
     );
     let storage = open(folder.path());
+    let of = ClaimOf::One(record(2, &[1]).deliveries[0].0.id);
+    let alone = storage.claim(Claim { of, ..claim(at(100), 1) }).await.unwrap();
+    assert!(alone.deliveries.is_empty());
     let claims = storage.claim(claim(at(100), 2)).await.unwrap();
     let whole: Vec<_> = claims.deliveries.iter().map(|claimed| claimed.delivery.event).collect();
     assert_eq!(whole, [event(6).id, event(7).id]);

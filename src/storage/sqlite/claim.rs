@@ -133,7 +133,7 @@ fn due(
 pub(super) const CLAIMABLE: &str = "SELECT claim_at, id, seq FROM deliveries INDEXED BY claimable
      WHERE claim_at IS NOT NULL AND endpoint = ?1 ORDER BY claim_at, id";
 
-/// Takes one delivery, if it is due.
+/// Takes one delivery, if it is due and can be read.
 fn take_one(
     session: &mut Session,
     id: DeliveryId,
@@ -153,7 +153,11 @@ fn take_one(
     if at > claim.due_by {
         return Ok(None);
     }
-    let found = find(session, Due { at, id, seq }, &EndpointKey::new(key))??;
+    let due = Due { at, id, seq };
+    let Ok(found) = find(session, due, &EndpointKey::new(key))? else {
+        bury(session, due, claim.now)?;
+        return Ok(None);
+    };
     session.note_gone(endpoint);
     session.note_due(endpoint, claim.now + claim.lease);
     lease(session, endpoint, found, claim).map(Some)
