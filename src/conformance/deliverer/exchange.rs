@@ -84,8 +84,12 @@ pub(super) async fn rule_02_every_status_is_answered_and_none_followed(deliverer
 }
 
 pub(super) async fn rule_02_nothing_is_tried_again(deliverer: Subject) {
-    for answer in ["HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 429 Slow\r\n"] {
-        let mut endpoint = Endpoint::begin(Behaviour::Close(answer));
+    // The connection stays open, so that a second try has a way.
+    for answer in [
+        "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 429 Slow\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let mut endpoint = Endpoint::begin(Behaviour::Answer(answer));
         let _ = deliver(&deliverer, request_to(&endpoint.url())).await;
         expect_eq!(endpoint.so_far(), 1, "requests that an endpoint got which answers {answer:?}");
     }
