@@ -121,6 +121,7 @@ impl Faulty {
         let own = claims.deliveries.clone();
         let before = std::mem::replace(&mut *self.seen.given.lock().unwrap(), own);
         let others = self.seen.claiming.fetch_add(1, Ordering::SeqCst);
+        let _under_way = UnderWay(&self.seen.claiming);
         // Until another comes, if there is one.
         for _ in 0..100 {
             if self.seen.claiming.load(Ordering::SeqCst) > 1 {
@@ -133,7 +134,15 @@ impl Faulty {
             let unordered = before.into_iter().filter(|claimed| claimed.delivery.turn.is_none());
             claims.deliveries.extend(unordered.take(room));
         }
-        self.seen.claiming.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A claim that is under way, until it has answered or is dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
