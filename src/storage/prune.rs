@@ -66,6 +66,17 @@ impl Cutoff {
     }
 }
 
+/// The states whose deliveries may go, each for itself.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) const FINAL: [StateName; 4] =
+    [StateName::Delivered, StateName::Dead, StateName::Parked, StateName::Cancelled];
+
+/// What stands with what a held scope keeps, where that is written down.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn mark(held: &Scope) -> String {
+    format!("/{held}")
+}
+
 impl Prune {
     /// Takes nothing yet.
     pub fn new(now: Timestamp, limit: usize) -> Self {

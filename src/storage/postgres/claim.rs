@@ -170,9 +170,9 @@ impl Take<'_> {
         Ok(())
     }
 
-    /// Leases what a selection of `seq`, `claim_at` and `place` finds, in the order of the places. Its parameters begin with `$4`: those
-    /// before are the time, the lease, and by when after it what is taken has to be due. What cannot be
-    /// read becomes a dead letter.
+    /// Leases what a selection of `seq`, `claim_at` and `place` finds, in the order of the places. Its
+    /// parameters begin with `$4`: those before are the time, the lease, and by when after it what is
+    /// taken has to be due. What cannot be read becomes a dead letter.
     async fn lease(
         &self,
         database: &Database,
@@ -248,6 +248,5 @@ async fn bury(
     for row in &query(database, transaction, sql, &[&ids, &reason, &now]).await? {
         orders.extend(rows::get::<Option<Uuid>>(row, 0)?);
     }
-    turn::lock(database, transaction, &orders).await?;
-    turn::next_of(database, transaction, &orders, now, noted).await
+    turn::next_after(database, transaction, &orders, now, noted).await
 }

@@ -7,13 +7,8 @@ use tokio_postgres::types::ToSql;
 
 use super::connection::{Database, Failed, query};
 use super::rows;
-use crate::event::Scope;
+use crate::storage::prune::mark;
 use crate::storage::{Prune, StorageError, columns};
-
-/// What stands with what a scope holds.
-fn mark(held: &Scope) -> String {
-    format!("/{held}")
-}
 
 /// Puts back what is held no longer, at most the limit of each kind. Tells how many.
 pub(super) async fn release(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
+use super::first_due::Noted;
 use super::{OpenError, PostgresStorage, Shared, connection};
 use crate::clock::Timestamp;
 use crate::id::OrderingKey;
@@ -25,9 +26,10 @@ pub(super) struct News {
 }
 
 impl Shared {
-    /// Says that something can be claimed, now or soon.
-    pub(super) fn announce(self: &Arc<Self>) {
-        if !self.notifies {
+    /// Takes in what was written, and says to other nodes if something of it can be claimed.
+    pub(super) fn tell_all(self: &Arc<Self>, noted: &Noted) {
+        self.note(noted);
+        if !self.notifies || !noted.is_claimable() {
             return;
         }
         self.news.is_new.store(true, Ordering::SeqCst);

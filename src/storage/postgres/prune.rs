@@ -18,10 +18,8 @@ use super::hold::{self, part};
 use super::{Shared, lock, rows, turn};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
+use crate::storage::prune::FINAL;
 use crate::storage::{Cutoff, Prune, Pruned, StorageError, columns};
-
-const FINAL: [StateName; 4] =
-    [StateName::Delivered, StateName::Dead, StateName::Parked, StateName::Cancelled];
 
 /// The two stretches of the index that a state's line is merged from: `$1` is the state.
 macro_rules! line {
@@ -178,8 +176,7 @@ impl Pruning<'_> {
             let blocks: Option<bool> = rows::get(row, 1)?;
             held_up.extend(rows::get::<Option<Uuid>>(row, 0)?.filter(|_| blocks == Some(true)));
         }
-        turn::lock(database, transaction, &held_up).await?;
-        turn::next_of(database, transaction, &held_up, Some(now), noted).await?;
+        turn::next_after(database, transaction, &held_up, Some(now), noted).await?;
         Ok(Pruned { deliveries: gone.len(), passed, ..Pruned::default() })
     }
 

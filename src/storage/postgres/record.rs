@@ -1,6 +1,6 @@
 //! Records: events, deliveries and cursor moves, of all callers that [`gather`](super::gather) brings
-//! together. Those without cursors are written many at once, by one
-//! statement that takes each column as an array.
+//! together. Those without cursors are written many at once, by one statement that takes each column as
+//! an array.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use super::connection::{Database, Failed, Work, query};
 use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
-use super::{Shared, TimeSource};
-use super::{cursors, turn};
+use super::{Shared, TimeSource, cursors, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OnDead};
 use crate::id::{DeliveryId, EventId};
@@ -56,10 +55,7 @@ impl Shared {
         self.first_due.name(&numbers);
         let work = RecordAll { records, numbers };
         let (answers, noted) = self.database.transact(&work).await?;
-        self.note(&noted);
-        if noted.is_claimable() {
-            self.announce();
-        }
+        self.tell_all(&noted);
         Ok(answers)
     }
 }
@@ -202,9 +198,12 @@ async fn insert(
                    INSERT INTO {s}.deliveries (id, message, event, trigger_id, endpoint, state, reason,
                        claim_at, created_at, changed_at, attempts, ordering, blocks, batched, scope)
                    SELECT id, message, event, trigger_id, endpoint, state, reason,
-                       CASE WHEN state = 0 THEN due_after + CASE WHEN $22 THEN created_at ELSE t.now END END,
-                       created_at, due_after + CASE WHEN $22 THEN created_at ELSE t.now END, attempts, ordering, blocks, batched, scope
-                   FROM n, t ORDER BY place
+                       CASE WHEN state = 0 THEN due_at END, created_at, due_at, attempts, ordering,
+                       blocks, batched, scope
+                   FROM n, t
+                   CROSS JOIN LATERAL (
+                       SELECT due_after + CASE WHEN $22 THEN created_at ELSE t.now END AS due_at) AS w
+                   ORDER BY place
                    ON CONFLICT (id) DO NOTHING RETURNING seq, id, endpoint, claim_at),
                p AS (
                    INSERT INTO {s}.payloads (delivery, headers, body)

@@ -26,10 +26,7 @@ impl Shared {
     ) -> Result<Vec<DeliveryId>, StorageError> {
         let (ids, noted) =
             self.database.transact(&Replaying(replay)).await.map_err(Failed::told)?;
-        self.note(&noted);
-        if noted.is_claimable() {
-            self.announce();
-        }
+        self.tell_all(&noted);
         Ok(ids)
     }
 }
@@ -81,8 +78,7 @@ impl Work for Replaying<'_> {
                 noted.push(rows::get(row, 0)?, at);
             }
         }
-        turn::lock(database, transaction, &written.orders).await?;
-        turn::next_of(database, transaction, &written.orders, now, &mut noted).await?;
+        turn::next_after(database, transaction, &written.orders, now, &mut noted).await?;
         Ok((ids, noted))
     }
 }

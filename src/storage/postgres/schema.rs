@@ -43,19 +43,15 @@ pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
     let transaction = begin.start().await?;
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('artifact-triggers ' || $1, 0))";
     transaction.query(lock, &[&database.schema]).await?;
-    let found = match version(database, &transaction).await? {
-        Some((found, for_nodes_from)) if for_nodes_from > known() => {
-            return Err(OpenError::NewerSchema { found, known: known() });
-        }
-        Some((found, _)) => found,
-        None => {
-            let create = "CREATE SCHEMA IF NOT EXISTS {s};
+    let found = if let Some(found) = version(database, &transaction).await? {
+        found
+    } else {
+        let create = "CREATE SCHEMA IF NOT EXISTS {s};
                           CREATE TABLE {s}.migrations (
                               version        integer PRIMARY KEY,
                               for_nodes_from integer NOT NULL)";
-            transaction.batch_execute(&database.sql(create)).await?;
-            0
-        }
+        transaction.batch_execute(&database.sql(create)).await?;
+        0
     };
     for (version, migration) in (1..).zip(&MIGRATIONS).filter(|(version, _)| *version > found) {
         transaction.batch_execute(&database.sql(migration.sql)).await?;
@@ -70,22 +66,16 @@ pub(super) async fn check(database: &Database) -> Result<(), OpenError> {
     let mut client = database.pool.get().await.map_err(OpenError::pool)?;
     let transaction = client.transaction().await?;
     match version(database, &transaction).await? {
-        Some((found, for_nodes_from)) if for_nodes_from > known() => {
-            Err(OpenError::NewerSchema { found, known: known() })
-        }
-        Some((found, _)) if found >= known() => Ok(()),
-        found => Err(OpenError::OlderSchema {
-            found: found.map_or(0, |(found, _)| found),
-            known: known(),
-        }),
+        Some(found) if found >= known() => Ok(()),
+        found => Err(OpenError::OlderSchema { found: found.unwrap_or(0), known: known() }),
     }
 }
 
-/// The version of the tables, and the oldest nodes that can use them; `None` if there are none.
+/// The version of the tables, unless this one's nodes cannot use them; `None` if there are none.
 async fn version(
     database: &Database,
     transaction: &Transaction<'_>,
-) -> Result<Option<(i32, i32)>, OpenError> {
+) -> Result<Option<i32>, OpenError> {
     let is_there = "SELECT to_regclass($1) IS NOT NULL";
     let table = format!("{}.migrations", database.schema);
     if !transaction.query_one(is_there, &[&table]).await?.try_get(0)? {
@@ -94,5 +84,9 @@ async fn version(
     let newest = "SELECT coalesce(max(version), 0), coalesce(max(for_nodes_from), 0)
                   FROM {s}.migrations";
     let row = transaction.query_one(&database.sql(newest), &[]).await?;
-    Ok(Some((row.try_get(0)?, row.try_get(1)?)))
+    let (found, for_nodes_from): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+    if for_nodes_from > known() {
+        return Err(OpenError::NewerSchema { found, known: known() });
+    }
+    Ok(Some(found))
 }

@@ -67,8 +67,7 @@ impl Work for SettleAll<'_> {
             let answer = |n| if is_done(&n) { Settled::Done } else { Settled::LeaseLost };
             answers.extend((0..some.len()).map(answer));
             let orders: BTreeSet<Uuid> = done.orders.values().flatten().copied().collect();
-            turn::lock(database, transaction, &orders).await?;
-            turn::next_of(database, transaction, &orders, now, &mut noted).await?;
+            turn::next_after(database, transaction, &orders, now, &mut noted).await?;
         }
         Ok((answers, noted))
     }

@@ -22,7 +22,20 @@ pub(super) async fn lock(
     lock::take(database, transaction, keys.collect()).await
 }
 
-/// Lets the next one of each order go, at the earliest at a time; `None` for the server's.
+/// Lets the next one of each order go that others changed too, or may be changing.
+pub(super) async fn next_after(
+    database: &Database,
+    transaction: &Transaction<'_>,
+    orders: &BTreeSet<Uuid>,
+    now: Option<i64>,
+    noted: &mut Noted,
+) -> Result<(), Failed> {
+    lock(database, transaction, orders).await?;
+    next_of(database, transaction, orders, now, noted).await
+}
+
+/// Lets the next one of each order go whose lock is held, at the earliest at a time; `None` for the
+/// server's.
 pub(super) async fn next_of(
     database: &Database,
     transaction: &Transaction<'_>,

@@ -7,15 +7,11 @@ use super::commit::{Session, unavailable};
 use super::rows::integer;
 use super::tally::Line;
 use crate::event::Scope;
+use crate::storage::prune::mark;
 use crate::storage::{Prune, StorageError};
 
 /// What stands with an event that has deliveries.
 const HEARD: &str = "heard";
-
-/// What stands with what a scope holds.
-fn mark(held: &Scope) -> String {
-    format!("/{held}")
-}
 
 /// Puts back what is held no longer, at most the limit of each kind. Tells how many.
 pub(super) fn release(session: &Session, prune: &Prune) -> Result<usize, StorageError> {

@@ -15,6 +15,7 @@ use super::{hold, turn};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::id::OrderingKey;
+use crate::storage::prune::FINAL;
 use crate::storage::{Cutoff, Prune, Pruned, StorageError};
 
 /// A line, as two stretches of the index that are merged on the way.
@@ -34,13 +35,13 @@ const OLDEST_EVENTS: &str =
 pub(super) fn prune(session: &Session, prune: &Prune) -> Result<Pruned, StorageError> {
     let mut pruned = Pruned { passed: hold::release(session, prune)?, ..Pruned::default() };
     let mut room = prune.limit;
-    for state in Line::STATES {
+    for state in FINAL {
         let heads = heads_of_state(session, state, prune.cutoff(state), room)?;
         room -= heads.len();
         pruned.add(delete_deliveries(session, state, &heads, prune)?);
     }
     let mut room = prune.limit;
-    for state in Line::STATES {
+    for state in FINAL {
         let old = with_contents(session, state, prune, room)?;
         room -= old.len();
         pruned.add(drop_contents(session, state, &old, prune)?);

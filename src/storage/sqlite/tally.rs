@@ -8,6 +8,7 @@ use super::commit::{Session, unavailable};
 use super::rows::state_number;
 use crate::delivery::StateName;
 use crate::storage::StorageError;
+use crate::storage::prune::FINAL;
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,20 +21,16 @@ pub(super) enum Line {
 pub(super) type Tally = [i64; 5];
 
 impl Line {
-    /// The states in which deliveries may be pruned.
-    pub(super) const STATES: [StateName; 4] =
-        [StateName::Delivered, StateName::Dead, StateName::Parked, StateName::Cancelled];
-
     /// The line that has deliveries of a state, as stored; of events if there is none.
     pub(super) fn of(state: Option<i64>) -> Self {
-        let name = Self::STATES.into_iter().find(|name| Some(state_number(*name)) == state);
+        let name = FINAL.into_iter().find(|name| Some(state_number(*name)) == state);
         name.map_or(Self::Events, Self::Deliveries)
     }
 
     fn place(self) -> Option<usize> {
         match self {
-            Self::Deliveries(state) => Self::STATES.iter().position(|other| *other == state),
-            Self::Events => Some(Self::STATES.len()),
+            Self::Deliveries(state) => FINAL.iter().position(|other| *other == state),
+            Self::Events => Some(FINAL.len()),
         }
     }
 }
@@ -65,11 +62,11 @@ fn count(session: &Session) -> Result<Tally, StorageError> {
     let of_state = "SELECT count(*) FROM deliveries INDEXED BY deliveries_by_age
                     WHERE claim_at IS NULL AND state <> 6 AND aside IS NULL AND state = ?1";
     let of_events = "SELECT count(*) FROM events WHERE aside IS NULL";
-    for state in Line::STATES {
+    for state in FINAL {
         let place = Line::Deliveries(state).place().expect("it has a line");
         tally[place] = one(session, of_state, &[state_number(state)])?;
     }
-    tally[Line::STATES.len()] = one(session, of_events, &[])?;
+    tally[FINAL.len()] = one(session, of_events, &[])?;
     Ok(tally)
 }
 
