@@ -1,19 +1,15 @@
 //! Where a trigger's deliveries go: an HTTP endpoint or an in-process action.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod endpoint;
 
-use serde_json::{Map, Value, json};
-use url::Url;
+use serde_json::{Value, json};
 
-use super::{MAX_ENTRIES, check_name};
+use super::check_name;
 use crate::delivery::EndpointKey;
-use crate::document::{Field, Object, Problems, check_depth, join};
-use crate::payload::PayloadFormat;
-use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
-use crate::signature::standard_webhooks::SigningSecret;
+use crate::document::{Field, Object, Problems, check_depth};
 
-const REDACTED: &str = "[redacted]";
+pub use endpoint::Endpoint;
+pub(super) use endpoint::{no_url, parse_url};
 
 /// Whether secrets are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,207 +81,6 @@ impl Field for Target {
         }
     }
 }
-
-/// An HTTP endpoint.
-#[derive(Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Endpoint {
-    /// Where to.
-    pub url: Url,
-    /// The form in which events are sent.
-    pub format: PayloadFormat,
-    /// What messages are signed with, all of them at once; not signed if there are none.
-    pub secrets: Vec<SigningSecret>,
-    /// Header fields to send besides; their values are treated as secrets.
-    pub headers: Headers,
-}
-
-/// Header fields that describe the message, its sender or its way, beside those that frame it: a
-/// custom field must not take their place.
-const RESERVED: [&str; 5] = ["content-encoding", "content-type", "forwarded", "user-agent", "via"];
-
-/// Prefixes of header names that are the crate's to set.
-const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "artifact-triggers-"];
-
-impl Endpoint {
-    /// The most custom header fields.
-    pub const MAX_HEADERS: usize = 32;
-    /// The longest value of a custom header field, in bytes.
-    pub const MAX_HEADER_BYTES: usize = 4096;
-    /// The longest URL, in bytes.
-    pub const MAX_URL_BYTES: usize = MAX_URL_BYTES;
-
-    /// An endpoint that gets the native format, not signed.
-    pub fn new(url: Url) -> Self {
-        Self { url, format: PayloadFormat::Native, secrets: Vec::new(), headers: Headers::new() }
-    }
-
-    fn check(&self, path: &str, problems: &mut Problems) {
-        check_url(&self.url, &format!("{path}.url"), problems);
-        if self.secrets.len() > MAX_ENTRIES {
-            let found = self.secrets.len();
-            let message = format!("expected at most {MAX_ENTRIES} secrets, found {found}");
-            problems.add(format!("{path}.secrets"), message);
-        }
-        if self.headers.len() > Self::MAX_HEADERS {
-            let (most, found) = (Self::MAX_HEADERS, self.headers.len());
-            let message = format!("expected at most {most} fields, found {found}");
-            problems.add(format!("{path}.headers"), message);
-        }
-        let path = format!("{path}.headers");
-        let mut names = BTreeSet::new();
-        for (name, value) in self.headers.iter() {
-            check_header(&path, name, value, problems);
-            if !names.insert(name.to_ascii_lowercase()) {
-                problems
-                    .add(join(&path, name), "expected once, found again in this or another case");
-            }
-        }
-    }
-
-    /// The order that their JSON has. Between fields of different names it means nothing.
-    pub(super) fn sort_headers(&mut self) {
-        let mut fields: Vec<_> = std::mem::take(&mut self.headers).into_iter().collect();
-        fields.sort();
-        self.headers = fields.into_iter().collect();
-    }
-
-    fn to_value(&self, secrets: Secrets) -> Value {
-        let exposed = secrets == Secrets::Exposed;
-        let shown: Vec<String> = self
-            .secrets
-            .iter()
-            .map(|secret| if exposed { secret.expose().to_string() } else { REDACTED.to_owned() })
-            .collect();
-        let headers: Map<String, Value> = self
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                let text = String::from_utf8_lossy(value);
-                (name.to_owned(), json!(if exposed { text.as_ref() } else { REDACTED }))
-            })
-            .collect();
-        json!({
-            "url": self.url.as_str(),
-            "format": self.format,
-            "secrets": shown,
-            "headers": headers,
-        })
-    }
-}
-
-/// Shows the origin only: the path and query may hold a token.
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("origin", &self.url.origin().ascii_serialization())
-            .field("format", &self.format)
-            .field("secrets", &self.secrets.len())
-            .field("headers", &self.headers)
-            .finish()
-    }
-}
-
-/// Stands for an address that could not be read, or was not given yet.
-pub(super) fn no_url() -> Url {
-    Url::parse("https://invalid.").expect("it is a URL")
-}
-
-pub(super) fn parse_url(text: &str, path: &str, problems: &mut Problems) -> Option<Url> {
-    // The text itself is not repeated: it may hold a token.
-    if let Err(spelling) = check_spelling(text) {
-        problems.add(path, format!("expected an absolute URL: {spelling}"));
-        return None;
-    }
-    Url::parse(text)
-        .map_err(|error| problems.add(path, format!("expected an absolute URL: {error}")))
-        .ok()
-}
-
-fn check_url(url: &Url, path: &str, problems: &mut Problems) {
-    if !matches!(url.scheme(), "http" | "https") {
-        problems.add(path, format!("expected https (or http), found {}", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        problems.add(path, "expected no user and password; use a header instead");
-    }
-    if url.port() == Some(0) {
-        problems.add(path, "expected a port from 1 to 65535, found 0");
-    }
-    // What is stored must be readable: the same is asked of the text.
-    if let Err(spelling) = check_spelling(url.as_str()) {
-        problems.add(path, format!("expected an absolute URL: {spelling}"));
-    }
-}
-
-fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let shown: String = name.chars().take(80).collect();
-    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
-        problems.add(path, format!("expected names of header fields, found {shown:?}"));
-        return;
-    }
-    let path = format!("{path}.{shown}");
-    let lower = name.to_ascii_lowercase();
-    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
-    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
-        problems.add(&path, "is set by the crate or the connection and cannot be overridden");
-    }
-    let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
-    if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
-        let most = Endpoint::MAX_HEADER_BYTES;
-        problems.add(&path, format!("expected printable ASCII of at most {most} bytes"));
-    }
-    // What is stored must be readable, and reading refuses it.
-    if value == REDACTED.as_bytes() {
-        problems.add(path, REDACTED_VALUE);
-    }
-}
-
-const REDACTED_VALUE: &str = "expected the value itself, not [redacted]";
-
-impl Field for Endpoint {
-    const EXPECTED: &'static str = "an endpoint (an object)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let mut object = Object::read(value, path, problems)?;
-        let url_path = object.path("url");
-        let url = object.required::<String>("url", problems);
-        let format = object.optional("format", problems).unwrap_or_default();
-        let secrets = object.optional("secrets", problems).unwrap_or_default();
-        let headers: Map<String, Value> = object.optional("headers", problems).unwrap_or_default();
-        let headers_path = object.path("headers");
-        object.finish(problems);
-        let mut fields = Headers::new();
-        for (name, value) in headers {
-            match value {
-                Value::String(value) if value == REDACTED => {
-                    problems.add(join(&headers_path, &name), REDACTED_VALUE);
-                }
-                Value::String(value) => fields.push(name, value),
-                // The value is not repeated: it may be a credential.
-                _ => problems.add(join(&headers_path, &name), "expected a string"),
-            }
-        }
-        let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
-        Some(Self { url, format, secrets, headers: fields })
-    }
-}
-
-impl Field for SigningSecret {
-    const EXPECTED: &'static str = "a secret (whsec_…)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        // The value is not repeated, whatever it is.
-        let parsed = value.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none() {
-            let expected = crate::signature::standard_webhooks::ParseSecretError;
-            problems.add(path, expected.to_string());
-        }
-        parsed
-    }
-}
-
 /// A named in-process handler, with what it is told.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -322,46 +117,5 @@ impl Field for ActionTarget {
         let config = object.optional("config", problems).unwrap_or_default();
         object.finish(problems);
         Some(Self { name: name?, config })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(url: &str) -> String {
-        let checked = Problems::gather(|problems| {
-            let endpoint = Endpoint::new(parse_url(url, "url", problems)?);
-            endpoint.check("target", problems);
-            Some(endpoint)
-        });
-        checked.map_or_else(|problems| problems.to_string(), |_| "nothing".to_owned())
-    }
-
-    #[test]
-    fn a_url_is_checked_as_it_is_written_and_as_it_is_read() {
-        assert_eq!(found("https://example.com:8443/a?b=c#d"), "nothing");
-        let long = format!("https://example.com/{}", "\u{e9}".repeat(1000));
-        for (url, expected) in [
-            ("https://@example.com/", "it holds a user or a password"),
-            ("https://a@example.com/", "no user and password"),
-            ("https:/example.com/", "two slashes"),
-            ("https://example.com/ x", "it holds a backslash, white space"),
-            ("https://example.com:0/", "a port from 1 to 65535"),
-            ("gopher://example.com/", "https (or http)"),
-            (&long, "it has 6020 bytes, more than 2048"),
-        ] {
-            assert!(found(url).contains(expected), "{url}: {}", found(url));
-        }
-    }
-
-    #[test]
-    fn a_url_that_could_not_be_read_back_is_refused() {
-        let endpoint = Endpoint::new("https://example.com/?a\\b".parse().unwrap());
-        let checked = Problems::gather(|problems| {
-            endpoint.check("target", problems);
-            Some(())
-        });
-        assert!(checked.unwrap_err().to_string().contains("it holds a backslash"));
     }
 }
