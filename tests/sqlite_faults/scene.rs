@@ -19,7 +19,7 @@ pub(crate) struct Scene {
 }
 
 /// As many pages as SQLite lets its log have before it copies them back.
-const FULL_LOG: u64 = 4_000 * (4_096 + 24);
+const FULL_LOG: u64 = 2_000 * (8_192 + 24);
 const NAMES: [&str; 2] = ["triggers.db", "triggers.db-wal"];
 
 impl Scene {

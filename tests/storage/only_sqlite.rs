@@ -414,7 +414,7 @@ async fn what_is_no_database_or_a_damaged_one_is_refused_and_left_alone() {
     storage.record((0..50).map(|n| record(n, &[1, 2])).collect()).await.unwrap();
     drop(storage);
     let path = folder.path().join("triggers.db");
-    let truncated = std::fs::read(&path).unwrap()[..3 * 4096 + 100].to_vec();
+    let truncated = std::fs::read(&path).unwrap()[..3 * 8192 + 100].to_vec();
     for content in [b"no database, but long enough to be looked at. ".repeat(99), truncated] {
         std::fs::write(&path, &content).unwrap();
         let error = SqliteStorage::open(&path).unwrap_err();

@@ -197,12 +197,12 @@ async fn whichever_page_is_damaged_it_is_called_damage() {
     drop(storage);
     let path = folder.path().join("triggers.db");
     let whole = fs::read(&path).unwrap();
-    let pages = whole.len() / 4_096;
+    let pages = whole.len() / 8_192;
     let (mut told, mut refused) = (0, 0);
     for page in 0..pages {
         let mut damaged = whole.clone();
         // The first has the header of the file before its own.
-        let begin = page * 4_096 + if page == 0 { 100 } else { 0 };
+        let begin = page * 8_192 + if page == 0 { 100 } else { 0 };
         damaged[begin..begin + 64].fill(0xEE);
         fs::write(&path, &damaged).unwrap();
         let storage = match SqliteStorage::open(&path) {

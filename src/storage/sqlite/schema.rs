@@ -20,7 +20,9 @@ pub(super) fn prepare(
     synchronous: Synchronous,
 ) -> Result<(), OpenError> {
     prepare_reader_and_writer(connection).map_err(OpenError::of)?;
-    // Of a new file only, and before anything is in it: its free pages can be given back.
+    // Of a new file only, and before anything is in it: a page takes in a few events with what is sent
+    // of them, and the free ones can be given back.
+    connection.pragma_update(None, "page_size", 8_192).map_err(OpenError::of)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(OpenError::of)?;
     keep_log(connection)?;
     prepare_writer(connection, synchronous).map_err(OpenError::of)?;
@@ -58,7 +60,7 @@ fn prepare_writer(connection: &Connection, synchronous: Synchronous) -> rusqlite
     // 16 MiB: the upper levels of the indexes of a large backlog. The system caches the rest.
     connection.pragma_update(None, "cache_size", -16_384)?;
     // Pages that are written over and over are copied back once, instead of every 1,000 pages.
-    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
     // A log that grew beyond, beside a backup, is cut back when it begins anew.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
 }
