@@ -10,6 +10,7 @@ use std::time::Duration;
 use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Resolve};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -103,6 +104,7 @@ fn request(url: &str) -> Request {
             .collect(),
         body: Arc::from(&br#"{"a":1}"#[..]),
         timeout: Duration::from_secs(30),
+        scope: Scope::root(),
     }
 }
 

@@ -13,6 +13,7 @@ use artifact_triggers::deliverer::http::{
     HttpBuildError, HttpDeliverer, HttpDelivererBuilder, Resolve,
 };
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::request::Request;
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -132,6 +133,7 @@ fn request(endpoint: &Endpoint, host: &str, path: &str) -> Request {
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
+        scope: Scope::root(),
     }
 }
 

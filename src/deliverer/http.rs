@@ -29,6 +29,7 @@ pub use tls::TlsUnavailable;
 
 use super::address::AddressPolicy;
 use super::{DeliverError, Deliverer};
+use crate::event::Scope;
 use crate::request::{Headers, Request, Response, frames_the_message};
 use connector::{Guarded, Timed};
 
@@ -112,7 +113,7 @@ impl Deliverer for HttpDeliverer {
         })
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, url: &url::Url) -> Result<(), String> {
         self.shared.policy.judge_url(url).map_err(|refusal| refusal.to_string())
     }
 }

@@ -91,7 +91,7 @@ impl Deliverer for Script {
         Ok(response)
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, url: &url::Url) -> Result<(), String> {
         if url.host_str() == Some("refused.example") {
             Err("is refused here".to_owned())
         } else {
