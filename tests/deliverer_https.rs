@@ -207,7 +207,7 @@ async fn the_time_to_connect_covers_the_handshake() {
     unserved.port = mute.local_addr().unwrap().port();
     let deliverer = local().connect_timeout(Duration::from_millis(50));
     let reason = refusal(deliverer, &unserved, "hooks.example").await;
-    assert_eq!(reason, "it was not made in time");
+    assert_eq!(reason, "the endpoint cannot be reached");
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ fn what_cannot_be_built_is_told() {
     let root = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     let root: &CertificateDer<'_> = root.cert.der();
     let error = HttpDeliverer::builder().tls(config()).root_certificate(root.to_vec()).build();
-    assert!(matches!(error, Err(HttpBuildError::RootsBesideTls)), "{error:?}");
+    assert!(matches!(error, Err(HttpBuildError::TlsOptionsBesideTls)), "{error:?}");
     let roots = [root.to_vec(), b"-----BEGIN CERTIFICATE-----".to_vec()];
     let error = HttpDeliverer::builder().root_certificates(roots).build().unwrap_err();
     assert_eq!(error.to_string(), "root certificate 2 is not an X.509 certificate in DER");

@@ -32,7 +32,7 @@ const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiser
 /// Every other package, and the only places that name it.
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
-    ("base64", &["signature/"]),
+    ("base64", &["deliverer/http", "signature/"]),
     ("bytes", &["deliverer/http"]),
     ("deadpool_postgres", &["outbox/postgres", "storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
