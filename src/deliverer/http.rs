@@ -25,6 +25,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue, InvalidHeaderName, USER_AGENT};
 use hyper::http::Extensions;
+use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -42,7 +43,7 @@ use crate::request::{Headers, Request, Response, frames_the_message};
 use builder::Limits;
 use connector::{Connector, Reached};
 use failure::{Failed, TOO_LARGE};
-use places::Total;
+use places::Places;
 
 type Body = Full<Bytes>;
 type PooledClient = Client<Connector, Body>;
@@ -66,7 +67,6 @@ struct Shared {
     wide: Way,
     scopes: BTreeMap<Scope, Way>,
     tls: Result<(), TlsUnavailable>,
-    total: Total,
     limits: Limits,
     user_agent: HeaderValue,
 }
@@ -76,6 +76,7 @@ struct Shared {
 struct Way {
     policy: Arc<AddressPolicy>,
     client: PooledClient,
+    places: Places,
     response_bytes: usize,
 }
 
@@ -122,23 +123,25 @@ impl Deliverer for HttpDeliverer {
         }
         let after = request.timeout.min(self.shared.limits.answer_timeout);
         let mut request = self.shared.request(request)?;
+        let visit = way.places.visit(request.uri().authority().map_or("", Authority::as_str));
         let connection = capture_connection(&mut request);
         let head_by = begin + after.min(LONGEST);
         let answer = timeout_at(head_by, way.client.request(request)).await;
         let answer = answer.map_err(|_| Failed::Late { after });
         let answer = answer.and_then(|answer| answer.map_err(Failed::Client));
         let answer = answer.map_err(|failed| failure::told(&failed, reached(&connection)))?;
-        self.shared.keep_or_close(&connection);
         let (head, body) = answer.into_parts();
         if head.headers.len() > self.shared.limits.response_headers {
             return Err(DeliverError::Broken { reason: TOO_LARGE.to_owned() });
         }
+        let body = read(body, way.response_bytes, deadline).await;
+        if visit.is_last()
+            && let Some(reached) = reached(&connection)
+        {
+            reached.closing.ask();
+        }
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Ok(Response {
-            status: head.status.as_u16(),
-            headers: headers.collect::<Headers>(),
-            body: read(body, way.response_bytes, deadline).await,
-        })
+        Ok(Response { status: head.status.as_u16(), headers: headers.collect::<Headers>(), body })
     }
 
     fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
@@ -150,22 +153,13 @@ impl Deliverer for HttpDeliverer {
 fn reached(connection: &CaptureConnection) -> Option<Reached> {
     let mut known = Extensions::new();
     connection.connection_metadata().as_ref()?.get_extras(&mut known);
-    known.get().copied()
+    known.get().cloned()
 }
 
 impl Shared {
     fn way(&self, scope: &Scope) -> &Way {
         let found = scope.ancestors().filter_map(|ancestor| self.scopes.get(ancestor)).last();
         found.unwrap_or(&self.wide)
-    }
-
-    /// Sees to it that a connection is closed after its exchange, if connections are scarce.
-    fn keep_or_close(&self, connection: &CaptureConnection) {
-        if self.total.is_scarce()
-            && let Some(connected) = connection.connection_metadata().as_ref()
-        {
-            connected.poison();
-        }
     }
 
     fn request(&self, request: Request) -> Result<hyper::Request<Body>, DeliverError> {

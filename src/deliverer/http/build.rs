@@ -38,20 +38,21 @@ pub(super) fn build(builder: HttpDelivererBuilder) -> Result<HttpDeliverer, Http
     };
     let total = Total::new(limits.connections);
     let client = client_builder(&limits);
-    let mut ways = Ways {
-        made: Vec::new(),
-        make: |policy: &Arc<AddressPolicy>| {
-            client.build(Connector {
-                policy: policy.clone(),
-                resolver: resolver.clone(),
-                dial: dial.clone(),
-                tls: tls.as_ref().ok().cloned(),
-                places: Places::new(total.clone(), limits.connections_per_host),
-                most: limits.connect_timeout,
-            })
-        },
+    let make = |policy: AddressPolicy| {
+        let policy = Arc::new(policy);
+        let places = Places::new(total.clone(), limits.connections_per_host);
+        let client = client.build(Connector {
+            policy: policy.clone(),
+            resolver: resolver.clone(),
+            dial: dial.clone(),
+            tls: tls.as_ref().ok().cloned(),
+            places: places.clone(),
+            most: limits.connect_timeout,
+        });
+        Way { policy, client, places, response_bytes: limits.response_bytes }
     };
-    let wide = ways.way(policy, limits.response_bytes);
+    let mut ways = Ways { made: Vec::new(), make };
+    let wide = ways.way(policy);
     let scopes = ways.of_scopes(&wide, &scopes);
     let (found, most) = (ways.made.len() - 1, HttpDelivererBuilder::MAX_POLICIES);
     if found > most {
@@ -60,7 +61,7 @@ pub(super) fn build(builder: HttpDelivererBuilder) -> Result<HttpDeliverer, Http
     let agent = concat!("artifact-triggers/", env!("CARGO_PKG_VERSION"));
     let user_agent = HeaderValue::from_static(agent);
     let tls: Result<(), TlsUnavailable> = tls.map(drop);
-    let shared = Shared { wide, scopes, tls, total, limits, user_agent };
+    let shared = Shared { wide, scopes, tls, limits, user_agent };
     Ok(HttpDeliverer { shared: Arc::new(shared) })
 }
 
@@ -93,17 +94,14 @@ struct Ways<F> {
     make: F,
 }
 
-impl<F: Fn(&Arc<AddressPolicy>) -> super::PooledClient> Ways<F> {
-    fn way(&mut self, policy: AddressPolicy, response_bytes: usize) -> Way {
-        let made = self.made.iter().find(|way| *way.policy == policy);
-        let Some(made) = made else {
-            let policy = Arc::new(policy);
-            let client = (self.make)(&policy);
-            let way = Way { policy, client, response_bytes };
-            self.made.push(way.clone());
-            return way;
-        };
-        Way { response_bytes, ..made.clone() }
+impl<F: Fn(AddressPolicy) -> Way> Ways<F> {
+    fn way(&mut self, policy: AddressPolicy) -> Way {
+        if let Some(made) = self.made.iter().find(|way| *way.policy == policy) {
+            return made.clone();
+        }
+        let way = (self.make)(policy);
+        self.made.push(way.clone());
+        way
     }
 
     /// The way of each scope that has rules of its own: what holds above it, and those.
@@ -122,7 +120,7 @@ impl<F: Fn(&Arc<AddressPolicy>) -> super::PooledClient> Ways<F> {
                 }
                 response_bytes = response_bytes.min(rules.response_bytes.unwrap_or(usize::MAX));
             }
-            ways.insert(scope.clone(), self.way(policy, response_bytes));
+            ways.insert(scope.clone(), Way { response_bytes, ..self.way(policy) });
         }
         ways
     }

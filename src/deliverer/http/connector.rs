@@ -5,8 +5,9 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::Uri;
@@ -79,7 +80,8 @@ impl Connector {
         let stream = self.dial.dial(sockets.collect()).await?;
         let io = self.secured(uri, stream).await;
         let io = io.map_err(|error| if is_told { error } else { Unreachable.into() })?;
-        Ok(Held { io, is_told, _place: place })
+        let reached = Reached { is_told, closing: Arc::default() };
+        Ok(Held { io, reached, _place: place })
     }
 
     /// The addresses of a host, all of which may be dialled.
@@ -118,20 +120,49 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 #[derive(Debug)]
 pub(super) struct Held {
     io: Stream,
-    is_told: bool,
+    reached: Reached,
     _place: Place,
 }
 
 /// What is known of the connection that a request goes by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Reached {
     /// Whether what fails there may be told in full.
     pub(super) is_told: bool,
+    pub(super) closing: Arc<Closing>,
+}
+
+/// A wish that a connection be closed.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    is_asked: AtomicBool,
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Closing {
+    /// Lets the connection end, as if the other side had closed it.
+    pub(super) fn ask(&self) {
+        self.is_asked.store(true, Ordering::SeqCst);
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether it is to be closed; if not, whoever reads is woken once it is.
+    fn is_asked(&self, context: &Context<'_>) -> bool {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *reader {
+            Some(reader) => reader.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        self.is_asked.load(Ordering::SeqCst)
+    }
 }
 
 impl Connection for Held {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(Reached { is_told: self.is_told })
+        self.io.connected().extra(self.reached.clone())
     }
 }
 
@@ -141,6 +172,9 @@ impl Read for Held {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reached.closing.is_asked(context) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }

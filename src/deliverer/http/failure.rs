@@ -36,10 +36,10 @@ pub(super) enum Failed {
 /// told.
 pub(super) fn told(failed: &Failed, reached: Option<Reached>) -> DeliverError {
     let error = match (failed, reached) {
-        (Failed::Late { after }, Some(Reached { is_told: true })) => {
+        (Failed::Late { after }, Some(Reached { is_told: true, .. })) => {
             return DeliverError::Timeout { after: *after };
         }
-        (_, Some(Reached { is_told: false })) | (Failed::Late { .. }, None) => {
+        (_, Some(Reached { is_told: false, .. })) | (Failed::Late { .. }, None) => {
             return DeliverError::Connect { reason: Unreachable.to_string() };
         }
         (Failed::Client(error), _) => error,

@@ -1,6 +1,7 @@
-//! Places: how many connections there are, per host and in all.
+//! Places: how many connections there are, per host and in all, and which of them is one too many.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
@@ -13,7 +14,21 @@ const FORGET_BEYOND: usize = 1024;
 pub(super) struct Places {
     all: Total,
     per_host: usize,
-    hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+    hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
+}
+
+#[derive(Debug)]
+struct Host {
+    most: usize,
+    free: Arc<Semaphore>,
+    requests: AtomicUsize,
+}
+
+/// A request that is under way to a host.
+#[derive(Debug)]
+pub(super) struct Visit {
+    host: Arc<Host>,
+    all: Total,
 }
 
 /// The places of all clients together.
@@ -36,10 +51,26 @@ impl Total {
         Self { most, free: Arc::new(Semaphore::new(most)) }
     }
 
-    /// Whether more than half are taken. Then no connection is kept for later, so that those that
-    /// are unused never take up more than half, and nobody waits for them to be given up.
-    pub(super) fn is_scarce(&self) -> bool {
+    /// Whether more than half are taken.
+    fn is_scarce(&self) -> bool {
         self.free.available_permits() < self.most / 2
+    }
+}
+
+impl Visit {
+    /// Whether, once this request is done, its connection is one too many: places are scarce, and its
+    /// host has more of them than other requests. Then it is not kept for later, so that connections
+    /// that are unused never take up more than half of the places, and nobody waits for those.
+    pub(super) fn is_last(&self) -> bool {
+        let connections = self.host.most.saturating_sub(self.host.free.available_permits());
+        let others = self.host.requests.load(Ordering::SeqCst).saturating_sub(1);
+        self.all.is_scarce() && connections > others
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.host.requests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -48,26 +79,40 @@ impl Places {
         Self { all, per_host: per_host.min(Semaphore::MAX_PERMITS), hosts: Arc::default() }
     }
 
+    /// Counts a request among those of its host.
+    pub(super) fn visit(&self, host: &str) -> Visit {
+        let host = self.of(host);
+        host.requests.fetch_add(1, Ordering::SeqCst);
+        Visit { host, all: self.all.clone() }
+    }
+
     /// Waits for a place. One of the host's is taken first, so that who waits for that holds none of
     /// those that others could use.
     pub(super) async fn take(&self, host: &str) -> Result<Place, AcquireError> {
-        let of_host = self.of(host).acquire_owned().await?;
+        let of_host = self.of(host).free.clone().acquire_owned().await?;
         let of_all = self.all.free.clone().acquire_owned().await?;
         Ok(Place { _of_host: of_host, _of_all: of_all })
     }
 
-    fn of(&self, host: &str) -> Arc<Semaphore> {
+    fn of(&self, host: &str) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(places) = hosts.get(host) {
             return places.clone();
         }
         if hosts.len() >= FORGET_BEYOND {
-            // Held by nobody but the map: no connection, and nobody waits for one.
-            hosts.retain(|_, places| Arc::strong_count(places) > 1);
+            hosts.retain(|_, host| host.is_in_use());
         }
-        let places = Arc::new(Semaphore::new(self.per_host));
+        let free = Arc::new(Semaphore::new(self.per_host));
+        let places = Arc::new(Host { most: self.per_host, free, requests: AtomicUsize::new(0) });
         hosts.insert(host.to_owned(), places.clone());
         places
+    }
+}
+
+impl Host {
+    /// Whether there is a request, a connection, or somebody who waits for one.
+    fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.free) > 1
     }
 }
 
@@ -95,6 +140,22 @@ mod tests {
         assert!(taken(&places, "a").is_some() && !all.is_scarce());
         drop(other);
         assert_eq!(all.free.available_permits(), 3);
+    }
+
+    #[test]
+    fn a_connection_is_one_too_many_if_places_are_scarce_and_no_other_request_needs_it() {
+        let places = Places::new(Total::new(4), 4);
+        let (request, other) = (places.visit("a"), places.visit("a"));
+        let first = taken(&places, "a").unwrap();
+        let _second = taken(&places, "a").unwrap();
+        assert!(!request.is_last(), "places are not scarce");
+        let _elsewhere = taken(&places, "b").unwrap();
+        assert!(request.is_last(), "two connections, one other request");
+        drop(first);
+        let _elsewhere_too = taken(&places, "c").unwrap();
+        assert!(!request.is_last(), "one connection, one other request");
+        drop(other);
+        assert!(request.is_last());
     }
 
     #[test]
