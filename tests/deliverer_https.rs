@@ -29,6 +29,9 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+#[path = "https/options.rs"]
+mod options;
+
 /// How many requests the endpoint waits for before it answers any of them, but for `/alone`.
 const TOGETHER: usize = 32;
 
@@ -51,17 +54,22 @@ async fn endpoint(protocols: &[&str], change: impl FnOnce(&mut CertificateParams
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
+    serving(config, protocols, authority.der()).await
+}
+
+/// An endpoint that speaks TLS as configured.
+async fn serving(mut config: ServerConfig, protocols: &[&str], root: &[u8]) -> Endpoint {
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint {
         port: listener.local_addr().unwrap().port(),
-        root: authority.der().to_vec(),
+        root: root.to_vec(),
         connections: Arc::default(),
         versions: Arc::default(),
         gathered: Arc::new(Barrier::new(TOGETHER)),
