@@ -66,7 +66,7 @@ impl Default for Limits {
             request_bytes: 32 * 1024 * 1024,
             response_bytes: Attempt::MAX_RESPONSE_BYTES,
             response_headers: 100,
-            response_header_bytes: 64 * 1024,
+            response_header_bytes: 32 * 1024,
         }
     }
 }
@@ -295,7 +295,7 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets how large the head of a response may be, in bytes; 64 KiB if it is not set, at least
+    /// Sets how large the head of a response may be, in bytes; 32 KiB if it is not set, at least
     /// 8 KiB.
     pub fn response_header_bytes(mut self, most: usize) -> Self {
         self.limits.response_header_bytes = most.max(8 * 1024);
