@@ -1,5 +1,7 @@
 //! Which addresses and URLs may be dialled, against tables that were made independently.
 
+#[path = "address/every.rs"]
+mod every;
 #[path = "address/policies.rs"]
 mod policies;
 
