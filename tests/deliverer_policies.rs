@@ -322,7 +322,7 @@ async fn a_head_has_only_so_many_fields_and_bytes() {
         match expected {
             Some(status) => assert_eq!(answer, Ok(status), "{path}"),
             None => {
-                assert!(matches!(answer, Err(DeliverError::Broken { .. })), "{path}: {answer:?}")
+                assert!(matches!(answer, Err(DeliverError::Broken { .. })), "{path}: {answer:?}");
             }
         }
     }

@@ -9,7 +9,7 @@ mod host;
 mod refusal;
 mod registry;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
@@ -62,17 +62,21 @@ pub struct AddressPolicy {
     also: Vec<AddressPolicy>,
 }
 
+/// A piece of the IPv4 addresses, up to where the next one begins, and the block that refuses it.
+struct Piece {
+    first: u32,
+    refused_by: Option<&'static str>,
+}
+
 struct Tables {
-    refused_v4: Vec<(Ipv4Net, &'static str)>,
-    reachable_v4: Vec<Ipv4Net>,
+    v4: Vec<Piece>,
     global_v6: Ipv6Net,
     refused_v6: Vec<(Ipv6Net, &'static str)>,
     metadata: Vec<IpAddr>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
-    refused_v4: blocks(&registry::REFUSED_V4),
-    reachable_v4: registry::REACHABLE_V4.map(parsed).to_vec(),
+    v4: pieces(&blocks(&registry::REFUSED_V4), &registry::REACHABLE_V4.map(parsed)),
     global_v6: parsed(registry::GLOBAL_V6),
     refused_v6: blocks(&registry::REFUSED_V6),
     metadata: registry::METADATA.map(parsed).to_vec(),
@@ -80,6 +84,23 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 fn blocks<N: std::str::FromStr>(rows: &[(&str, &'static str)]) -> Vec<(N, &'static str)> {
     rows.iter().map(|(block, name)| (parsed(block), *name)).collect()
+}
+
+/// All of the IPv4 addresses in pieces that are refused or reachable as a whole.
+fn pieces(refused: &[(Ipv4Net, &'static str)], reachable: &[Ipv4Net]) -> Vec<Piece> {
+    let networks = || refused.iter().map(|(network, _)| network).chain(reachable);
+    let firsts = networks().map(|network| network.network().to_bits());
+    let behind = networks().filter_map(|network| network.broadcast().to_bits().checked_add(1));
+    let mut cuts: Vec<u32> = firsts.chain(behind).chain([0]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let piece = |first| {
+        let address = Ipv4Addr::from_bits(first);
+        let block = refused.iter().find(|(network, _)| network.contains(&address));
+        let is_reachable = reachable.iter().any(|network| network.contains(&address));
+        Piece { first, refused_by: block.filter(|_| !is_reachable).map(|(_, name)| *name) }
+    };
+    cuts.into_iter().map(piece).collect()
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> T {
@@ -291,12 +312,15 @@ impl AddressPolicy {
     }
 
     fn judge_itself(&self, address: IpAddr) -> Result<(), Refusal> {
-        let is_allowed = if TABLES.metadata.contains(&address) {
-            self.is_allowed_alone(address)
-        } else {
-            self.allowed.iter().any(|network| network.contains(&address))
-        };
-        if is_allowed { Ok(()) } else { judge_public(address) }
+        // None of the metadata services is public.
+        judge_public(address).or_else(|refusal| {
+            let is_allowed = if TABLES.metadata.contains(&address) {
+                self.is_allowed_alone(address)
+            } else {
+                self.allowed.iter().any(|network| network.contains(&address))
+            };
+            if is_allowed { Ok(()) } else { Err(refusal) }
+        })
     }
 
     fn judge_port(&self, port: Option<u16>) -> Result<(), Refusal> {
@@ -342,9 +366,9 @@ fn judge_public(address: IpAddr) -> Result<(), Refusal> {
     let tables = &*TABLES;
     let block = match address {
         IpAddr::V4(address) => {
-            let reachable = tables.reachable_v4.iter().any(|network| network.contains(&address));
-            let mut refused = tables.refused_v4.iter();
-            refused.find(|(network, _)| !reachable && network.contains(&address)).map(|row| row.1)
+            let bits = address.to_bits();
+            // The first piece begins at 0.
+            tables.v4[tables.v4.partition_point(|piece| piece.first <= bits) - 1].refused_by
         }
         IpAddr::V6(address) if !tables.global_v6.contains(&address) => Some("not global unicast"),
         IpAddr::V6(address) => {
@@ -353,4 +377,14 @@ fn judge_public(address: IpAddr) -> Result<(), Refusal> {
         }
     };
     block.map_or(Ok(()), |block| Err(Refusal::NotPublic { block }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_metadata_service_is_public() {
+        assert!(TABLES.metadata.iter().all(|address| judge_public(*address).is_err()));
+    }
 }

@@ -26,7 +26,7 @@ async fn endless(then: Duration) -> Raw {
     raw(move |mut stream| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-        stream.write_all(&[b'a'; 60 * 1024]).await?;
+        stream.write_all(&vec![b'a'; 60 * 1024]).await?;
         loop {
             stream.write_all(&[b'a'; 8]).await?;
             sleep(then).await;
