@@ -27,6 +27,7 @@ enum Behaviour {
     Tunnel,
     /// Tunnels, but not to the first address that it is asked for.
     TunnelOnSecondThought,
+    MuteAtFirst,
     Answer(&'static str),
     Endless,
     Mute,
@@ -50,7 +51,8 @@ async fn proxy(behaviour: Behaviour) -> (Raw, Arc<Mutex<Vec<String>>>) {
                 Behaviour::TunnelOnSecondThought if is_first => {
                     stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await
                 }
-                Behaviour::Tunnel | Behaviour::TunnelOnSecondThought => {
+                Behaviour::MuteAtFirst if is_first => std::future::pending().await,
+                Behaviour::Tunnel | Behaviour::TunnelOnSecondThought | Behaviour::MuteAtFirst => {
                     tunnel(stream, &target).await
                 }
                 Behaviour::Answer(answer) => stream.write_all(answer.as_bytes()).await,
@@ -151,12 +153,15 @@ async fn a_proxy_is_no_way_round_the_policy() {
 
 #[tokio::test]
 async fn each_address_of_a_name_is_tried() {
-    let (endpoint, (proxy, heads)) =
-        (willing().await, proxy(Behaviour::TunnelOnSecondThought).await);
-    let deliverer = through(&proxy, &["127.0.0.9", "127.0.0.1"]).build().unwrap();
+    let endpoint = willing().await;
     let url = format!("http://hooks.example:{}/", endpoint.port);
-    assert_eq!(deliverer.deliver(request(&url)).await.unwrap().status, 200);
-    assert_eq!(heads.lock().unwrap().len(), 2);
+    for behaviour in [Behaviour::TunnelOnSecondThought, Behaviour::MuteAtFirst] {
+        let (proxy, heads) = proxy(behaviour).await;
+        let deliverer = through(&proxy, &["127.0.0.9", "127.0.0.1"]);
+        let deliverer = deliverer.connect_timeout(Duration::from_secs(2)).build().unwrap();
+        assert_eq!(deliverer.deliver(request(&url)).await.unwrap().status, 200, "{behaviour:?}");
+        assert_eq!(heads.lock().unwrap().len(), 2, "{behaviour:?}");
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,11 @@ pub(super) fn build(builder: HttpDelivererBuilder) -> Result<HttpDeliverer, Http
         }
     };
     let dial: Arc<dyn Dial> = match proxy {
-        Some(proxy) => Arc::new(Through { proxy: Arc::new(proxy), resolver: resolver.clone() }),
+        Some(proxy) => Arc::new(Through {
+            proxy: Arc::new(proxy),
+            resolver: resolver.clone(),
+            most: limits.connect_timeout,
+        }),
         None => Arc::new(Direct { most: limits.connect_timeout }),
     };
     let total = Total::new(limits.connections);

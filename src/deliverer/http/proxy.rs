@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::connector::{BoxError, BoxFuture, Unreachable};
@@ -57,7 +59,7 @@ impl Proxy {
         }
     }
 
-    /// Says who asks, by a user and a password (RFC 7617).
+    /// Says who asks, by a user, in which there can be no colon, and a password (RFC 7617).
     pub fn with_basic_auth(mut self, user: &str, password: &Secret) -> Self {
         let mut credentials = format!("{user}:").into_bytes();
         credentials.extend_from_slice(password.expose());
@@ -88,14 +90,18 @@ pub(super) struct Through {
     pub(super) proxy: Arc<Proxy>,
     /// For the proxy's own name.
     pub(super) resolver: Arc<dyn Resolve>,
+    /// Shared among the addresses of a name, so that the first cannot use it all up.
+    pub(super) most: Duration,
 }
 
 impl Dial for Through {
     fn dial(&self, addresses: Vec<SocketAddr>) -> BoxFuture<TcpStream> {
         let this = self.clone();
         Box::pin(async move {
+            let share = this.most / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
             for address in addresses {
-                if let Some(stream) = this.tunnel(address).await? {
+                let tunnel = timeout(share, this.tunnel(address)).await;
+                if let Some(stream) = tunnel.unwrap_or(Ok(None))? {
                     return Ok(stream);
                 }
             }
