@@ -76,7 +76,6 @@ async fn impostors() -> Vec<(&'static str, Endpoint)> {
         .with_no_client_auth()
         .with_single_cert(vec![self_signed.cert.der().clone()], key)
         .unwrap();
-    // Its own root is no root, so that it is not trusted by being named as one elsewhere.
     let self_signed = serving(config, &[], untrusted.root.as_slice()).await;
     let other_name = endpoint(&[], |params| {
         *params = CertificateParams::new(vec!["other.example".to_owned()]).unwrap();

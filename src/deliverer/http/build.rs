@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use hyper_util::client::legacy::{Builder, Client};
@@ -12,8 +13,9 @@ use super::builder::{HttpBuildError, HttpDelivererBuilder, Limits, ScopeRules};
 use super::connector::Connector;
 use super::dial::{Dial, Direct};
 use super::places::{Places, Total};
-use super::proxy::Through;
-use super::tls::{NoConfig, TlsUnavailable};
+use super::proxy::{Proxy, Through};
+use super::resolver::Resolve;
+use super::tls::{NoConfig, TlsOptions, TlsUnavailable};
 use super::{HttpDeliverer, LONGEST, Shared, Way};
 use crate::deliverer::address::AddressPolicy;
 use crate::event::Scope;
@@ -25,21 +27,8 @@ pub(super) fn build(builder: HttpDelivererBuilder) -> Result<HttpDeliverer, Http
     if let Some(problem) = problem {
         return Err(problem);
     }
-    let tls = match tls.map_or_else(|| tls_options.into_config(), Ok) {
-        Ok(config) => Ok(Arc::new(with_alpn(config))),
-        Err(NoConfig::Unavailable(unavailable)) => Err(unavailable),
-        Err(NoConfig::Identity(error)) => {
-            return Err(HttpBuildError::ClientCertificate { source: error.into() });
-        }
-    };
-    let dial: Arc<dyn Dial> = match proxy {
-        Some(proxy) => Arc::new(Through {
-            proxy: Arc::new(proxy),
-            resolver: resolver.clone(),
-            most: limits.connect_timeout,
-        }),
-        None => Arc::new(Direct { most: limits.connect_timeout }),
-    };
+    let tls = config(tls, tls_options)?;
+    let dial = dial(proxy, &resolver, limits.connect_timeout);
     let total = Total::new(limits.connections);
     let client = client_builder(&limits);
     let make = |policy: AddressPolicy| {
@@ -64,9 +53,31 @@ pub(super) fn build(builder: HttpDelivererBuilder) -> Result<HttpDeliverer, Http
     }
     let agent = concat!("artifact-triggers/", env!("CARGO_PKG_VERSION"));
     let user_agent = HeaderValue::from_static(agent);
-    let tls: Result<(), TlsUnavailable> = tls.map(drop);
-    let shared = Shared { wide, scopes, tls, limits, user_agent };
+    let shared = Shared { wide, scopes, tls: tls.map(drop), limits, user_agent };
     Ok(HttpDeliverer { shared: Arc::new(shared) })
+}
+
+/// The TLS configuration of all clients; within, why there is none on this machine.
+fn config(
+    whole: Option<ClientConfig>,
+    options: TlsOptions,
+) -> Result<Result<Arc<ClientConfig>, TlsUnavailable>, HttpBuildError> {
+    match whole.map_or_else(|| options.into_config(), Ok) {
+        Ok(config) => Ok(Ok(Arc::new(with_alpn(config)))),
+        Err(NoConfig::Unavailable(unavailable)) => Ok(Err(unavailable)),
+        Err(NoConfig::Identity(error)) => {
+            Err(HttpBuildError::ClientCertificate { source: error.into() })
+        }
+    }
+}
+
+fn dial(proxy: Option<Proxy>, resolver: &Arc<dyn Resolve>, most: Duration) -> Arc<dyn Dial> {
+    match proxy {
+        Some(proxy) => {
+            Arc::new(Through { proxy: Arc::new(proxy), resolver: resolver.clone(), most })
+        }
+        None => Arc::new(Direct { most }),
+    }
 }
 
 fn check(builder: &HttpDelivererBuilder) -> Result<(), HttpBuildError> {
@@ -146,7 +157,7 @@ fn client_builder(limits: &Limits) -> Builder {
         .http2_initial_stream_window_size(64 * 1024)
         .http2_initial_connection_window_size(1024 * 1024)
         // All requests to a host share a connection: if it is dead, that must be found out.
-        .http2_keep_alive_interval(std::time::Duration::from_secs(10))
-        .http2_keep_alive_timeout(std::time::Duration::from_secs(10));
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
     client
 }

@@ -137,7 +137,8 @@ impl HttpDelivererBuilder {
 
     /// Sets what may be dialled for the triggers at and below a scope. It has to pass this policy,
     /// those of the scopes above, and [the one for all](Self::address_policy): a scope can only
-    /// narrow. Scopes with different policies share no connections.
+    /// narrow. Scopes with different policies share no connections, and there may be at most
+    /// [`MAX_POLICIES`](Self::MAX_POLICIES) of those. They are set once and for all: other ones are another deliverer's.
     ///
     /// ```
     /// use artifact_triggers::deliverer::address::AddressPolicy;
