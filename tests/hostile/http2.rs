@@ -3,18 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
-use artifact_triggers::deliverer::{DeliverError, Deliverer as _};
+use artifact_triggers::deliverer::DeliverError;
 use artifact_triggers::request::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, sink, split};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::raw::{Raw, raw};
-use crate::{GIVEN_UP, late, local, request};
+use crate::{deliver, late, local, request};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -117,8 +116,8 @@ async fn answer(attack: Attack) -> (Result<Response, DeliverError>, usize) {
     let endpoint = endpoint(attack).await;
     let deliverer = local().danger_accept_invalid_certificates().build().unwrap();
     let url = format!("https://127.0.0.1:{}/", endpoint.port);
-    let answer = timeout(GIVEN_UP, deliverer.deliver(request(&url))).await;
-    (answer.expect("it ends in its time"), endpoint.connections())
+    let answer = deliver(&deliverer, request(&url)).await;
+    (answer, endpoint.connections())
 }
 
 fn floods(
