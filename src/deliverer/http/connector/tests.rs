@@ -1,7 +1,6 @@
 //! What a connector would dial, told to something that counts instead.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -9,15 +8,15 @@ use ipnet::IpNet;
 use super::super::places::Total;
 use super::*;
 
-/// Counts instead of connecting, and sees to it that only what may be dialled is.
+/// Notes instead of connecting, and sees to it that only what may be dialled is.
 #[derive(Debug, Default)]
-struct Counting(AtomicUsize);
+struct Counting(Mutex<Vec<SocketAddr>>);
 
 impl Dial for Counting {
     fn dial(&self, addresses: Vec<SocketAddr>) -> BoxFuture<TcpStream> {
         let policy = AddressPolicy::public_only();
         assert!(addresses.iter().all(|socket| policy.judge(socket.ip()).is_ok()), "{addresses:?}");
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.lock().unwrap().extend(addresses);
         Box::pin(std::future::ready(Err(Unreachable.into())))
     }
 }
@@ -55,10 +54,10 @@ impl Bench {
 
     /// Whether anything is dialled for a URL.
     async fn dials(&self, uri: &str) -> bool {
-        let before = self.counting.0.load(Ordering::SeqCst);
+        let before = self.counting.0.lock().unwrap().len();
         let connected = self.connector.clone().call(uri.parse().unwrap()).await;
         assert!(connected.is_err(), "nobody connects");
-        self.counting.0.load(Ordering::SeqCst) > before
+        self.counting.0.lock().unwrap().len() > before
     }
 }
 
@@ -110,4 +109,21 @@ async fn nothing_is_dialled_that_is_refused_by_address_or_by_name() {
         }
     }
     assert!(dialled > 50, "{dialled} that may be dialled are");
+}
+
+#[tokio::test]
+async fn what_was_judged_is_dialled_on_the_port_of_the_url_or_of_its_scheme() {
+    let bench = Bench::new();
+    let both = ["1.1.1.1", "2606:4700::1111"].map(|text| text.parse().unwrap());
+    *bench.fixed.0.lock().unwrap() = both.to_vec();
+    for (uri, port) in [
+        ("http://name.example/", 80),
+        ("https://name.example/", 443),
+        ("http://name.example:443/", 443),
+        ("https://name.example:8443/", 8443),
+    ] {
+        assert!(bench.dials(uri).await);
+        let dialled = std::mem::take(&mut *bench.counting.0.lock().unwrap());
+        assert_eq!(dialled, both.map(|address| SocketAddr::new(address, port)), "{uri}");
+    }
 }
