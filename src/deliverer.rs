@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 pub use crate::request::{DeliverError, retry_after};
 
+use crate::event::Scope;
 use crate::request::{Request, Response};
 
 /// Carries requests to endpoints: HTTP, or whatever stands for it.
@@ -53,10 +54,10 @@ pub trait Deliverer: fmt::Debug + Send + Sync + 'static {
     /// again.
     async fn deliver(&self, request: Request) -> Result<Response, DeliverError>;
 
-    /// Says beforehand whether a URL could be dialled at all, for the comfort of who enters it. The
-    /// check that counts is made when the connection is.
+    /// Says beforehand whether a URL could be dialled at all for a trigger of a scope, for the comfort
+    /// of who enters it. The check that counts is made when the connection is.
     ///
     /// # Errors
     /// What is wrong with the URL, for a person. A trigger with such a URL is not stored.
-    fn check_url(&self, url: &url::Url) -> Result<(), String>;
+    fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String>;
 }

@@ -329,7 +329,7 @@ impl Deliverer for NoDeliverer {
         Err(DeliverError::Connect { reason: "this engine has no deliverer".to_owned() })
     }
 
-    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &crate::event::Scope, _: &url::Url) -> Result<(), String> {
         Err("this engine has no deliverer, so it takes triggers with actions only".to_owned())
     }
 }

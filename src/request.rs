@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::clock::Timestamp;
 use crate::document::span;
+use crate::event::Scope;
 
 /// Header fields in order, names compared without case (RFC 9110, section 5.1).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -153,6 +154,8 @@ pub struct Request {
     pub body: Arc<[u8]>,
     /// How long the whole exchange may take, from the look-up of the name to the last byte read.
     pub timeout: Duration,
+    /// For whom: the scope of the trigger, by which a deliverer may dial less than it otherwise does.
+    pub scope: Scope,
 }
 
 /// Shows origin and size only: path, query and headers may hold credentials.
@@ -163,6 +166,7 @@ impl fmt::Debug for Request {
             .field("headers", &self.headers)
             .field("body_bytes", &self.body.len())
             .field("timeout", &self.timeout)
+            .field("scope", &self.scope)
             .finish()
     }
 }
@@ -299,6 +303,7 @@ mod tests {
             headers: [("authorization", "hunter4")].into_iter().collect(),
             body: Arc::from(&b"hunter5"[..]),
             timeout: Duration::from_secs(1),
+            scope: Scope::root(),
         };
         let shown = format!("{request:?}");
         assert!(shown.contains("example.com") && shown.contains("authorization"), "{shown}");

@@ -1,5 +1,10 @@
 //! Which addresses and URLs may be dialled, against tables that were made independently.
 
+#[path = "address/every.rs"]
+mod every;
+#[path = "address/policies.rs"]
+mod policies;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use artifact_triggers::deliverer::address::{AddressPolicy, Refusal};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Resolve};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -103,6 +104,7 @@ fn request(url: &str) -> Request {
             .collect(),
         body: Arc::from(&br#"{"a":1}"#[..]),
         timeout: Duration::from_secs(30),
+        scope: Scope::root(),
     }
 }
 
@@ -154,6 +156,11 @@ async fn a_switch_of_protocols_is_a_status_as_any_other() {
     assert_eq!(post(Behaviour::Answer(switch)).await.unwrap().status, 101);
 }
 
+/// What is told of a connection that was not made, whatever hindered it.
+fn unreachable() -> DeliverError {
+    DeliverError::Connect { reason: "the endpoint cannot be reached".to_owned() }
+}
+
 /// Never answers.
 #[derive(Debug)]
 struct Mute;
@@ -169,7 +176,7 @@ impl Resolve for Mute {
 async fn the_time_out_covers_the_look_up() {
     let deliverer = local().resolver(Mute).connect_timeout(Duration::MAX).build().unwrap();
     let error = deliverer.deliver(hasty("http://mute.example/")).await.unwrap_err();
-    assert_eq!(error, DeliverError::Timeout { after: Duration::from_millis(300) });
+    assert_eq!(error, unreachable());
 }
 
 #[tokio::test]
@@ -178,7 +185,7 @@ async fn the_time_to_connect_covers_the_look_up() {
     let mut request = request("http://mute.example/");
     request.timeout = Duration::MAX;
     let error = deliverer.build().unwrap().deliver(request).await.unwrap_err();
-    assert_eq!(error, DeliverError::Connect { reason: "it was not made in time".to_owned() });
+    assert_eq!(error, unreachable());
 }
 
 #[tokio::test]

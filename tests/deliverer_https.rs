@@ -13,6 +13,7 @@ use artifact_triggers::deliverer::http::{
     HttpBuildError, HttpDeliverer, HttpDelivererBuilder, Resolve,
 };
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::request::Request;
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -27,6 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+#[path = "https/options.rs"]
+mod options;
 
 /// How many requests the endpoint waits for before it answers any of them, but for `/alone`.
 const TOGETHER: usize = 32;
@@ -50,17 +54,22 @@ async fn endpoint(protocols: &[&str], change: impl FnOnce(&mut CertificateParams
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
+    serving(config, protocols, authority.der()).await
+}
+
+/// An endpoint that speaks TLS as configured.
+async fn serving(mut config: ServerConfig, protocols: &[&str], root: &[u8]) -> Endpoint {
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint {
         port: listener.local_addr().unwrap().port(),
-        root: authority.der().to_vec(),
+        root: root.to_vec(),
         connections: Arc::default(),
         versions: Arc::default(),
         gathered: Arc::new(Barrier::new(TOGETHER)),
@@ -132,6 +141,7 @@ fn request(endpoint: &Endpoint, host: &str, path: &str) -> Request {
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
+        scope: Scope::root(),
     }
 }
 
@@ -205,7 +215,7 @@ async fn the_time_to_connect_covers_the_handshake() {
     unserved.port = mute.local_addr().unwrap().port();
     let deliverer = local().connect_timeout(Duration::from_millis(50));
     let reason = refusal(deliverer, &unserved, "hooks.example").await;
-    assert_eq!(reason, "it was not made in time");
+    assert_eq!(reason, "the endpoint cannot be reached");
 }
 
 #[tokio::test]
@@ -239,7 +249,7 @@ fn what_cannot_be_built_is_told() {
     let root = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     let root: &CertificateDer<'_> = root.cert.der();
     let error = HttpDeliverer::builder().tls(config()).root_certificate(root.to_vec()).build();
-    assert!(matches!(error, Err(HttpBuildError::RootsBesideTls)), "{error:?}");
+    assert!(matches!(error, Err(HttpBuildError::TlsOptionsBesideTls)), "{error:?}");
     let roots = [root.to_vec(), b"-----BEGIN CERTIFICATE-----".to_vec()];
     let error = HttpDeliverer::builder().root_certificates(roots).build().unwrap_err();
     assert_eq!(error.to_string(), "root certificate 2 is not an X.509 certificate in DER");

@@ -5,15 +5,21 @@
 //! who enters it.
 
 mod embedded;
+mod host;
+mod refusal;
 mod registry;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
-use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
+pub use host::{HostPattern, ParseHostPatternError};
+pub use refusal::Refusal;
+
+use crate::request::{MAX_URL_BYTES, check_spelling};
 
 /// Which addresses and URLs may be dialled.
 ///
@@ -25,6 +31,9 @@ use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
 /// `64:ff9b::/96` allows all that is public behind NAT64, and no more. A translator's prefix of your
 /// own is not seen through, so it must not be allowed. An address that is allowed one by one is
 /// allowed as it stands.
+///
+/// Host names and ports can be denied, or all be denied but some. That narrows: an address that a
+/// host resolves to has to pass whatever the host is called.
 ///
 /// ```
 /// use artifact_triggers::deliverer::address::AddressPolicy;
@@ -38,88 +47,36 @@ use crate::request::{MAX_URL_BYTES, Spelling, check_spelling};
 pub struct AddressPolicy {
     allowed: Vec<IpNet>,
     denied: Vec<IpNet>,
+    /// Nothing else, unless empty.
+    only: Vec<IpNet>,
+    denied_hosts: Vec<HostPattern>,
+    /// No others, unless empty.
+    only_hosts: Vec<HostPattern>,
+    denied_ports: Vec<RangeInclusive<u16>>,
+    /// No others, unless empty.
+    only_ports: Vec<RangeInclusive<u16>>,
+    /// Whose failures are told although they are not public.
+    told: Vec<IpNet>,
     allow_http: bool,
+    /// What has to agree.
+    also: Vec<AddressPolicy>,
 }
 
-/// Why something may not be dialled. For tenants to read: it does not tell what a name resolved to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The address is not public and not allowed.
-    #[error("the address is not public ({block}) and not allowed here")]
-    NotPublic {
-        /// The special-purpose block that the address lies in.
-        block: &'static str,
-    },
-    /// The name resolves to an address that may not be dialled.
-    #[error("the host resolves to an address that may not be dialled")]
-    Resolved,
-    /// The network is denied by the operator.
-    #[error("the address is denied here")]
-    Denied,
-    /// The name resolves to nothing.
-    #[error("the host resolves to no address")]
-    NoAddress,
-    /// The text is no absolute URL.
-    #[error("expected an absolute URL such as https://example.com/hook: {reason}")]
-    NoUrl {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The scheme is not one to dial.
-    #[error("expected https{}, found {found}", if *.http { " or http" } else { " (or http, where the address policy allows it)" })]
-    Scheme {
-        /// The scheme.
-        found: String,
-        /// Whether http is allowed too.
-        http: bool,
-    },
-    /// The URL holds a user or a password.
-    #[error("expected no user and password in the URL")]
-    UserInfo,
-    /// The host is none that can be dialled.
-    #[error("expected a host name or an address, found {found:?}")]
-    Host {
-        /// The host.
-        found: String,
-    },
-    /// The host is a name of this machine, and loopback is not allowed.
-    #[error("the host is a name of this machine, which is not allowed here")]
-    Localhost,
-    /// Nothing can be dialled on port 0.
-    #[error("expected a port from 1 to 65535, found 0")]
-    Port,
-    /// The URL is too long.
-    #[error("expected a URL of at most {most} bytes, found {found}")]
-    Length {
-        /// Its length, in bytes.
-        found: usize,
-        /// The longest, in bytes.
-        most: usize,
-    },
-}
-
-impl From<Spelling> for Refusal {
-    fn from(spelling: Spelling) -> Self {
-        match spelling {
-            Spelling::Length { found } => Self::Length { found, most: MAX_URL_BYTES },
-            Spelling::UserInfo => Self::UserInfo,
-            Spelling::Ambiguous | Spelling::Slashes => Self::NoUrl { reason: spelling.to_string() },
-        }
-    }
+/// A piece of the IPv4 addresses, up to where the next one begins, and the block that refuses it.
+struct Piece {
+    first: u32,
+    refused_by: Option<&'static str>,
 }
 
 struct Tables {
-    refused_v4: Vec<(Ipv4Net, &'static str)>,
-    reachable_v4: Vec<Ipv4Net>,
+    v4: Vec<Piece>,
     global_v6: Ipv6Net,
     refused_v6: Vec<(Ipv6Net, &'static str)>,
     metadata: Vec<IpAddr>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
-    refused_v4: blocks(&registry::REFUSED_V4),
-    reachable_v4: registry::REACHABLE_V4.map(parsed).to_vec(),
+    v4: pieces(&blocks(&registry::REFUSED_V4), &registry::REACHABLE_V4.map(parsed)),
     global_v6: parsed(registry::GLOBAL_V6),
     refused_v6: blocks(&registry::REFUSED_V6),
     metadata: registry::METADATA.map(parsed).to_vec(),
@@ -127,6 +84,23 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 fn blocks<N: std::str::FromStr>(rows: &[(&str, &'static str)]) -> Vec<(N, &'static str)> {
     rows.iter().map(|(block, name)| (parsed(block), *name)).collect()
+}
+
+/// All of the IPv4 addresses in pieces that are refused or reachable as a whole.
+fn pieces(refused: &[(Ipv4Net, &'static str)], reachable: &[Ipv4Net]) -> Vec<Piece> {
+    let networks = || refused.iter().map(|(network, _)| network).chain(reachable);
+    let firsts = networks().map(|network| network.network().to_bits());
+    let behind = networks().filter_map(|network| network.broadcast().to_bits().checked_add(1));
+    let mut cuts: Vec<u32> = firsts.chain(behind).chain([0]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let piece = |first| {
+        let address = Ipv4Addr::from_bits(first);
+        let block = refused.iter().find(|(network, _)| network.contains(&address));
+        let is_reachable = reachable.iter().any(|network| network.contains(&address));
+        Piece { first, refused_by: block.filter(|_| !is_reachable).map(|(_, name)| *name) }
+    };
+    cuts.into_iter().map(piece).collect()
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> T {
@@ -154,14 +128,74 @@ impl AddressPolicy {
         self
     }
 
-    /// Allows this machine itself: 127.0.0.0/8, `::1`, and the names of it. For tests and examples.
+    /// Denies all but this network, and others of which it is said too. It allows nothing: what is not
+    /// public has to be [allowed](Self::allow_network) besides.
+    pub fn only_network(mut self, network: IpNet) -> Self {
+        self.only.push(canonical(network));
+        self
+    }
+
+    /// Denies hosts, whatever they resolve to.
+    pub fn deny_host(mut self, pattern: HostPattern) -> Self {
+        self.denied_hosts.push(pattern);
+        self
+    }
+
+    /// Denies all hosts but these, and others of which it is said too; also all that are written as
+    /// addresses. What they resolve to has to pass all the same.
+    pub fn only_host(mut self, pattern: HostPattern) -> Self {
+        self.only_hosts.push(pattern);
+        self
+    }
+
+    /// Denies ports.
+    pub fn deny_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.denied_ports.push(ports);
+        self
+    }
+
+    /// Denies all ports but these, and others of which it is said too.
+    pub fn only_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.only_ports.push(ports);
+        self
+    }
+
+    /// Allows this machine itself: 127.0.0.0/8, `::1`, and the names of it, and lets
+    /// [failures be told](Self::tell_failures_of). For tests and examples.
     pub fn allow_loopback(self) -> Self {
-        self.allow_network(parsed("127.0.0.0/8")).allow_network(parsed("::1/128"))
+        ["127.0.0.0/8", "::1/128"]
+            .map(parsed::<IpNet>)
+            .into_iter()
+            .fold(self, |policy, network| policy.allow_network(network).tell_failures_of(network))
+    }
+
+    /// Lets what fails at the addresses of an allowed network be told in as many words as what fails
+    /// at public ones. Without it whoever may choose a URL learns only whether an endpoint there
+    /// answers by HTTP, not which ports are open.
+    pub fn tell_failures_of(mut self, network: IpNet) -> Self {
+        self.told.push(canonical(network));
+        self
     }
 
     /// Allows plain http, beside https.
     pub fn allow_http(mut self) -> Self {
         self.allow_http = true;
+        self
+    }
+
+    /// Both this policy and another: what is dialled has to pass both, so either can only narrow.
+    ///
+    /// ```
+    /// use artifact_triggers::deliverer::address::AddressPolicy;
+    ///
+    /// let private = AddressPolicy::public_only().allow_network("10.0.0.0/8".parse()?);
+    /// let both = private.clone().and(AddressPolicy::public_only());
+    /// assert!(private.judge("10.0.0.1".parse()?).is_ok());
+    /// assert!(both.judge("10.0.0.1".parse()?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn and(mut self, other: Self) -> Self {
+        self.also.push(other);
         self
     }
 
@@ -172,8 +206,16 @@ impl AddressPolicy {
     pub fn judge(&self, address: IpAddr) -> Result<(), Refusal> {
         // An IPv4-mapped address is dialled as IPv4.
         let address = address.to_canonical();
+        self.judge_alone(address)?;
+        self.also.iter().try_for_each(|policy| policy.judge(address))
+    }
+
+    fn judge_alone(&self, address: IpAddr) -> Result<(), Refusal> {
         let inside = self.embedded(address);
         if self.is_denied(address) || inside.iter().any(|inner| self.is_denied(*inner)) {
+            return Err(Refusal::Denied);
+        }
+        if !self.only.is_empty() && !self.only.iter().any(|network| network.contains(&address)) {
             return Err(Refusal::Denied);
         }
         self.judge_itself(address)?;
@@ -221,12 +263,25 @@ impl AddressPolicy {
         if url.port() == Some(0) {
             return Err(Refusal::Port);
         }
+        self.judge_port(url.port_or_known_default())?;
         match url.host() {
-            Some(Host::Ipv4(address)) => self.judge(address.into()),
-            Some(Host::Ipv6(address)) => self.judge(address.into()),
-            Some(Host::Domain(name)) => self.judge_name(name),
+            Some(Host::Ipv4(address)) => self.judge_listed(None).and(self.judge(address.into())),
+            Some(Host::Ipv6(address)) => self.judge_listed(None).and(self.judge(address.into())),
+            Some(Host::Domain(name)) => self.judge_listed(Some(name)).and(self.judge_name(name)),
             None => Err(Refusal::Host { found: String::new() }),
-        }
+        }?;
+        self.also.iter().try_for_each(|policy| policy.judge_url(url))
+    }
+
+    /// Whether what fails at an address may be told in full: it is public, or the operator lets it
+    /// [be told](Self::tell_failures_of).
+    pub fn tells_failures_of(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let told = |inner: IpAddr| {
+            judge_public(inner).is_ok() || self.told.iter().any(|network| network.contains(&inner))
+        };
+        let all = told(address) && self.embedded(address).into_iter().all(told);
+        all && self.also.iter().all(|policy| policy.tells_failures_of(address))
     }
 
     /// Parses a URL and judges it.
@@ -257,12 +312,32 @@ impl AddressPolicy {
     }
 
     fn judge_itself(&self, address: IpAddr) -> Result<(), Refusal> {
-        let is_allowed = if TABLES.metadata.contains(&address) {
-            self.is_allowed_alone(address)
-        } else {
-            self.allowed.iter().any(|network| network.contains(&address))
+        // None of the metadata services is public.
+        judge_public(address).or_else(|refusal| {
+            let is_allowed = if TABLES.metadata.contains(&address) {
+                self.is_allowed_alone(address)
+            } else {
+                self.allowed.iter().any(|network| network.contains(&address))
+            };
+            if is_allowed { Ok(()) } else { Err(refusal) }
+        })
+    }
+
+    fn judge_port(&self, port: Option<u16>) -> Result<(), Refusal> {
+        let is_in = |ports: &[RangeInclusive<u16>]| {
+            port.is_some_and(|port| ports.iter().any(|range| range.contains(&port)))
         };
-        if is_allowed { Ok(()) } else { judge_public(address) }
+        let is_left = self.only_ports.is_empty() || is_in(&self.only_ports);
+        if is_left && !is_in(&self.denied_ports) { Ok(()) } else { Err(Refusal::DeniedPort) }
+    }
+
+    /// Judges a host by the lists of names; none is one that is written as an address.
+    fn judge_listed(&self, name: Option<&str>) -> Result<(), Refusal> {
+        let is_in = |patterns: &[HostPattern]| {
+            name.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+        };
+        let is_left = self.only_hosts.is_empty() || is_in(&self.only_hosts);
+        if is_left && !is_in(&self.denied_hosts) { Ok(()) } else { Err(Refusal::DeniedHost) }
     }
 
     fn judge_name(&self, name: &str) -> Result<(), Refusal> {
@@ -291,9 +366,9 @@ fn judge_public(address: IpAddr) -> Result<(), Refusal> {
     let tables = &*TABLES;
     let block = match address {
         IpAddr::V4(address) => {
-            let reachable = tables.reachable_v4.iter().any(|network| network.contains(&address));
-            let mut refused = tables.refused_v4.iter();
-            refused.find(|(network, _)| !reachable && network.contains(&address)).map(|row| row.1)
+            let bits = address.to_bits();
+            // The first piece begins at 0.
+            tables.v4[tables.v4.partition_point(|piece| piece.first <= bits) - 1].refused_by
         }
         IpAddr::V6(address) if !tables.global_v6.contains(&address) => Some("not global unicast"),
         IpAddr::V6(address) => {
@@ -302,4 +377,14 @@ fn judge_public(address: IpAddr) -> Result<(), Refusal> {
         }
     };
     block.map_or(Ok(()), |block| Err(Refusal::NotPublic { block }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_metadata_service_is_public() {
+        assert!(TABLES.metadata.iter().all(|address| judge_public(*address).is_err()));
+    }
 }

@@ -1,14 +1,20 @@
 //! The HTTP deliverer: hyper, with the address policy in its connector and rustls for TLS.
 //!
-//! Nothing goes round the policy: the connector judges literal addresses, and resolves names to
-//! addresses that were judged. There is no proxy, no redirect, no cookie and no decompression.
+//! Nothing goes round the policy: the connector judges literal addresses, resolves names to addresses
+//! that it judges, and dials those and no others, for each connection anew. There is no redirect, no
+//! cookie, no decompression, and no proxy unless it is [configured](Proxy).
 
+mod build;
 mod builder;
 mod connector;
+mod dial;
 mod failure;
+mod places;
+mod proxy;
 mod resolver;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +24,29 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue, InvalidHeaderName, USER_AGENT};
+use hyper::http::Extensions;
+use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::{Instant, timeout_at};
 
 pub use builder::{HttpBuildError, HttpDelivererBuilder};
+pub use proxy::{Proxy, ProxyUrlError};
 pub use resolver::{Resolve, SystemResolver};
-pub use tls::TlsUnavailable;
+pub use tls::{TlsUnavailable, TlsVersion};
 
 use super::address::AddressPolicy;
 use super::{DeliverError, Deliverer};
+use crate::event::Scope;
 use crate::request::{Headers, Request, Response, frames_the_message};
-use connector::{Guarded, Timed};
+use builder::Limits;
+use connector::{Connector, Reached};
+use failure::{Failed, TOO_LARGE};
+use places::Places;
 
 type Body = Full<Bytes>;
-type Plain = Timed<Guarded>;
-type Secure = Timed<HttpsConnector<Guarded>>;
+type PooledClient = Client<Connector, Body>;
 
 /// A year. Longer spans are as good as this one, and would overflow an instant.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -51,10 +63,20 @@ pub struct HttpDeliverer {
 }
 
 struct Shared {
-    policy: AddressPolicy,
-    plain: Client<Plain, Body>,
-    secure: Result<Client<Secure, Body>, TlsUnavailable>,
+    /// For all scopes that have none of their own.
+    wide: Way,
+    scopes: BTreeMap<Scope, Way>,
+    tls: Result<(), TlsUnavailable>,
+    limits: Limits,
     user_agent: HeaderValue,
+}
+
+/// The way out for a scope: a policy and the connections that were made under it.
+#[derive(Clone)]
+struct Way {
+    policy: Arc<AddressPolicy>,
+    client: PooledClient,
+    places: Places,
     response_bytes: usize,
 }
 
@@ -75,50 +97,78 @@ impl HttpDeliverer {
     /// Why every https request fails on this machine; `None` where TLS works. For the operator: the
     /// cause may name files.
     pub fn tls_unavailable(&self) -> Option<&TlsUnavailable> {
-        self.shared.secure.as_ref().err()
+        self.shared.tls.as_ref().err()
     }
 }
 
 impl fmt::Debug for HttpDeliverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpDeliverer").field("policy", &self.shared.policy).finish_non_exhaustive()
+        f.debug_struct("HttpDeliverer")
+            .field("policy", &self.shared.wide.policy)
+            .finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Deliverer for HttpDeliverer {
     async fn deliver(&self, request: Request) -> Result<Response, DeliverError> {
-        let after = request.timeout;
-        let deadline = Instant::now() + after.min(LONGEST);
-        let policy = &self.shared.policy;
-        policy
+        let begin = Instant::now();
+        let deadline = begin + request.timeout.min(LONGEST);
+        let way = self.shared.way(&request.scope);
+        way.policy
             .judge_url(&request.url)
             .map_err(|refusal| DeliverError::Blocked { reason: refusal.to_string() })?;
-        let secure = request.url.scheme() == "https";
-        let request = self.shared.request(request)?;
-        let sent = if secure {
-            self.shared.secure.as_ref().map_err(failure::without_tls)?.request(request)
-        } else {
-            self.shared.plain.request(request)
-        };
-        let answer = timeout_at(deadline, sent).await;
-        let answer = answer.map_err(|_| DeliverError::Timeout { after })?;
-        let (head, body) = answer.map_err(|error| failure::told(&error))?.into_parts();
+        if request.url.scheme() == "https" {
+            self.shared.tls.as_ref().map_err(failure::without_tls)?;
+        }
+        let after = request.timeout.min(self.shared.limits.answer_timeout);
+        let mut request = self.shared.request(request)?;
+        let visit = way.places.visit(request.uri().authority().map_or("", Authority::as_str));
+        let connection = capture_connection(&mut request);
+        let head_by = begin + after.min(LONGEST);
+        let answer = timeout_at(head_by, way.client.request(request)).await;
+        let answer = answer.map_err(|_| Failed::Late { after });
+        let answer = answer.and_then(|answer| answer.map_err(Failed::Client));
+        let answer = answer.map_err(|failed| failure::told(&failed, reached(&connection)))?;
+        let (head, body) = answer.into_parts();
+        if head.headers.len() > self.shared.limits.response_headers {
+            return Err(DeliverError::Broken { reason: TOO_LARGE.to_owned() });
+        }
+        let body = read(body, way.response_bytes, deadline).await;
+        if visit.is_last()
+            && let Some(reached) = reached(&connection)
+        {
+            reached.closing.ask();
+        }
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Ok(Response {
-            status: head.status.as_u16(),
-            headers: headers.collect::<Headers>(),
-            body: read(body, self.shared.response_bytes, deadline).await,
-        })
+        Ok(Response { status: head.status.as_u16(), headers: headers.collect::<Headers>(), body })
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
-        self.shared.policy.judge_url(url).map_err(|refusal| refusal.to_string())
+    fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
+        self.shared.way(scope).policy.judge_url(url).map_err(|refusal| refusal.to_string())
     }
 }
 
+/// What is known of the connection that a request goes by, once it has one.
+fn reached(connection: &CaptureConnection) -> Option<Reached> {
+    let mut known = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut known);
+    known.get().cloned()
+}
+
 impl Shared {
+    fn way(&self, scope: &Scope) -> &Way {
+        let found = scope.ancestors().filter_map(|ancestor| self.scopes.get(ancestor)).last();
+        found.unwrap_or(&self.wide)
+    }
+
     fn request(&self, request: Request) -> Result<hyper::Request<Body>, DeliverError> {
+        let fields = request.headers.iter().map(|(name, value)| name.len() + value.len());
+        let found = request.url.as_str().len() + fields.sum::<usize>() + request.body.len();
+        let most = self.limits.request_bytes;
+        if found > most {
+            return Err(invalid(&format!("expected at most {most} bytes, found {found}")));
+        }
         let uri = Bytes::from(String::from(request.url));
         let uri = Uri::from_maybe_shared(uri).map_err(|error| invalid(&error.to_string()))?;
         let mut outgoing = hyper::Request::new(Full::new(Bytes::from_owner(request.body)));

@@ -20,7 +20,7 @@ use crate::deliverer::DeliverError;
 use crate::delivery::{
     Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
 };
-use crate::event::Event;
+use crate::event::{Event, Scope};
 use crate::id::MessageId;
 use crate::payload::{BatchForm, Payload};
 use crate::request::{Headers, Request};
@@ -266,7 +266,8 @@ impl Core {
         match &trigger.spec.target {
             Target::Webhook(endpoint) => {
                 let message = Outgoing::of(going, trigger.spec.policy.batch.is_some());
-                let request = message.signed_request(endpoint, timeout, started_at);
+                let request =
+                    message.signed_request(endpoint, &trigger.spec.scope, timeout, started_at);
                 let answer = self.deliverer.deliver(request).await;
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
@@ -319,6 +320,7 @@ impl<'a> Outgoing<'a> {
     pub(super) fn signed_request(
         &self,
         endpoint: &Endpoint,
+        scope: &Scope,
         timeout: Duration,
         timestamp: Timestamp,
     ) -> Request {
@@ -329,7 +331,8 @@ impl<'a> Outgoing<'a> {
             standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         headers.extend(endpoint.headers.iter());
-        Request { url: endpoint.url.clone(), headers, body: body.clone(), timeout }
+        let (url, scope) = (endpoint.url.clone(), scope.clone());
+        Request { url, headers, body: body.clone(), timeout, scope }
     }
 }
 

@@ -101,7 +101,7 @@ impl Engine {
                 let timeout = self.core.timeout_of(&trigger);
                 let batched = trigger.spec.policy.batch.is_some();
                 let message = Outgoing::of(&claimed, batched);
-                Some(message.signed_request(endpoint, timeout, now))
+                Some(message.signed_request(endpoint, &trigger.spec.scope, timeout, now))
             }
             Target::Action(_) => None,
         })

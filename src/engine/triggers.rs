@@ -197,7 +197,7 @@ impl Core {
                 if matches!(spec.target, Target::Webhook(_)) {
                     self.check_timeout(spec.policy.timeout, problems);
                 }
-                self.check_target(&spec.target, problems);
+                self.check_target(spec, problems);
                 self.check_batch(spec.policy.batch, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
@@ -222,10 +222,10 @@ impl Core {
         }
     }
 
-    fn check_target(&self, target: &Target, problems: &mut Problems) {
-        match target {
+    fn check_target(&self, spec: &TriggerSpec, problems: &mut Problems) {
+        match &spec.target {
             Target::Webhook(endpoint) => {
-                if let Err(message) = self.deliverer.check_url(&endpoint.url) {
+                if let Err(message) = self.deliverer.check_url(&spec.scope, &endpoint.url) {
                     problems.add("target.webhook.url", message);
                 }
             }

@@ -7,6 +7,7 @@ use artifact_triggers::conformance::deliverer::{Subject, rules};
 use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::request::{Headers, Request, Response, frames_the_message};
 use async_trait::async_trait;
 
@@ -68,10 +69,10 @@ impl Deliverer for Faulty {
         }
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
+    fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
         match self.fault {
             Fault::UrlsRefused => Err("it is not to be dialled".to_owned()),
-            _ => self.inner.check_url(url),
+            _ => self.inner.check_url(scope, url),
         }
     }
 }

@@ -91,8 +91,9 @@ impl Deliverer for Script {
         Ok(response)
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
-        if url.host_str() == Some("refused.example") {
+    fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
+        let is_narrow = scope.as_str() == "narrow" && url.host_str() == Some("wide.example");
+        if is_narrow || url.host_str() == Some("refused.example") {
             Err("is refused here".to_owned())
         } else {
             Ok(())

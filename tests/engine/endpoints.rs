@@ -100,7 +100,7 @@ impl Deliverer for World {
         Ok(response)
     }
 
-    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, _: &url::Url) -> Result<(), String> {
         Ok(())
     }
 }

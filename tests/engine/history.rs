@@ -55,7 +55,7 @@ impl Deliverer for Talkative {
         Ok(Response { status, body, ..Response::default() })
     }
 
-    fn check_url(&self, _url: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, _: &url::Url) -> Result<(), String> {
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl Deliverer for Echo {
         Ok(Response { status: 200, ..Response::default() })
     }
 
-    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, _: &url::Url) -> Result<(), String> {
         Ok(())
     }
 }

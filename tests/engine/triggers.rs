@@ -97,6 +97,49 @@ async fn a_trigger_that_cannot_work_here_is_refused_with_all_its_problems() {
 }
 
 #[tokio::test]
+async fn defect_41_what_is_refused_of_a_new_trigger_is_refused_of_a_changed_one() {
+    let bench = bench(Script::statuses([200])).await;
+    let stored = bench.trigger(webhook("t")).await;
+    let to = |url: &str, scope: &str| {
+        webhook("t").scope(scope.parse().unwrap()).unsigned_webhook(url).build().unwrap()
+    };
+    let engine = &bench.engine;
+    for (url, scope) in [("https://refused.example/", ""), ("https://wide.example/", "narrow")] {
+        let spec = to(url, scope);
+        for refused in [
+            engine.create_trigger(spec.clone()).await,
+            engine.ensure_trigger(spec.clone()).await,
+            engine.update_trigger(stored.id, stored.revision, spec).await,
+        ] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("target.webhook.url: is refused here"), "{url}: {error}");
+        }
+    }
+    assert_eq!(
+        engine.triggers(&Scope::root()),
+        std::slice::from_ref(&stored),
+        "nothing was changed"
+    );
+    let spec = to("https://wide.example/", "wide");
+    engine.update_trigger(stored.id, stored.revision, spec).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_tells_for_which_scope_it_is() {
+    let bench = bench(Script::statuses([200])).await;
+    let scope: Scope = "acme".parse().unwrap();
+    let trigger = bench.trigger(webhook("t").scope(scope.clone())).await;
+    let mut told = event("a");
+    told.scope = "acme/below".parse().unwrap();
+    bench.engine.publish(told).await.unwrap();
+    bench.work(MINUTE).await;
+    bench.engine.ping(&scope, trigger.id).await.unwrap();
+    let scopes: Vec<Scope> =
+        bench.script.requests().into_iter().map(|request| request.scope).collect();
+    assert_eq!(scopes, [scope.clone(), scope], "the trigger's, not the event's");
+}
+
+#[tokio::test]
 async fn another_engine_on_the_storage_follows_the_triggers() {
     let bench = bench(Script::statuses([200])).await;
     let other = Engine::builder(bench.storage.clone())

@@ -10,7 +10,7 @@ use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::delivery::{DeliveryPolicy, RetrySchedule};
 use artifact_triggers::engine::{Engine, EngineOptions};
-use artifact_triggers::event::{Artifact, Event, EventKind};
+use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::observer::{Observer, StorageCall, Transition};
 use artifact_triggers::request::{Request, Response};
 use artifact_triggers::storage::StorageError;
@@ -190,8 +190,8 @@ impl Deliverer for Signed {
         self.http.deliver(request).await
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
-        self.http.check_url(url)
+    fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
+        self.http.check_url(scope, url)
     }
 }
 

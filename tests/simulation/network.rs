@@ -9,6 +9,7 @@ use std::time::Duration;
 use artifact_triggers::action::{Action, ActionCall, ActionError};
 use artifact_triggers::clock::{Clock as _, Timestamp};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
+use artifact_triggers::event::Scope;
 use artifact_triggers::id::{MessageId, TriggerId};
 use artifact_triggers::request::{Request, Response};
 use async_trait::async_trait;
@@ -324,7 +325,7 @@ impl Deliverer for Wire {
         }
     }
 
-    fn check_url(&self, _: &url::Url) -> Result<(), String> {
+    fn check_url(&self, _: &Scope, _: &url::Url) -> Result<(), String> {
         Ok(())
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn rule_07_any_number_of_requests_run_side_by_side(deliverer: S
 pub(super) async fn rule_08_a_url_that_is_dialled_passes_the_check(deliverer: Subject) {
     let endpoint = Endpoint::begin(Behaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n"));
     let request = request_to(&endpoint.url());
-    let checked = deliverer.check_url(&request.url);
+    let checked = deliverer.check_url(&request.scope, &request.url);
     let status = deliver(&deliverer, request).await.map(|response| response.status);
     expect_eq!(status, Ok(204), "the status");
     expect_eq!(checked, Ok(()), "what the check says of a URL that is dialled");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::deliverer::DeliverError;
+use crate::event::Scope;
 use crate::request::{Request, Response};
 
 /// How long the suite waits for what should come at once.
@@ -246,6 +247,7 @@ pub(super) fn request_to(url: &str) -> Request {
             .collect(),
         body: Arc::from(&br#"{"a":  1.50,"b":"\u00e9"}"#[..]),
         timeout: 3 * LONGEST,
+        scope: Scope::root(),
     }
 }
 

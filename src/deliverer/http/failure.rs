@@ -3,33 +3,54 @@
 use std::error::Error;
 use std::io;
 use std::iter::successors;
+use std::time::Duration;
 
 use hyper_util::client::legacy;
 
-use super::connector::{TooSlow, Unresolved};
+use super::connector::{Reached, Unreachable, Unresolved};
+use super::proxy::ProxyFailed;
 use super::tls::TlsUnavailable;
 use crate::deliverer::DeliverError;
 use crate::deliverer::address::Refusal;
 
-/// What a client's error is for the engine: no address, no path, no name out of a certificate.
-pub(super) fn told(error: &legacy::Error) -> DeliverError {
+/// An answer that cannot be read.
+pub(super) const TOO_LARGE: &str = "the answer is not HTTP, or its head is too large";
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The time was up.
+    Late {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The client's own error.
+    Client(legacy::Error),
+}
+
+/// What a failure is for the engine: no address, no path, no name out of a certificate.
+///
+/// Who chose the URL must not learn from it which ports are open where they could not look
+/// themselves. A connection that was not made is told alike, whatever hindered it; and so is all that
+/// comes later, if it goes to an address that is not public and that the operator does not let be
+/// told.
+pub(super) fn told(failed: &Failed, reached: Option<Reached>) -> DeliverError {
+    let error = match (failed, reached) {
+        (Failed::Late { after }, Some(Reached { is_told: true, .. })) => {
+            return DeliverError::Timeout { after: *after };
+        }
+        (_, Some(Reached { is_told: false, .. })) | (Failed::Late { .. }, None) => {
+            return DeliverError::Connect { reason: Unreachable.to_string() };
+        }
+        (Failed::Client(error), _) => error,
+    };
     if let Some(refusal) = cause::<Refusal>(error) {
         return DeliverError::Blocked { reason: refusal.to_string() };
     }
     if !error.is_connect() {
         return DeliverError::Broken { reason: broken(error) };
     }
-    let reason = if let Some(unresolved) = cause::<Unresolved>(error) {
-        unresolved.to_string()
-    } else if let Some(slow) = cause::<TooSlow>(error) {
-        slow.to_string()
-    } else if let Some(error) = cause::<rustls::Error>(error) {
-        format!("TLS failed: {}", tls(error))
-    } else {
-        let innermost = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
-        unconnected(innermost.map(io::Error::kind)).to_owned()
-    };
-    DeliverError::Connect { reason }
+    DeliverError::Connect { reason: unconnected(error) }
 }
 
 /// What the lack of TLS is for the engine. The cause is the operator's to know.
@@ -46,25 +67,33 @@ fn broken(error: &legacy::Error) -> String {
         return format!("TLS failed: {}", tls(error));
     }
     let reason = match cause::<hyper::Error>(error) {
-        Some(error) if error.is_parse() => "the answer is not HTTP, or its head is too large",
+        Some(error) if error.is_parse() => TOO_LARGE,
         Some(error) if error.is_incomplete_message() => "the connection was closed",
         _ => "the connection broke",
     };
     reason.to_owned()
 }
 
-fn unconnected(kind: Option<io::ErrorKind>) -> &'static str {
+fn unconnected(error: &legacy::Error) -> String {
     use io::ErrorKind as Kind;
-    match kind {
-        Some(Kind::ConnectionRefused) => "the endpoint does not take connections",
-        Some(Kind::TimedOut) => "it was not made in time",
+    if let Some(unresolved) = cause::<Unresolved>(error) {
+        return unresolved.to_string();
+    }
+    if let Some(failed) = cause::<ProxyFailed>(error) {
+        return failed.to_string();
+    }
+    if let Some(error) = cause::<rustls::Error>(error) {
+        return format!("TLS failed: {}", tls(error));
+    }
+    let innermost = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
+    match innermost.map(io::Error::kind) {
         Some(
             Kind::UnexpectedEof
             | Kind::ConnectionReset
             | Kind::ConnectionAborted
             | Kind::BrokenPipe,
-        ) => "the endpoint closed it before it was ready",
-        _ => "the endpoint cannot be reached",
+        ) => "the endpoint closed it before it was ready".to_owned(),
+        _ => Unreachable.to_string(),
     }
 }
 
