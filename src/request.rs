@@ -153,6 +153,9 @@ pub struct Request {
     pub body: Arc<[u8]>,
     /// How long the whole exchange may take, from the look-up of the name to the last byte read.
     pub timeout: Duration,
+    /// How much of the answer's body is wanted, in bytes, if that is more than the deliverer keeps by
+    /// itself.
+    pub response_bytes: usize,
 }
 
 /// Shows origin and size only: path, query and headers may hold credentials.
@@ -299,6 +302,7 @@ mod tests {
             headers: [("authorization", "hunter4")].into_iter().collect(),
             body: Arc::from(&b"hunter5"[..]),
             timeout: Duration::from_secs(1),
+            response_bytes: 0,
         };
         let shown = format!("{request:?}");
         assert!(shown.contains("example.com") && shown.contains("authorization"), "{shown}");

@@ -132,6 +132,7 @@ fn request(endpoint: &Endpoint, host: &str, path: &str) -> Request {
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
+        response_bytes: 0,
     }
 }
 

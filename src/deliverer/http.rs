@@ -95,6 +95,7 @@ impl Deliverer for HttpDeliverer {
             .judge_url(&request.url)
             .map_err(|refusal| DeliverError::Blocked { reason: refusal.to_string() })?;
         let secure = request.url.scheme() == "https";
+        let response_bytes = self.shared.response_bytes.max(request.response_bytes);
         let request = self.shared.request(request)?;
         let sent = if secure {
             self.shared.secure.as_ref().map_err(failure::without_tls)?.request(request)
@@ -108,7 +109,7 @@ impl Deliverer for HttpDeliverer {
         Ok(Response {
             status: head.status.as_u16(),
             headers: headers.collect::<Headers>(),
-            body: read(body, self.shared.response_bytes, deadline).await,
+            body: read(body, response_bytes, deadline).await,
         })
     }
 

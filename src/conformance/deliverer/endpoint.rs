@@ -246,6 +246,7 @@ pub(super) fn request_to(url: &str) -> Request {
             .collect(),
         body: Arc::from(&br#"{"a":  1.50,"b":"\u00e9"}"#[..]),
         timeout: 3 * LONGEST,
+        response_bytes: 0,
     }
 }
 
