@@ -21,10 +21,10 @@ const NONCE_BYTES: usize = 24;
 /// use artifact_triggers::entropy::OsEntropy;
 /// use artifact_triggers::secret::{Secret, SecretSealer, XChaChaSealer};
 ///
-/// let sealer = XChaChaSealer::new("2026-11", Secret::new([7; 32]))?;
+/// let sealer = XChaChaSealer::new("2026-11", &Secret::new([7; 32]))?;
 /// let sealed = sealer.seal(b"whsec_", "trg_1/target", &OsEntropy)?;
-/// let rotated = XChaChaSealer::new("2026-12", Secret::new([8; 32]))?
-///     .with_old_key("2026-11", Secret::new([7; 32]))?;
+/// let rotated = XChaChaSealer::new("2026-12", &Secret::new([8; 32]))?
+///     .with_old_key("2026-11", &Secret::new([7; 32]))?;
 /// assert!(rotated.open(&sealed, "trg_1/target")?.matches(b"whsec_"));
 /// assert!(rotated.open(&sealed, "trg_2/target").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -64,7 +64,7 @@ impl XChaChaSealer {
     ///
     /// # Errors
     /// [`SealingKeyError`].
-    pub fn new(key_id: impl Into<String>, key: Secret) -> Result<Self, SealingKeyError> {
+    pub fn new(key_id: impl Into<String>, key: &Secret) -> Result<Self, SealingKeyError> {
         let newest = key_id.into();
         Self { newest: newest.clone(), keys: BTreeMap::new() }.with_old_key(newest, key)
     }
@@ -76,7 +76,7 @@ impl XChaChaSealer {
     pub fn with_old_key(
         mut self,
         key_id: impl Into<String>,
-        key: Secret,
+        key: &Secret,
     ) -> Result<Self, SealingKeyError> {
         let key_id = key_id.into();
         if !is_key_id(&key_id) {
@@ -119,7 +119,7 @@ impl SecretSealer for XChaChaSealer {
         let aad = bound_to(sealed.key_id(), place);
         let opened = cipher.decrypt(&nonce(start), Payload { msg: text, aad: &aad });
         // Wrapped before anything else, so that no way out leaves it in memory.
-        opened.map(Zeroizing::new).map(|text| Secret(text)).map_err(|_| refused())
+        opened.map(Zeroizing::new).map(Secret).map_err(|_| refused())
     }
 }
 
@@ -149,25 +149,25 @@ mod tests {
     use crate::entropy::OsEntropy;
 
     fn sealer(id: &str, byte: u8) -> XChaChaSealer {
-        XChaChaSealer::new(id, Secret::new([byte; 32])).unwrap()
+        XChaChaSealer::new(id, &Secret::new([byte; 32])).unwrap()
     }
 
     #[test]
     fn what_is_sealed_opens_in_its_place_and_nowhere_else() {
-        let sealer = sealer("k1", 1);
-        let sealed = sealer.seal(b"hunter2", "trg_1/target", &OsEntropy).unwrap();
-        assert!(sealer.open(&sealed, "trg_1/target").unwrap().matches(b"hunter2"));
+        let one = sealer("k1", 1);
+        let sealed = one.seal(b"hunter2", "trg_1/target", &OsEntropy).unwrap();
+        assert!(one.open(&sealed, "trg_1/target").unwrap().matches(b"hunter2"));
         let refused = Err(SealError::Refused { key_id: "k1".to_owned() });
         for place in ["trg_2/target", "trg_1/targe", "", "trg_1/target\0"] {
-            assert_eq!(sealer.open(&sealed, place), refused, "{place:?}");
+            assert_eq!(one.open(&sealed, place), refused, "{place:?}");
         }
     }
 
     #[test]
     fn no_byte_of_it_can_be_changed_or_left_out() {
-        let sealer = sealer("k1", 1);
-        let sealed = sealer.seal(b"hunter2", "p", &OsEntropy).unwrap();
-        let open = |bytes: &[u8]| sealer.open(&Sealed::new("k1", bytes).unwrap(), "p");
+        let one = sealer("k1", 1);
+        let sealed = one.seal(b"hunter2", "p", &OsEntropy).unwrap();
+        let open = |bytes: &[u8]| one.open(&Sealed::new("k1", bytes).unwrap(), "p");
         assert!(open(sealed.bytes()).is_ok());
         for at in 0..sealed.bytes().len() {
             let mut changed = sealed.bytes().to_vec();
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_same_text_is_sealed_otherwise_each_time() {
-        let sealer = sealer("k1", 1);
-        let seal = || sealer.seal(b"hunter2", "p", &OsEntropy).unwrap();
+        let one = sealer("k1", 1);
+        let seal = || one.seal(b"hunter2", "p", &OsEntropy).unwrap();
         assert_ne!(seal(), seal());
     }
 
@@ -213,10 +213,10 @@ mod tests {
 
     #[test]
     fn a_key_that_is_none_is_refused_without_being_shown() {
-        let refused = |id: &str, key: &[u8]| XChaChaSealer::new(id, Secret::new(key)).unwrap_err();
+        let refused = |id: &str, key: &[u8]| XChaChaSealer::new(id, &Secret::new(key)).unwrap_err();
         assert_eq!(refused("k", b"hunter2").to_string(), "key \"k\": expected 32 bytes, found 7");
         assert_eq!(refused("a b", &[1; 32]), SealingKeyError::Id);
-        let taken = sealer("k", 1).with_old_key("k", Secret::new([2; 32])).unwrap_err();
+        let taken = sealer("k", 1).with_old_key("k", &Secret::new([2; 32])).unwrap_err();
         assert_eq!(taken, SealingKeyError::Taken { key_id: "k".to_owned() });
     }
 }
