@@ -2,7 +2,7 @@
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
-//! loop over the last three, `batch` puts together what goes in one request, `gate` says how much may.
+//! loop over the last three, `exchange` sends with the `credentials` and the `token` that it takes, `batch` puts together what goes in one request, `gate` says how much may.
 //! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
 //! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
 //! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
@@ -12,12 +12,16 @@ mod attempt;
 mod backlog;
 mod batch;
 mod claim;
+mod credentials;
 mod cursor;
 mod drain;
 mod endpoints;
+mod exchange;
 mod explain;
+mod fetched;
 mod gate;
 mod health;
+mod hidden;
 mod history;
 mod jobs;
 mod observe;
@@ -30,9 +34,11 @@ mod publish;
 mod receive;
 mod remains;
 mod run;
+mod secrets;
 mod settle;
 mod stalled;
 mod stats;
+mod token;
 mod triggers;
 
 use std::collections::{HashMap, HashSet};
@@ -50,6 +56,7 @@ pub use options::{EngineOptions, Overload};
 pub use ping::{PingError, Pinged};
 pub use publish::{LOOP, PublishError, Published};
 pub use receive::{IncomingError, Received};
+pub use secrets::{Resealed, Rotated, Updated};
 pub use stats::EngineStats;
 pub use triggers::TriggerError;
 
@@ -62,10 +69,16 @@ use crate::delivery::EndpointKey;
 use crate::document::Problems;
 use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
+use crate::event::Scope;
+use crate::id::TriggerId;
 use crate::observer::Observer;
 use crate::outbox::Outbox;
+use crate::provider::{ProviderError, SecretProvider};
+use crate::secret::{Secret, SecretSealer};
 use crate::storage::{Storage, StorageError};
 use batch::Gathering;
+use exchange::Given;
+use fetched::Fetched;
 use gate::{Gate, Policies};
 use health::Health;
 use observe::{Observers, Overseen};
@@ -93,6 +106,15 @@ struct Core {
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
     observers: Arc<Observers>,
+    /// What secrets are sealed with before they are stored.
+    sealer: Option<Arc<dyn SecretSealer>>,
+    /// Whether a trigger that is not sealed counts as one that cannot be read.
+    sealed_only: bool,
+    provider: Option<Arc<dyn SecretProvider>>,
+    /// What the provider gave, by scope and name.
+    provided: Fetched<(Scope, String), Result<Secret, ProviderError>>,
+    /// The tokens that token endpoints gave.
+    tokens: Fetched<TriggerId, Given>,
     /// Replaced as a whole at each change, so that who matches an event waits for nobody.
     known: ArcSwap<Known>,
     /// The last change to a trigger that the index has; locked while changes are applied.
@@ -171,6 +193,9 @@ pub struct EngineBuilder {
     endpoints: Policies,
     observers: Observers,
     outbox: Option<Arc<dyn Outbox>>,
+    sealer: Option<Arc<dyn SecretSealer>>,
+    sealed_only: bool,
+    provider: Option<Arc<dyn SecretProvider>>,
 }
 
 impl EngineBuilder {
@@ -230,6 +255,28 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets what the secrets of triggers are sealed with before they are stored: see the
+    /// [manual](crate::manual::secrets). What was stored before stays readable, and is sealed when it
+    /// is written next, or by [`reseal`](Engine::reseal).
+    pub fn sealer(mut self, sealer: impl SecretSealer) -> Self {
+        self.sealer = Some(Arc::new(sealer));
+        self
+    }
+
+    /// Takes no webhook trigger that is stored without being sealed: it counts as one that [cannot be
+    /// read](Engine::unreadable_triggers). For when all are sealed, so that nobody who can write to the
+    /// storage slips one in.
+    pub fn sealed_only(mut self) -> Self {
+        self.sealed_only = true;
+        self
+    }
+
+    /// Sets who holds the credentials that triggers only name.
+    pub fn secret_provider(mut self, provider: impl SecretProvider) -> Self {
+        self.provider = Some(Arc::new(provider));
+        self
+    }
+
     /// Makes the engine and loads the triggers.
     ///
     /// # Errors
@@ -254,6 +301,11 @@ impl EngineBuilder {
             clock,
             entropy: self.entropy,
             observers,
+            sealer: self.sealer,
+            sealed_only: self.sealed_only,
+            provider: self.provider,
+            provided: Fetched::default(),
+            tokens: Fetched::default(),
             known: ArcSwap::default(),
             health: Health::default(),
             remains: Remains::default(),
@@ -347,6 +399,9 @@ impl Engine {
             endpoints: Policies::new(),
             observers: Observers::default(),
             outbox: None,
+            sealer: None,
+            sealed_only: false,
+            provider: None,
         }
     }
 

@@ -81,6 +81,7 @@
 //! | `postgres` | [`storage::postgres`], [`outbox::postgres`] | |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
 //! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
+//! | `encryption` | [`XChaChaSealer`](secret::XChaChaSealer): what is secret of triggers, [sealed](manual::secrets) where it is stored | |
 //! | `tracing` | [`observer::tracing`]: what the engine does, as events of that façade | |
 //! | `metrics` | [`observer::metrics`]: what it does, counted and measured through that façade | |
 //! | `conformance` | [`conformance`]: test suites for storages and deliverers of your own | |
@@ -104,6 +105,7 @@ pub mod manual;
 pub mod observer;
 pub mod outbox;
 pub mod payload;
+pub mod provider;
 pub mod request;
 pub mod secret;
 pub mod signature;

@@ -9,6 +9,7 @@
 //! | [`filters`] | who writes triggers |
 //! | [`wire_format`] | who receives or stores events: the JSON, field by field |
 //! | [`signing`] | who receives webhooks: how to verify them |
+//! | [`secrets`] | operators and tenants: where secrets are kept, how they are rotated, who sees what |
 //! | [`writing_a_backend`] | integrators: `Storage` and `Deliverer` |
 //! | [`operating`] | operators: what to watch, what to do when |
 //! | [`scaling`] | operators: from one process to many nodes to many databases |
@@ -30,6 +31,7 @@ page!(guarantees, "manual/guarantees.md");
 page!(filters, "manual/filters.md");
 page!(wire_format, "manual/wire_format.md");
 page!(signing, "manual/signing.md");
+page!(secrets, "manual/secrets.md");
 page!(writing_a_backend, "manual/writing_a_backend.md");
 page!(operating, "manual/operating.md");
 page!(scaling, "manual/scaling.md");

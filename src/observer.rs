@@ -178,6 +178,15 @@ pub enum Transition<'a> {
         /// Why.
         problems: &'a Problems,
     },
+    /// An attempt could not be made for want of a credential that this side has to have: the [secret
+    /// provider](crate::provider::SecretProvider) did not give it. What was to be sent waits, and no
+    /// attempt is used up.
+    CredentialsMissing {
+        /// The trigger.
+        trigger: TriggerId,
+        /// Which one and why, for an operator.
+        reason: &'a str,
+    },
     /// A call to the storage or the outbox failed: it did not answer, or what it has cannot be read.
     /// That something is in conflict or not there is an answer, and is not told.
     StorageFailed {
@@ -228,6 +237,7 @@ impl Transition<'_> {
             Self::Replayed { .. } => "replayed",
             Self::TriggerChanged { .. } => "trigger_changed",
             Self::OutboxRefused { .. } => "outbox_refused",
+            Self::CredentialsMissing { .. } => "credentials_missing",
             Self::StorageFailed { .. } => "storage_failed",
             Self::BackedOff { .. } => "backed_off",
             Self::RunBegun { .. } => "run_begun",

@@ -156,6 +156,9 @@ pub struct Request {
     pub timeout: Duration,
     /// For whom: the scope of the trigger, by which a deliverer may dial less than it otherwise does.
     pub scope: Scope,
+    /// How much of the answer's body is wanted, in bytes, if that is more than the deliverer keeps by
+    /// itself.
+    pub response_bytes: usize,
 }
 
 /// Shows origin and size only: path, query and headers may hold credentials.
@@ -167,7 +170,7 @@ impl fmt::Debug for Request {
             .field("body_bytes", &self.body.len())
             .field("timeout", &self.timeout)
             .field("scope", &self.scope)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -304,6 +307,7 @@ mod tests {
             body: Arc::from(&b"hunter5"[..]),
             timeout: Duration::from_secs(1),
             scope: Scope::root(),
+            response_bytes: 0,
         };
         let shown = format!("{request:?}");
         assert!(shown.contains("example.com") && shown.contains("authorization"), "{shown}");

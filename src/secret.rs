@@ -1,10 +1,20 @@
-//! Secrets: wiped from memory when dropped, shown by nothing.
+//! Secrets: wiped from memory when dropped, shown by nothing, sealed where they are stored.
+
+mod seal;
+#[cfg(feature = "encryption")]
+mod xchacha;
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+#[cfg(feature = "encryption")]
+use seal::is_key_id;
+pub use seal::{SealError, Sealed, SecretSealer};
+#[cfg(feature = "encryption")]
+pub use xchacha::{SealingKeyError, XChaChaSealer};
 
 /// Bytes that must not be seen: wiped when dropped, absent from `Debug`, compared in constant time.
 #[derive(Clone)]

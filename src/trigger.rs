@@ -10,6 +10,12 @@ pub mod index;
 mod builder;
 mod kinds;
 mod line;
+#[cfg(feature = "engine")]
+mod revised;
+#[cfg(feature = "engine")]
+mod rotation;
+#[cfg(feature = "engine")]
+mod sealing;
 mod target;
 
 use std::collections::BTreeMap;
@@ -20,7 +26,12 @@ use zeroize::Zeroizing;
 
 pub use builder::TriggerBuilder;
 pub use kinds::KindPattern;
-pub use target::{ActionTarget, Endpoint, Target};
+#[cfg(feature = "engine")]
+pub(crate) use sealing::OpenError;
+pub use target::{
+    ActionTarget, ClientAuth, ClientCredentials, Credential, Endpoint, EndpointAuth,
+    EndpointSecret, Target,
+};
 
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryPolicy;
@@ -140,6 +151,11 @@ impl TriggerSpec {
             check_name(&join("labels", name), value, problems);
         }
         self.check_use(problems);
+        if let Target::Webhook(endpoint) = &self.target
+            && endpoint.sealed.is_some()
+        {
+            problems.add("target.webhook.sealed", "is not a member of this object");
+        }
         let found = self.expose_json().len();
         if found > MAX_TRIGGER_BYTES {
             let expected = format!("expected at most {MAX_TRIGGER_BYTES} bytes of JSON");

@@ -40,6 +40,7 @@ fn request(url: &str) -> Request {
         body: Arc::from(&b"{}"[..]),
         timeout: LIMIT,
         scope: Scope::root(),
+        response_bytes: 0,
     }
 }
 

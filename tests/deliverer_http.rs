@@ -105,6 +105,7 @@ fn request(url: &str) -> Request {
         body: Arc::from(&br#"{"a":1}"#[..]),
         timeout: Duration::from_secs(30),
         scope: Scope::root(),
+        response_bytes: 0,
     }
 }
 
@@ -237,6 +238,18 @@ async fn a_body_is_read_to_its_end_for_the_connections_sake_unless_it_is_huge() 
             assert_eq!((response.status, response.body.len()), (200, 1024), "{length}");
         }
         assert_eq!(endpoint.connections.load(Ordering::SeqCst), connections, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn who_wants_more_of_an_answer_than_is_kept_gets_it() {
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{}", "x".repeat(60_000));
+    let endpoint = endpoint(Behaviour::Answer(answer.leak())).await;
+    let deliverer = local().build().unwrap();
+    for (wanted, read) in [(0, 1_024), (2_000, 2_000), (100_000, 60_000)] {
+        let mut request = request(&format!("http://127.0.0.1:{}/", endpoint.port));
+        request.response_bytes = wanted;
+        assert_eq!(deliverer.deliver(request).await.unwrap().body.len(), read);
     }
 }
 

@@ -142,6 +142,7 @@ fn request(endpoint: &Endpoint, host: &str, path: &str) -> Request {
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
         scope: Scope::root(),
+        response_bytes: 0,
     }
 }
 

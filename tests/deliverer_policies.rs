@@ -40,6 +40,7 @@ fn request(url: &str, scope: &str) -> Request {
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
         scope: scope.parse().unwrap(),
+        response_bytes: 0,
     }
 }
 

@@ -113,6 +113,7 @@ fn request(url: &str) -> Request {
         body: Arc::from(&b"{}"[..]),
         timeout: Duration::from_secs(30),
         scope: Scope::root(),
+        response_bytes: 0,
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `src/` by floor. A room knows only rooms on floors below its own.
 const FLOORS: &[&[&str]] = &[
-    &["entropy", "clock", "secret"],
-    &["id"],
+    &["entropy", "clock"],
+    &["id", "secret"],
     &["document"],
     &["event"],
     &["request"],
-    &["action", "payload", "signature"],
+    &["action", "payload", "provider", "signature"],
     &["delivery"],
     &["endpoint"],
     &["trigger", "deliverer"],
@@ -32,8 +32,9 @@ const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiser
 /// Every other package, and the only places that name it.
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
-    ("base64", &["deliverer/http", "signature/"]),
+    ("base64", &["deliverer/http", "engine/token.rs", "secret/seal.rs", "signature/"]),
     ("bytes", &["deliverer/http"]),
+    ("chacha20poly1305", &["secret/xchacha.rs"]),
     ("deadpool_postgres", &["outbox/postgres", "storage/postgres"]),
     ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["conformance", "deliverer/http", "engine"]),
@@ -71,7 +72,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower_service", &["deliverer/http"]),
     ("tracing", &["observer/tracing.rs"]),
     ("uuid", &["id.rs", "outbox/postgres", "storage/postgres"]),
-    ("zeroize", &["secret.rs", "signature/", "trigger"]),
+    ("zeroize", &["secret", "signature/", "trigger"]),
 ];
 
 const MAX_LINES: usize = 500;
@@ -409,6 +410,6 @@ fn every_test_that_the_list_of_known_defects_names_is_there() {
         let cells = rows(part).flat_map(|row| row.split('|').nth(1).unwrap().split(','));
         cells.map(|number| number.trim().parse().unwrap()).collect()
     };
-    assert_eq!(numbers(defects), (1..=28).chain([32, 39, 41, 42, 43, 44]).collect::<Vec<u32>>());
+    assert_eq!(numbers(defects), (1..=28).chain([32]).chain(39..=44).collect::<Vec<u32>>());
     assert_eq!(numbers(storages), [1, 4, 2, 6, 15, 16, 17, 18, 19, 26, 28, 39, 44]);
 }

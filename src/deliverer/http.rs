@@ -122,6 +122,7 @@ impl Deliverer for HttpDeliverer {
             self.shared.tls.as_ref().map_err(failure::without_tls)?;
         }
         let after = request.timeout.min(self.shared.limits.answer_timeout);
+        let wanted = request.response_bytes;
         let mut request = self.shared.request(request)?;
         let visit = way.places.visit(request.uri().authority().map_or("", Authority::as_str));
         let connection = capture_connection(&mut request);
@@ -134,7 +135,7 @@ impl Deliverer for HttpDeliverer {
         if head.headers.len() > self.shared.limits.response_headers {
             return Err(DeliverError::Broken { reason: TOO_LARGE.to_owned() });
         }
-        let body = read(body, way.response_bytes, deadline).await;
+        let body = read(body, way.response_bytes.max(wanted), deadline).await;
         if visit.is_last()
             && let Some(reached) = reached(&connection)
         {

@@ -13,7 +13,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 
 use super::Core;
+use super::credentials::Credentials;
 use super::gate::Slot;
+use super::token::NoToken;
 use crate::action::{ActionCall, ActionError};
 use crate::clock::Timestamp;
 use crate::deliverer::DeliverError;
@@ -23,7 +25,7 @@ use crate::delivery::{
 use crate::event::{Event, Scope};
 use crate::id::MessageId;
 use crate::payload::{BatchForm, Payload};
-use crate::request::{Headers, Request};
+use crate::request::{Headers, Request, Response};
 use crate::signature::{Message, standard_webhooks};
 use crate::storage::{Settle, Settled, StorageError};
 use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
@@ -39,6 +41,8 @@ pub(super) struct Finished {
     pub(super) delivery: Delivery,
     /// The trigger, if it was there to be attempted or to end.
     pub(super) trigger: Option<Arc<Trigger>>,
+    /// Whether what came of it tells of the endpoint, and not of one that had to be asked before.
+    pub(super) tells_of_endpoint: bool,
     /// Whether it is written down, and only what follows for its trigger is not.
     pub(super) is_settled: bool,
 }
@@ -51,7 +55,20 @@ impl Finished {
         settlement: Settlement,
     ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, delivery, trigger: None, is_settled: false }
+        Self { settle, delivery, trigger: None, tells_of_endpoint: false, is_settled: false }
+    }
+}
+
+/// An attempt that was made.
+pub(super) struct Made {
+    pub(super) attempt: Attempt,
+    /// Whether it tells of the endpoint.
+    pub(super) tells_of_endpoint: bool,
+}
+
+impl From<Attempt> for Made {
+    fn from(attempt: Attempt) -> Self {
+        Self { attempt, tells_of_endpoint: true }
     }
 }
 
@@ -64,16 +81,20 @@ impl Core {
             }
             Ok(Ok(_)) => Settlement::Parked,
             Ok(Err(without)) => without,
-            // Not later in a drain, which would take it for done.
-            Err(_) if self.due_by.borrow().is_some() => {
-                Settlement::Released { at: together[0].due }
-            }
-            Err(_) => Settlement::Released { at: self.clock.now() + self.options.refresh },
+            Err(_) => self.put_off(&together[0]),
         };
         let without_attempt = |claimed: Claimed| {
             Finished::without_attempt(claimed.lease, claimed.delivery, settlement.clone())
         };
         together.into_iter().map(without_attempt).collect()
+    }
+
+    /// What follows where something of ours failed: no attempt is used up.
+    fn put_off(&self, claimed: &Claimed) -> Settlement {
+        // Not later in a drain, which would take it for done.
+        let is_draining = self.due_by.borrow().is_some();
+        let later = self.clock.now() + self.options.refresh;
+        Settlement::Released { at: if is_draining { claimed.due } else { later } }
     }
 
     /// Tries what goes together, of a trigger that is at work. Each ends by itself.
@@ -87,21 +108,35 @@ impl Core {
         for claimed in together {
             let without = self.without_attempt(&trigger, &claimed);
             match without.or_else(|| self.apart(&trigger, going.first(), &claimed)) {
-                Some(settlement) => finished.push(Finished {
-                    trigger: Some(trigger.clone()),
-                    ..Finished::without_attempt(claimed.lease, claimed.delivery, settlement)
-                }),
+                Some(settlement) => finished.push(without_attempt(&trigger, claimed, settlement)),
                 None => going.push(claimed),
             }
         }
         if going.is_empty() {
             return finished;
         }
-        let made = self.guarded(&trigger, &going).await;
+        let credentials = match self.credentials(&trigger).await {
+            Ok(credentials) => credentials,
+            Err(unready) => {
+                self.tell_unready(&trigger, &unready).await;
+                finished.extend(going.into_iter().map(|claimed| {
+                    let settlement = self.put_off(&claimed);
+                    without_attempt(&trigger, claimed, settlement)
+                }));
+                return finished;
+            }
+        };
+        let made = self.guarded(&trigger, &going, &credentials).await;
+        finished.extend(self.ended(&trigger, going, &made));
+        finished
+    }
+
+    /// What follows for each of what was tried together.
+    fn ended(&self, trigger: &Arc<Trigger>, going: Vec<Claimed>, made: &Made) -> Vec<Finished> {
         // One for all: those that failed together come due together.
         let fraction = self.entropy.fraction();
-        finished.extend(going.into_iter().map(|Claimed { lease, delivery, .. }| {
-            let attempt = Attempt { number: delivery.attempts, ..made.clone() };
+        let end = |Claimed { lease, delivery, .. }: Claimed| {
+            let attempt = Attempt { number: delivery.attempts, ..made.attempt.clone() };
             let settling = Settling {
                 number: attempt.number,
                 outcome: &attempt.outcome,
@@ -111,9 +146,10 @@ impl Core {
             let settlement = trigger.spec.policy.settle(&settling, attempt.ended_at, fraction);
             let attempts = vec![attempt];
             let settle = Settle { lease, settlement, attempts, records: Vec::new() };
-            Finished { settle, delivery, trigger: Some(trigger.clone()), is_settled: false }
-        }));
-        finished
+            let (trigger, tells_of_endpoint) = (Some(trigger.clone()), made.tells_of_endpoint);
+            Finished { settle, delivery, trigger, tells_of_endpoint, is_settled: false }
+        };
+        going.into_iter().map(end).collect()
     }
 
     /// What follows for a delivery of which no attempt is to be made.
@@ -149,7 +185,8 @@ impl Core {
 
     /// Tells the endpoint's gate what came of an attempt, or that none was made.
     pub(super) fn report(&self, finished: &[Finished], slot: Slot) {
-        match finished.iter().find_map(|one| one.settle.attempts.last()) {
+        let mut telling = finished.iter().filter(|one| one.tells_of_endpoint);
+        match telling.find_map(|one| one.settle.attempts.last()) {
             Some(Attempt { outcome: Outcome::Accepted, .. }) => {
                 slot.end(&Outcome::Accepted, true, 0.0);
             }
@@ -182,28 +219,34 @@ impl Core {
     }
 
     /// Makes the attempt, within its time and whatever it does.
-    async fn guarded(&self, trigger: &Trigger, going: &[Claimed]) -> Attempt {
+    async fn guarded(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+        credentials: &Credentials,
+    ) -> Made {
         let number = going[0].delivery.attempts;
         let started_at = self.clock.now();
         let observed: Vec<_> =
             going.iter().map(|claimed| self.observe_attempt(claimed, started_at)).collect();
         let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
         let timeout = self.timeout_of(trigger);
-        let attempt = self.make(trigger, going, timeout, started_at);
+        let attempt = self.make(trigger, going, credentials, timeout, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
-        let attempt = match self.within(&leases, timeout + GRACE, attempt).await {
-            Some(Ok(attempt)) => attempt,
+        let made = match self.within(&leases, timeout + GRACE, attempt).await {
+            Some(Ok(made)) => made,
             Some(Err(_)) => Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
-                .with_error("the handler panicked"),
+                .with_error("the handler panicked")
+                .into(),
             None => {
                 let answer = Err(DeliverError::Timeout { after: timeout });
-                Attempt::answered(number, started_at, self.clock.now(), &answer)
+                Attempt::answered(number, started_at, self.clock.now(), &answer).into()
             }
         };
         for observed in observed {
-            observed.ended(&attempt);
+            observed.ended(&made.attempt);
         }
-        attempt
+        made
     }
 
     /// How long an attempt of a trigger may take. A webhook's no longer than the lease leaves room
@@ -259,21 +302,23 @@ impl Core {
         &self,
         trigger: &Trigger,
         going: &[Claimed],
+        credentials: &Credentials,
         timeout: Duration,
         started_at: Timestamp,
-    ) -> Attempt {
+    ) -> Made {
         let number = going[0].delivery.attempts;
         match &trigger.spec.target {
             Target::Webhook(endpoint) => {
                 let message = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+                let scope = &trigger.spec.scope;
                 let request =
-                    message.signed_request(endpoint, &trigger.spec.scope, timeout, started_at);
-                let answer = self.deliverer.deliver(request).await;
-                Attempt::answered(number, started_at, self.clock.now(), &answer)
+                    message.signed_request(endpoint, scope, credentials, timeout, started_at);
+                let answer = self.exchange(trigger, endpoint, request, credentials).await;
+                answered(number, started_at, self.clock.now(), answer)
             }
             Target::Action(target) => {
                 let answer = self.act(target, &going[0]).await;
-                acted(number, started_at, self.clock.now(), answer)
+                acted(number, started_at, self.clock.now(), answer).into()
             }
         }
     }
@@ -321,6 +366,7 @@ impl<'a> Outgoing<'a> {
         &self,
         endpoint: &Endpoint,
         scope: &Scope,
+        credentials: &Credentials,
         timeout: Duration,
         timestamp: Timestamp,
     ) -> Request {
@@ -328,11 +374,38 @@ impl<'a> Outgoing<'a> {
         let id = self.id.to_string();
         let message = Message { id: &id, timestamp, body };
         let mut headers: Headers =
-            standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
+            standard_webhooks::sign(&credentials.secrets, &message).into_iter().collect();
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        if let Some((name, value)) = credentials.field() {
+            headers.push(name, value.expose());
+        }
         headers.extend(endpoint.headers.iter());
-        let (url, scope) = (endpoint.url.clone(), scope.clone());
-        Request { url, headers, body: body.clone(), timeout, scope }
+        let (url, body, scope) = (endpoint.url.clone(), body.clone(), scope.clone());
+        Request { url, headers, body, timeout, scope, response_bytes: 0 }
+    }
+}
+
+/// What ends without an attempt being made, of a trigger that is there.
+fn without_attempt(trigger: &Arc<Trigger>, claimed: Claimed, settlement: Settlement) -> Finished {
+    Finished {
+        trigger: Some(trigger.clone()),
+        ..Finished::without_attempt(claimed.lease, claimed.delivery, settlement)
+    }
+}
+
+/// The attempt that an exchange ends.
+fn answered(
+    number: u32,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    answer: Result<Result<Response, DeliverError>, NoToken>,
+) -> Made {
+    match answer {
+        Ok(answer) => Attempt::answered(number, started_at, ended_at, &answer).into(),
+        Err(NoToken { outcome, reason }) => {
+            let attempt = Attempt::new(number, started_at, ended_at, outcome).with_error(reason);
+            Made { attempt, tells_of_endpoint: false }
+        }
     }
 }
 

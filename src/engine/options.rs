@@ -55,6 +55,10 @@ pub struct EngineOptions {
     pub max_backlog: Option<u64>,
     /// How large the filters of triggers may be that this engine stores.
     pub filter_limits: FilterLimits,
+    /// How long what a [secret provider](super::EngineBuilder::secret_provider) gave is kept, in memory.
+    pub provider_cache: Duration,
+    /// How long a secret provider may take, but at most a quarter of the lease.
+    pub provider_timeout: Duration,
 }
 
 impl Default for EngineOptions {
@@ -78,6 +82,8 @@ impl Default for EngineOptions {
             overload: Overload::Wait,
             max_backlog: None,
             filter_limits: FilterLimits::default(),
+            provider_cache: Duration::from_secs(60),
+            provider_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -174,6 +180,23 @@ impl EngineOptions {
         self
     }
 
+    /// Sets how long what a secret provider gave is kept.
+    pub fn with_provider_cache(mut self, span: Duration) -> Self {
+        self.provider_cache = span;
+        self
+    }
+
+    /// Sets how long a secret provider may take.
+    pub fn with_provider_timeout(mut self, timeout: Duration) -> Self {
+        self.provider_timeout = timeout;
+        self
+    }
+
+    /// How long a secret provider may take: the attempt that follows has half of the lease.
+    pub(super) fn longest_ask(&self) -> Duration {
+        self.provider_timeout.min(self.lease / 4)
+    }
+
     /// The longest time-out of an attempt that a lease leaves room for.
     pub(crate) fn longest_timeout(&self) -> Duration {
         self.lease / 2
@@ -190,8 +213,12 @@ impl EngineOptions {
         if self.concurrency == 0 {
             return refuse("concurrency", "1 or more");
         }
-        if self.storage_timeout.is_zero() {
-            return refuse("storage_timeout", "more than nothing");
+        for (option, span) in
+            [("storage_timeout", self.storage_timeout), ("provider_timeout", self.provider_timeout)]
+        {
+            if span.is_zero() {
+                return refuse(option, "more than nothing");
+            }
         }
         if self.lease < Duration::from_secs(2) {
             return refuse("lease", "2 s or more");

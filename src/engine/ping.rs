@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::attempt::Outgoing;
+use super::credentials::Credentials;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, State};
+use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, Settlement, State};
 use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
@@ -71,7 +72,11 @@ impl Engine {
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let mut finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        // What could not be tried now, such as one that could not be signed, is not sent later.
+        for one in finished.iter_mut().filter(|one| one.settle.attempts.is_empty()) {
+            one.settle.settlement = Settlement::Cancelled;
+        }
         let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
         let settled = self.core.settle(finished).await;
         settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
@@ -79,8 +84,9 @@ impl Engine {
         Ok(Pinged { event, delivery, attempt })
     }
 
-    /// What a trigger would send of an event, signed as of now; nothing is stored or sent. `None` for
-    /// a trigger with an action. Whether the trigger wants the event is for
+    /// What a trigger would send of an event, signed as of now; nothing is stored or sent, and nobody
+    /// is asked: what takes a secret provider or a token endpoint is left out. The request holds
+    /// credentials: show its body, and of its fields the names. `None` for a trigger with an action. Whether the trigger wants the event is for
     /// [`explain`](Self::explain) to say.
     ///
     /// # Errors
@@ -101,7 +107,9 @@ impl Engine {
                 let timeout = self.core.timeout_of(&trigger);
                 let batched = trigger.spec.policy.batch.is_some();
                 let message = Outgoing::of(&claimed, batched);
-                Some(message.signed_request(endpoint, &trigger.spec.scope, timeout, now))
+                let scope = &trigger.spec.scope;
+                let credentials = Credentials::at_hand(endpoint, now);
+                Some(message.signed_request(endpoint, scope, &credentials, timeout, now))
             }
             Target::Action(_) => None,
         })

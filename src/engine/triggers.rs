@@ -14,7 +14,7 @@ use crate::trigger::index::TriggerIndex;
 use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
 
 /// How many changes are read at once.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 /// How often a change is made anew when another one comes in between.
 const TRIES: usize = 8;
 
@@ -66,7 +66,7 @@ impl Engine {
     /// # Errors
     /// [`TriggerError`].
     pub async fn create_trigger(&self, spec: TriggerSpec) -> Result<Arc<Trigger>, TriggerError> {
-        self.core.check(&spec)?;
+        let spec = self.core.good(spec)?;
         let now = self.core.clock.now();
         let id = TriggerId::new(now, &*self.core.entropy);
         let trigger = Arc::new(Trigger::new(id, spec, now));
@@ -80,6 +80,7 @@ impl Engine {
     /// # Errors
     /// [`TriggerError`].
     pub async fn ensure_trigger(&self, spec: TriggerSpec) -> Result<Arc<Trigger>, TriggerError> {
+        let spec = self.core.good(spec)?;
         let mut tries = 0;
         loop {
             self.core.refresh().await?;
@@ -99,7 +100,9 @@ impl Engine {
     }
 
     /// Puts a new spec in the place of the one of a revision. Waiting deliveries go where the new
-    /// spec says. What the engine had suspended stays so until it is
+    /// spec says. All that the new spec holds is meant for where it says, whatever was there before:
+    /// for a change by who does not see secrets there is [`revise_trigger`](Self::revise_trigger). What
+    /// the engine had suspended stays so until it is
     /// [enabled](Self::enable_trigger).
     ///
     /// # Errors
@@ -110,7 +113,7 @@ impl Engine {
         revision: u64,
         spec: TriggerSpec,
     ) -> Result<Arc<Trigger>, TriggerError> {
-        self.core.check(&spec)?;
+        let spec = self.core.good(spec)?;
         let current = self.core.fresh(id).await?;
         if current.revision != revision {
             return Err(StorageError::changed(id, revision, current.revision).into());
@@ -190,6 +193,13 @@ impl Engine {
 }
 
 impl Core {
+    /// A spec that may be stored, without the secrets that sign no more.
+    fn good(&self, mut spec: TriggerSpec) -> Result<TriggerSpec, TriggerError> {
+        self.check(&spec)?;
+        spec.drop_expired(self.clock.now());
+        Ok(spec)
+    }
+
     /// Checks what only the engine knows, besides the spec itself.
     fn check(&self, spec: &TriggerSpec) -> Result<(), TriggerError> {
         let checked = spec.validate().and_then(|()| {
@@ -198,6 +208,7 @@ impl Core {
                     self.check_timeout(spec.policy.timeout, problems);
                 }
                 self.check_target(spec, problems);
+                self.check_credentials(spec, problems);
                 self.check_batch(spec.policy.batch, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
@@ -263,7 +274,7 @@ impl Core {
     }
 
     /// Changes a trigger as it stands, anew if another change comes in between.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: TriggerId,
         change: impl Fn(&Trigger, &mut TriggerSpec, &mut Option<SuspendReason>) + Send + Sync,
@@ -273,6 +284,7 @@ impl Core {
             let current = self.fresh(id).await?;
             let (mut spec, mut suspended) = (current.spec.clone(), current.suspended);
             change(&current, &mut spec, &mut suspended);
+            spec.drop_expired(self.clock.now());
             if spec == current.spec && suspended == current.suspended {
                 return Ok(current);
             }
@@ -301,10 +313,11 @@ impl Core {
     }
 
     /// Writes a change down, and then into the index.
-    async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
+    pub(super) async fn write_trigger(&self, write: TriggerWrite) -> Result<(), StorageError> {
+        let sealed = self.sealed(&write)?;
         // Held throughout: the index takes changes in the order in which they were written.
         let _in_order = self.applied.lock().await;
-        self.storage.write_trigger(write.clone()).await?;
+        self.storage.write_trigger(sealed).await?;
         self.tell_written(&write);
         if let TriggerWrite::Delete(id) = write {
             self.remains.note(id);
@@ -330,7 +343,7 @@ impl Core {
                 changes.iter().filter(is_gone).for_each(|change| self.remains.note(change.id));
                 self.change_known(|known| {
                     for TriggerChange { id, trigger, .. } in changes {
-                        known.apply(id, trigger);
+                        known.apply(id, self.opened(trigger));
                     }
                 });
             }

@@ -94,6 +94,8 @@ metrics_table! {
         "changes made to triggers through this engine";
     OUTBOX_REFUSED: Counter "artifact_triggers_outbox_refused_total" [] false
         "what was left in the outbox and set aside";
+    CREDENTIALS_MISSING: Counter "artifact_triggers_credentials_missing_total" [] false
+        "attempts that could not be made for want of a credential";
     STORAGE_FAILURES: Counter "artifact_triggers_storage_failures_total" ["call"] false
         "calls to the storage that failed";
     BACK_OFFS: Counter "artifact_triggers_storage_back_offs_total" [] false
@@ -247,6 +249,7 @@ impl Observer for MetricsObserver {
                 count(TRIGGERS, 1, self.labels(scope, [("change", TriggerStep::as_str(change))]));
             }
             Transition::Replayed { deliveries } => count(REPLAYED, deliveries.len(), Vec::new()),
+            Transition::CredentialsMissing { .. } => count(CREDENTIALS_MISSING, 1, fixed([])),
             Transition::StorageFailed { call, .. } => {
                 count(STORAGE_FAILURES, 1, fixed([("call", call.as_str())]));
             }

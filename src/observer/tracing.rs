@@ -201,6 +201,9 @@ fn of_engine(transition: &Transition<'_>) {
             let call = call.as_str();
             of!("storage_failed", Level::ERROR, {call, %error,}, "storage failed");
         }
+        Transition::CredentialsMissing { trigger, reason } => {
+            of!("credentials_missing", Level::ERROR, {%trigger, reason,}, "credentials missing");
+        }
         Transition::OutboxRefused { position, problems } => {
             of!("outbox_refused", Level::WARN, {position, %problems,}, "set aside in the outbox");
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::filter::{Draft, Filter};
-use super::target::{self, ActionTarget, Endpoint, Target};
+use super::target::{self, ActionTarget, Endpoint, EndpointAuth, EndpointSecret, Target};
 use super::{KindPattern, TriggerSpec};
 use crate::delivery::DeliveryPolicy;
 use crate::document::Problems;
@@ -80,7 +80,7 @@ impl TriggerBuilder {
     /// Sends to an HTTP endpoint, signed with a secret.
     pub fn webhook(mut self, url: impl Into<String>, secret: SigningSecret) -> Self {
         self.url = Some(url.into());
-        self.endpoint.secrets.push(secret);
+        self.endpoint.secrets.push(secret.into());
         self
     }
 
@@ -92,7 +92,19 @@ impl TriggerBuilder {
 
     /// Signs with a further secret, while receivers change over.
     pub fn secret(mut self, secret: SigningSecret) -> Self {
+        self.endpoint.secrets.push(secret.into());
+        self
+    }
+
+    /// Signs with a further secret, while it is active; also one that a provider holds.
+    pub fn secret_with(mut self, secret: EndpointSecret) -> Self {
         self.endpoint.secrets.push(secret);
+        self
+    }
+
+    /// Proves to the endpoint who it is, beside the signature.
+    pub fn auth(mut self, auth: EndpointAuth) -> Self {
+        self.endpoint.auth = Some(auth);
         self
     }
 

@@ -1,5 +1,7 @@
 //! Where a trigger's deliveries go: an HTTP endpoint or an in-process action.
 
+mod auth;
+mod credential;
 mod endpoint;
 
 use serde_json::{Value, json};
@@ -8,7 +10,11 @@ use super::check_name;
 use crate::delivery::EndpointKey;
 use crate::document::{Field, Object, Problems, check_depth};
 
+pub use auth::{ClientAuth, ClientCredentials, EndpointAuth};
+pub use credential::{Credential, EndpointSecret};
 pub use endpoint::Endpoint;
+#[cfg(feature = "engine")]
+pub(super) use endpoint::REDACTED;
 pub(super) use endpoint::{no_url, parse_url};
 
 /// Whether secrets are shown.

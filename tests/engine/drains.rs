@@ -14,18 +14,18 @@ use crate::bench::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Bench {
-    fn begin_run(&self) {
+    pub(crate) fn begin_run(&self) {
         let engine = self.engine.clone();
         tokio::spawn(async move { engine.run().await });
     }
 
-    fn begin_drain(&self, limit: Duration) -> JoinHandle<Drained> {
+    pub(crate) fn begin_drain(&self, limit: Duration) -> JoinHandle<Drained> {
         let engine = self.engine.clone();
         tokio::spawn(async move { engine.drain(limit).await.unwrap() })
     }
 
     /// Lets what was spawned work, and time pass for it.
-    async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         let end = self.clock.now() + span;
         loop {
             for _ in 0..200 {

@@ -58,6 +58,7 @@ fn tell_all(observer: &dyn Observer) {
         observer.observe(&Transition::TriggerChanged { trigger: id, scope: &scope, name, change });
     }
     let error = &StorageError::Unavailable { reason: "on purpose".to_owned() };
+    observer.observe(&Transition::CredentialsMissing { trigger: id, reason: "on purpose" });
     observer.observe(&Transition::StorageFailed { call: StorageCall::Record, error });
     let problems = &Event::from_json(b"{}").unwrap_err();
     observer.observe(&Transition::OutboxRefused { position: 7, problems });

@@ -2,6 +2,7 @@
 #![cfg(feature = "engine")]
 
 mod actions;
+mod auth;
 mod batches;
 mod bench;
 mod crash_points;
@@ -22,5 +23,9 @@ mod outbox;
 mod outcomes;
 mod pauses;
 mod pings;
+mod revising;
 mod runs;
+#[cfg(feature = "encryption")]
+mod sealing;
+mod secrets;
 mod triggers;

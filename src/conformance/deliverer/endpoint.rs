@@ -248,6 +248,7 @@ pub(super) fn request_to(url: &str) -> Request {
         body: Arc::from(&br#"{"a":  1.50,"b":"\u00e9"}"#[..]),
         timeout: 3 * LONGEST,
         scope: Scope::root(),
+        response_bytes: 0,
     }
 }
 

@@ -7,13 +7,18 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Secrets;
-use crate::document::{Field, Object, Problems, join};
+use super::auth::EndpointAuth;
+use super::credential::EndpointSecret;
+use crate::document::{Field, Object, Problems, cut, join};
 use crate::payload::PayloadFormat;
 use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
-use crate::signature::standard_webhooks::SigningSecret;
+use crate::secret::Sealed;
 use crate::trigger::MAX_ENTRIES;
 
-const REDACTED: &str = "[redacted]";
+/// What stands for a secret where it is shown.
+pub(in crate::trigger) const REDACTED: &str = "[redacted]";
+/// What stands for the path and query of a URL where it is shown, since they may hold a token.
+const REDACTED_PATH: &str = "/[redacted]";
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -23,10 +28,16 @@ pub struct Endpoint {
     pub url: Url,
     /// The form in which events are sent.
     pub format: PayloadFormat,
-    /// What messages are signed with, all of them at once; not signed if there are none.
-    pub secrets: Vec<SigningSecret>,
+    /// What messages are signed with, by all that are active at the time; not signed if there are
+    /// none in the list.
+    pub secrets: Vec<EndpointSecret>,
     /// Header fields to send besides; their values are treated as secrets.
     pub headers: Headers,
+    /// How the engine proves to it who it is, beside the signature.
+    pub auth: Option<EndpointAuth>,
+    /// All of the above as it is stored where secrets are sealed. The URL is of its origin alone then,
+    /// and the rest is empty.
+    pub(in crate::trigger) sealed: Option<Sealed>,
 }
 
 /// Header fields that describe the message, its sender or its way, beside those that frame it: a
@@ -46,7 +57,14 @@ impl Endpoint {
 
     /// An endpoint that gets the native format, not signed.
     pub fn new(url: Url) -> Self {
-        Self { url, format: PayloadFormat::Native, secrets: Vec::new(), headers: Headers::new() }
+        Self {
+            url,
+            format: PayloadFormat::Native,
+            secrets: Vec::new(),
+            headers: Headers::new(),
+            auth: None,
+            sealed: None,
+        }
     }
 
     pub(super) fn check(&self, path: &str, problems: &mut Problems) {
@@ -56,6 +74,16 @@ impl Endpoint {
             let message = format!("expected at most {MAX_ENTRIES} secrets, found {found}");
             problems.add(format!("{path}.secrets"), message);
         }
+        for (n, secret) in self.secrets.iter().enumerate() {
+            secret.check(&format!("{path}.secrets[{n}]"), problems);
+        }
+        if let Some(auth) = &self.auth {
+            auth.check(&format!("{path}.auth"), problems);
+        }
+        self.check_headers(path, problems);
+    }
+
+    fn check_headers(&self, path: &str, problems: &mut Problems) {
         if self.headers.len() > Self::MAX_HEADERS {
             let (most, found) = (Self::MAX_HEADERS, self.headers.len());
             let message = format!("expected at most {most} fields, found {found}");
@@ -63,8 +91,12 @@ impl Endpoint {
         }
         let path = format!("{path}.headers");
         let mut names = BTreeSet::new();
+        let by_auth = self.auth.as_ref().map(EndpointAuth::header);
         for (name, value) in self.headers.iter() {
             check_header(&path, name, value, problems);
+            if by_auth.as_ref().is_some_and(|field| field.eq_ignore_ascii_case(name)) {
+                problems.add(join(&path, name), "is set by auth; expected one of the two");
+            }
             if !names.insert(name.to_ascii_lowercase()) {
                 problems
                     .add(join(&path, name), "expected once, found again in this or another case");
@@ -79,13 +111,10 @@ impl Endpoint {
         self.headers = fields.into_iter().collect();
     }
 
-    pub(super) fn to_value(&self, secrets: Secrets) -> Value {
+    pub(in crate::trigger) fn to_value(&self, secrets: Secrets) -> Value {
         let exposed = secrets == Secrets::Exposed;
-        let shown: Vec<String> = self
-            .secrets
-            .iter()
-            .map(|secret| if exposed { secret.expose().to_string() } else { REDACTED.to_owned() })
-            .collect();
+        let shown: Vec<Value> =
+            self.secrets.iter().map(|secret| secret.to_value(secrets)).collect();
         let headers: Map<String, Value> = self
             .headers
             .iter()
@@ -94,12 +123,19 @@ impl Endpoint {
                 (name.to_owned(), json!(if exposed { text.as_ref() } else { REDACTED }))
             })
             .collect();
-        json!({
-            "url": self.url.as_str(),
+        let mut value = json!({
+            "url": shown_url(&self.url, secrets),
             "format": self.format,
             "secrets": shown,
             "headers": headers,
-        })
+        });
+        if let Some(auth) = &self.auth {
+            value["auth"] = auth.to_value(secrets);
+        }
+        if let Some(sealed) = &self.sealed {
+            value["sealed"] = json!({"key": sealed.key_id(), "text": sealed.to_base64()});
+        }
+        value
     }
 }
 
@@ -111,7 +147,19 @@ impl fmt::Debug for Endpoint {
             .field("format", &self.format)
             .field("secrets", &self.secrets.len())
             .field("headers", &self.headers)
-            .finish()
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A URL as it is shown: of the path and the query, only that there is more than a slash.
+pub(super) fn shown_url(url: &Url, secrets: Secrets) -> Value {
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    match secrets {
+        Secrets::Redacted if !is_bare => {
+            json!(format!("{}{REDACTED_PATH}", url.origin().ascii_serialization()))
+        }
+        _ => json!(url.as_str()),
     }
 }
 
@@ -135,7 +183,7 @@ pub(in crate::trigger) fn parse_url(
         .ok()
 }
 
-fn check_url(url: &Url, path: &str, problems: &mut Problems) {
+pub(super) fn check_url(url: &Url, path: &str, problems: &mut Problems) {
     if !matches!(url.scheme(), "http" | "https") {
         problems.add(path, format!("expected https (or http), found {}", url.scheme()));
     }
@@ -145,6 +193,9 @@ fn check_url(url: &Url, path: &str, problems: &mut Problems) {
     if url.port() == Some(0) {
         problems.add(path, "expected a port from 1 to 65535, found 0");
     }
+    if url.path() == REDACTED_PATH {
+        problems.add(path, "expected the path itself, not [redacted]");
+    }
     // What is stored must be readable: the same is asked of the text.
     if let Err(spelling) = check_spelling(url.as_str()) {
         problems.add(path, format!("expected an absolute URL: {spelling}"));
@@ -152,18 +203,10 @@ fn check_url(url: &Url, path: &str, problems: &mut Problems) {
 }
 
 fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let shown: String = name.chars().take(80).collect();
-    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
-        problems.add(path, format!("expected names of header fields, found {shown:?}"));
+    if !check_header_name(path, name, problems) {
         return;
     }
-    let path = format!("{path}.{shown}");
-    let lower = name.to_ascii_lowercase();
-    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
-    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
-        problems.add(&path, "is set by the crate or the connection and cannot be overridden");
-    }
+    let path = join(path, name);
     let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
     if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
         let most = Endpoint::MAX_HEADER_BYTES;
@@ -175,7 +218,24 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
     }
 }
 
-const REDACTED_VALUE: &str = "expected the value itself, not [redacted]";
+/// Reports a name that no field has, or that is not the trigger's to set; tells whether it is a name.
+pub(super) fn check_header_name(path: &str, name: &str, problems: &mut Problems) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
+        let shown = cut(name);
+        problems.add(path, format!("expected names of header fields, found {shown:?}"));
+        return false;
+    }
+    let lower = name.to_ascii_lowercase();
+    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
+        let message = "is set by the crate or the connection and cannot be overridden";
+        problems.add(join(path, name), message);
+    }
+    true
+}
+
+pub(super) const REDACTED_VALUE: &str = "expected the value itself, not [redacted]";
 
 impl Field for Endpoint {
     const EXPECTED: &'static str = "an endpoint (an object)";
@@ -188,6 +248,8 @@ impl Field for Endpoint {
         let secrets = object.optional("secrets", problems).unwrap_or_default();
         let headers: Map<String, Value> = object.optional("headers", problems).unwrap_or_default();
         let headers_path = object.path("headers");
+        let auth = object.optional("auth", problems);
+        let sealed = object.optional("sealed", problems);
         object.finish(problems);
         let mut fields = Headers::new();
         for (name, value) in headers {
@@ -201,21 +263,23 @@ impl Field for Endpoint {
             }
         }
         let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
-        Some(Self { url, format, secrets, headers: fields })
+        Some(Self { url, format, secrets, headers: fields, auth, sealed })
     }
 }
 
-impl Field for SigningSecret {
-    const EXPECTED: &'static str = "a secret (whsec_…)";
+impl Field for Sealed {
+    const EXPECTED: &'static str = "what was sealed (an object)";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        // The value is not repeated, whatever it is.
-        let parsed = value.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none() {
-            let expected = crate::signature::standard_webhooks::ParseSecretError;
-            problems.add(path, expected.to_string());
+        let mut object = Object::read(value, path, problems)?;
+        let key = object.required::<String>("key", problems);
+        let text = object.required::<String>("text", problems);
+        object.finish(problems);
+        let sealed = Self::from_base64(key?, &text?);
+        if sealed.is_none() {
+            problems.add(path, format!("expected {}", Self::EXPECTED));
         }
-        parsed
+        sealed
     }
 }
 

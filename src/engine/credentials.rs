@@ -1,0 +1,179 @@
+//! Credentials: what an attempt signs with and proves itself by, at its time.
+//!
+//! In: an endpoint. Out: its secrets that are active, and the credential of its `auth`, fetched from
+//! the provider where the trigger only names them. What cannot be had now is nobody's failure but
+//! ours: the delivery is given back, and no attempt is made.
+
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+
+use super::fetched::Answer;
+use super::{Core, token};
+use crate::clock::Timestamp;
+use crate::document::Problems;
+use crate::event::Scope;
+use crate::observer::Transition;
+use crate::provider::{ProviderError, SecretAsk};
+use crate::secret::Secret;
+use crate::signature::standard_webhooks::SigningSecret;
+use crate::trigger::{Credential, Endpoint, EndpointAuth, Target, Trigger, TriggerSpec};
+
+/// How long a provider that gave nothing is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What an attempt signs with and proves itself by. All of it is held here.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    pub(super) secrets: Vec<SigningSecret>,
+    pub(super) auth: Option<EndpointAuth>,
+}
+
+/// Why an attempt cannot be made now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unready {
+    #[error("no secret is active")]
+    NoneActive,
+    #[error("the provider does not give {reference:?}: {error}")]
+    Provider { reference: String, error: ProviderError },
+    #[error("what the provider gives for {reference:?} is no {expected}")]
+    Unfit { reference: String, expected: &'static str },
+}
+
+impl Core {
+    /// What an attempt of a trigger, made now, signs with and proves itself by.
+    pub(super) async fn credentials(&self, trigger: &Trigger) -> Result<Credentials, Unready> {
+        let Target::Webhook(endpoint) = &trigger.spec.target else {
+            return Ok(Credentials::default());
+        };
+        let now = self.clock.now();
+        let active: Vec<_> =
+            endpoint.secrets.iter().filter(|secret| secret.is_active(now)).collect();
+        // What was to be signed does not go out unsigned.
+        if active.is_empty() && !endpoint.secrets.is_empty() {
+            return Err(Unready::NoneActive);
+        }
+        let scope = &trigger.spec.scope;
+        let secrets = active.iter().map(|secret| self.signing_secret(scope, &secret.value));
+        let secrets = join_all(secrets).await.into_iter().collect::<Result<_, _>>()?;
+        let auth = match &endpoint.auth {
+            Some(auth) => Some(self.held_auth(scope, auth).await?),
+            None => None,
+        };
+        Ok(Credentials { secrets, auth })
+    }
+
+    async fn signing_secret(
+        &self,
+        scope: &Scope,
+        secret: &Credential<SigningSecret>,
+    ) -> Result<SigningSecret, Unready> {
+        match secret {
+            Credential::Held(secret) => Ok(secret.clone()),
+            Credential::Provided(reference) => {
+                let text = self.provided(scope, reference).await?;
+                let parsed = std::str::from_utf8(text.expose()).ok().and_then(|t| t.parse().ok());
+                let expected = "secret for signing (whsec_…)";
+                parsed.ok_or_else(|| Unready::Unfit { reference: reference.clone(), expected })
+            }
+        }
+    }
+
+    async fn held_auth(&self, scope: &Scope, auth: &EndpointAuth) -> Result<EndpointAuth, Unready> {
+        let Credential::Provided(reference) = auth.credential() else { return Ok(auth.clone()) };
+        let secret = self.provided(scope, reference).await?;
+        let is_text = |byte: &u8| (0x20..=0x7e).contains(byte);
+        if secret.expose().is_empty() || !secret.expose().iter().all(is_text) {
+            let expected = "printable ASCII";
+            return Err(Unready::Unfit { reference: reference.clone(), expected });
+        }
+        Ok(auth.with_credential(secret))
+    }
+
+    /// What the provider holds under a name. An answer is kept for a while, also that there is none:
+    /// who waited for it does not ask again.
+    async fn provided(&self, scope: &Scope, reference: &str) -> Result<Secret, Unready> {
+        let key = (scope.clone(), reference.to_owned());
+        let (answer, _) =
+            self.provided.get(key, &*self.clock, |_| true, self.ask(scope, reference)).await;
+        answer.map_err(|error| Unready::Provider { reference: reference.to_owned(), error })
+    }
+
+    async fn ask(&self, scope: &Scope, reference: &str) -> Answer<Result<Secret, ProviderError>> {
+        let value = match &self.provider {
+            None => Err(ProviderError::new("this engine has no secret provider")),
+            Some(provider) => {
+                let limit = self.options.longest_ask();
+                let asked = provider.secret(SecretAsk::new(reference, scope));
+                match select(asked, self.clock.sleep(limit)).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right(_) => {
+                        Err(ProviderError::new(format!("it did not answer within {limit:?}")))
+                    }
+                }
+            }
+        };
+        let kept = if value.is_ok() { self.options.provider_cache } else { PAUSE };
+        Answer { value, until: self.clock.now() + kept }
+    }
+
+    /// Tells observers why an attempt cannot be made. In a drain, which gets what is put off at once
+    /// again, it takes its time.
+    pub(super) async fn tell_unready(&self, trigger: &Trigger, unready: &Unready) {
+        let reason = unready.to_string();
+        let transition = Transition::CredentialsMissing { trigger: trigger.id, reason: &reason };
+        self.observers.tell(&transition);
+        let is_draining = self.due_by.borrow().is_some();
+        if is_draining {
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+
+    /// Reports names that no provider may be asked for, and times at which nothing would sign.
+    pub(super) fn check_credentials(&self, spec: &TriggerSpec, problems: &mut Problems) {
+        let Target::Webhook(endpoint) = &spec.target else { return };
+        let path = "target.webhook";
+        endpoint.check_secrets_from(self.clock.now(), path, problems);
+        for reference in endpoint.references() {
+            let checked = match &self.provider {
+                None => Err("expected no reference: this engine has no secret provider".to_owned()),
+                Some(provider) => provider.check(SecretAsk::new(reference, &spec.scope)),
+            };
+            if let Err(message) = checked {
+                problems.add(path, format!("provider {reference:?}: {message}"));
+            }
+        }
+        if let Some(EndpointAuth::OAuth2(client)) = &endpoint.auth
+            && let Err(message) = self.deliverer.check_url(&spec.scope, &client.token_url)
+        {
+            problems.add(format!("{path}.auth.oauth2.token_url"), message);
+        }
+    }
+}
+
+impl Credentials {
+    /// The field that proves who sends it, unless that takes a token.
+    pub(super) fn field(&self) -> Option<(String, Secret)> {
+        let auth = self.auth.as_ref()?;
+        let Credential::Held(secret) = auth.credential() else { return None };
+        let value = match auth {
+            EndpointAuth::Bearer { .. } => token::bearer(secret),
+            EndpointAuth::Basic { user, .. } => token::basic(user, secret),
+            EndpointAuth::ApiKey { .. } => secret.clone(),
+            EndpointAuth::OAuth2(_) => return None,
+        };
+        Some((auth.header(), value))
+    }
+
+    /// What there is without asking anyone, for a preview.
+    pub(super) fn at_hand(endpoint: &Endpoint, now: Timestamp) -> Self {
+        let held = |credential: &Credential<SigningSecret>| match credential {
+            Credential::Held(secret) => Some(secret.clone()),
+            Credential::Provided(_) => None,
+        };
+        let active = endpoint.secrets.iter().filter(|secret| secret.is_active(now));
+        let secrets = active.filter_map(|secret| held(&secret.value)).collect();
+        let is_held = |auth: &&EndpointAuth| auth.credential().reference().is_none();
+        Self { secrets, auth: endpoint.auth.as_ref().filter(is_held).cloned() }
+    }
+}
