@@ -1,7 +1,7 @@
 //! The engine: takes events, finds their triggers, delivers, and writes down what came of it.
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
-//! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
+//! [`Storage`]. The verbs have a file each: `publish`, `claim`, `sign`, `attempt`, `settle`; `run` is the
 //! loop over the last three, `batch` puts together what goes in one request, `gate` says how much may.
 //! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
 //! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
@@ -31,6 +31,7 @@ mod receive;
 mod remains;
 mod run;
 mod settle;
+mod sign;
 mod stalled;
 mod stats;
 mod triggers;
@@ -64,6 +65,7 @@ use crate::endpoint::EndpointPolicy;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::observer::Observer;
 use crate::outbox::Outbox;
+use crate::signature::Signer;
 use crate::storage::{Storage, StorageError};
 use batch::Gathering;
 use gate::{Gate, Policies};
@@ -89,6 +91,7 @@ struct Core {
     storage: Arc<dyn Storage>,
     deliverer: Arc<dyn Deliverer>,
     actions: HashMap<String, Arc<dyn Action>>,
+    signers: HashMap<String, Arc<dyn Signer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
@@ -165,6 +168,7 @@ pub struct EngineBuilder {
     storage: Arc<dyn Storage>,
     deliverer: Option<Arc<dyn Deliverer>>,
     actions: HashMap<String, Arc<dyn Action>>,
+    signers: HashMap<String, Arc<dyn Signer>>,
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
@@ -185,6 +189,13 @@ impl EngineBuilder {
     /// Registers an action under the name that triggers know it by.
     pub fn action(mut self, name: impl Into<String>, action: impl Action) -> Self {
         self.actions.insert(name.into(), Arc::new(action));
+        self
+    }
+
+    /// Registers a signer under the name that endpoints know it by, as
+    /// [`Scheme::Signer`](crate::signature::Scheme::Signer): for keys that never leave a vault.
+    pub fn signer(mut self, name: impl Into<String>, signer: impl Signer) -> Self {
+        self.signers.insert(name.into(), Arc::new(signer));
         self
     }
 
@@ -250,6 +261,7 @@ impl EngineBuilder {
             }),
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
+            signers: self.signers,
             gate: Gate::new(default, self.endpoints, clock.clone(), signal.clone()),
             clock,
             entropy: self.entropy,
@@ -341,6 +353,7 @@ impl Engine {
             storage: Arc::new(storage),
             deliverer: None,
             actions: HashMap::new(),
+            signers: HashMap::new(),
             clock: None,
             entropy: Arc::new(OsEntropy),
             options: EngineOptions::default(),

@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("base64", &["signature/"]),
     ("bytes", &["deliverer/http"]),
     ("deadpool_postgres", &["outbox/postgres", "storage/postgres"]),
+    ("ed25519_dalek", &["signature/key.rs", "signature/public_key.rs"]),
     ("foldhash", &["trigger/index/hash.rs"]),
     ("futures_util", &["conformance", "deliverer/http", "engine"]),
     ("getrandom", &["entropy.rs"]),
@@ -53,6 +54,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["deliverer/http"]),
     ("rustls_platform_verifier", &["deliverer/http"]),
     ("semver", &["trigger/filter"]),
+    ("sha1", &["signature/hub_sha1.rs"]),
     ("sha2", &["id.rs", "secret.rs", "signature/"]),
     (
         "tokio",

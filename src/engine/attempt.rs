@@ -3,7 +3,6 @@
 //! In: a claimed delivery, or several that go in one request. Out: [`Finished`] for each, to be
 //! settled. Whatever happens here, a panic in a deliverer or a trigger that is gone, ends in one.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,12 +20,10 @@ use crate::delivery::{
     Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
 };
 use crate::event::Event;
-use crate::id::MessageId;
-use crate::payload::{BatchForm, Payload};
-use crate::request::{Headers, Request};
-use crate::signature::{Message, standard_webhooks};
+use crate::payload::BatchForm;
+use crate::request::Request;
 use crate::storage::{Settle, Settled, StorageError};
-use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
+use crate::trigger::{ActionTarget, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
 const GRACE: Duration = Duration::from_millis(500);
@@ -64,16 +61,20 @@ impl Core {
             }
             Ok(Ok(_)) => Settlement::Parked,
             Ok(Err(without)) => without,
-            // Not later in a drain, which would take it for done.
-            Err(_) if self.due_by.borrow().is_some() => {
-                Settlement::Released { at: together[0].due }
-            }
-            Err(_) => Settlement::Released { at: self.clock.now() + self.options.refresh },
+            Err(_) => self.put_off(&together[0]),
         };
         let without_attempt = |claimed: Claimed| {
             Finished::without_attempt(claimed.lease, claimed.delivery, settlement.clone())
         };
         together.into_iter().map(without_attempt).collect()
+    }
+
+    /// What follows where something of ours failed: no attempt is used up.
+    fn put_off(&self, claimed: &Claimed) -> Settlement {
+        // Not later in a drain, which would take it for done.
+        let is_draining = self.due_by.borrow().is_some();
+        let later = self.clock.now() + self.options.refresh;
+        Settlement::Released { at: if is_draining { claimed.due } else { later } }
     }
 
     /// Tries what goes together, of a trigger that is at work. Each ends by itself.
@@ -97,7 +98,16 @@ impl Core {
         if going.is_empty() {
             return finished;
         }
-        let made = self.guarded(&trigger, &going).await;
+        let Ok(request) = self.signed_request(&trigger, &going).await else {
+            finished.extend(going.into_iter().map(|claimed| {
+                let settlement = self.put_off(&claimed);
+                let (lease, delivery) = (claimed.lease, claimed.delivery);
+                let without = Finished::without_attempt(lease, delivery, settlement);
+                Finished { trigger: Some(trigger.clone()), ..without }
+            }));
+            return finished;
+        };
+        let made = self.guarded(&trigger, &going, request).await;
         // One for all: those that failed together come due together.
         let fraction = self.entropy.fraction();
         finished.extend(going.into_iter().map(|Claimed { lease, delivery, .. }| {
@@ -182,14 +192,19 @@ impl Core {
     }
 
     /// Makes the attempt, within its time and whatever it does.
-    async fn guarded(&self, trigger: &Trigger, going: &[Claimed]) -> Attempt {
+    async fn guarded(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+        request: Option<Request>,
+    ) -> Attempt {
         let number = going[0].delivery.attempts;
         let started_at = self.clock.now();
         let observed: Vec<_> =
             going.iter().map(|claimed| self.observe_attempt(claimed, started_at)).collect();
         let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
         let timeout = self.timeout_of(trigger);
-        let attempt = self.make(trigger, going, timeout, started_at);
+        let attempt = self.make(trigger, going, request, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let attempt = match self.within(&leases, timeout + GRACE, attempt).await {
             Some(Ok(attempt)) => attempt,
@@ -218,7 +233,7 @@ impl Core {
 
     /// Waits for an attempt to end within its time, and extends its leases if they may run out before;
     /// `None` if the time is up, or others have them all.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         leases: &[Lease],
         limit: Duration,
@@ -259,18 +274,17 @@ impl Core {
         &self,
         trigger: &Trigger,
         going: &[Claimed],
-        timeout: Duration,
+        request: Option<Request>,
         started_at: Timestamp,
     ) -> Attempt {
         let number = going[0].delivery.attempts;
-        match &trigger.spec.target {
-            Target::Webhook(endpoint) => {
-                let message = Outgoing::of(going, trigger.spec.policy.batch.is_some());
-                let request = message.signed_request(endpoint, timeout, started_at);
+        match (&trigger.spec.target, request) {
+            (Target::Webhook(_), None) => unreachable!("a webhook's request was made"),
+            (Target::Webhook(_), Some(request)) => {
                 let answer = self.deliverer.deliver(request).await;
                 Attempt::answered(number, started_at, self.clock.now(), &answer)
             }
-            Target::Action(target) => {
+            (Target::Action(target), _) => {
                 let answer = self.act(target, &going[0]).await;
                 acted(number, started_at, self.clock.now(), answer)
             }
@@ -290,46 +304,6 @@ impl Core {
         call.message_id = delivery.message_id;
         call.attempt = delivery.attempts;
         action.run(call).await
-    }
-}
-
-/// What an attempt sends.
-pub(super) struct Outgoing<'a> {
-    id: MessageId,
-    payload: Cow<'a, Payload>,
-}
-
-impl<'a> Outgoing<'a> {
-    /// What is sent of what goes together, of a trigger that batches or one that does not. Of one
-    /// that does it is a batch of however few, if there is a form for it.
-    pub(super) fn of(going: &'a [Claimed], batched: bool) -> Self {
-        let first = &going[0];
-        match BatchForm::of(&first.payload).filter(|_| batched) {
-            Some(form) => {
-                let members = going.iter().map(|one| (one.delivery.message_id, &one.payload));
-                let ids: Vec<MessageId> = members.clone().map(|(id, _)| id).collect();
-                let payload = Cow::Owned(form.join(members));
-                Self { id: MessageId::of_batch(&ids), payload }
-            }
-            None => Self { id: first.delivery.message_id, payload: Cow::Borrowed(&first.payload) },
-        }
-    }
-
-    /// The request: signed first, so that no other field can stand before the signature.
-    pub(super) fn signed_request(
-        &self,
-        endpoint: &Endpoint,
-        timeout: Duration,
-        timestamp: Timestamp,
-    ) -> Request {
-        let Payload { headers: fields, body } = &*self.payload;
-        let id = self.id.to_string();
-        let message = Message { id: &id, timestamp, body };
-        let mut headers: Headers =
-            standard_webhooks::sign(&endpoint.secrets, &message).into_iter().collect();
-        headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        headers.extend(endpoint.headers.iter());
-        Request { url: endpoint.url.clone(), headers, body: body.clone(), timeout }
     }
 }
 

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::attempt::Outgoing;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, State};
+use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, Settlement, State};
 use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
 use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
-use crate::trigger::{Target, Trigger};
+use crate::trigger::Trigger;
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
 const OWN_TIME: Duration = Duration::from_secs(3_600);
@@ -71,7 +70,11 @@ impl Engine {
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let mut finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        // What could not be tried now, such as one that could not be signed, is not sent later.
+        for one in finished.iter_mut().filter(|one| one.settle.attempts.is_empty()) {
+            one.settle.settlement = Settlement::Cancelled;
+        }
         let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
         let settled = self.core.settle(finished).await;
         settled.map_err(|_| lost("the storage did not take the ping's outcome"))?;
@@ -80,7 +83,8 @@ impl Engine {
     }
 
     /// What a trigger would send of an event, signed as of now; nothing is stored or sent. `None` for
-    /// a trigger with an action. Whether the trigger wants the event is for
+    /// a trigger with an action. A [signer](crate::engine::EngineBuilder::signer) is not asked, so that its
+    /// fields are missing. Whether the trigger wants the event is for
     /// [`explain`](Self::explain) to say.
     ///
     /// # Errors
@@ -96,15 +100,7 @@ impl Engine {
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
         let claimed = [Claimed { lease, delivery, payload, due: now }];
-        Ok(match &trigger.spec.target {
-            Target::Webhook(endpoint) => {
-                let timeout = self.core.timeout_of(&trigger);
-                let batched = trigger.spec.policy.batch.is_some();
-                let message = Outgoing::of(&claimed, batched);
-                Some(message.signed_request(endpoint, timeout, now))
-            }
-            Target::Action(_) => None,
-        })
+        Ok(self.core.shown_request(&trigger, &claimed, now))
     }
 }
 

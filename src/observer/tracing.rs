@@ -201,6 +201,9 @@ fn of_engine(transition: &Transition<'_>) {
             let call = call.as_str();
             of!("storage_failed", Level::ERROR, {call, %error,}, "storage failed");
         }
+        Transition::NotSigned { trigger, error } => {
+            of!("not_signed", Level::WARN, {%trigger, %error,}, "request not signed");
+        }
         Transition::OutboxRefused { position, problems } => {
             of!("outbox_refused", Level::WARN, {position, %problems,}, "set aside in the outbox");
         }

@@ -11,7 +11,7 @@ use super::{KindPattern, TriggerSpec};
 use crate::delivery::DeliveryPolicy;
 use crate::document::Problems;
 use crate::event::{EventKind, Scope};
-use crate::signature::standard_webhooks::SigningSecret;
+use crate::signature::{Scheme, SigningSecret};
 
 /// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
 #[derive(Clone)]
@@ -93,6 +93,12 @@ impl TriggerBuilder {
     /// Signs with a further secret, while receivers change over.
     pub fn secret(mut self, secret: SigningSecret) -> Self {
         self.endpoint.secrets.push(secret);
+        self
+    }
+
+    /// Sets how messages are signed; by Standard Webhooks if it is not set.
+    pub fn scheme(mut self, scheme: Scheme) -> Self {
+        self.endpoint.scheme = scheme;
         self
     }
 

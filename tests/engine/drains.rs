@@ -14,7 +14,7 @@ use crate::bench::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Bench {
-    fn begin_run(&self) {
+    pub(crate) fn begin_run(&self) {
         let engine = self.engine.clone();
         tokio::spawn(async move { engine.run().await });
     }
@@ -25,7 +25,7 @@ impl Bench {
     }
 
     /// Lets what was spawned work, and time pass for it.
-    async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         let end = self.clock.now() + span;
         loop {
             for _ in 0..200 {

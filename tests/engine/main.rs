@@ -23,4 +23,5 @@ mod outcomes;
 mod pauses;
 mod pings;
 mod runs;
+mod signing;
 mod triggers;

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Secrets;
-use crate::document::{Field, Object, Problems, join};
+use crate::document::{Field, Object, Problems, cut, join};
 use crate::payload::PayloadFormat;
 use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
-use crate::signature::standard_webhooks::SigningSecret;
-use crate::trigger::MAX_ENTRIES;
+use crate::signature::{ParseSecretError, Scheme, SigningSecret};
+use crate::trigger::{MAX_ENTRIES, check_name};
 
 const REDACTED: &str = "[redacted]";
 
@@ -23,7 +23,9 @@ pub struct Endpoint {
     pub url: Url,
     /// The form in which events are sent.
     pub format: PayloadFormat,
-    /// What messages are signed with, all of them at once; not signed if there are none.
+    /// How messages are signed.
+    pub scheme: Scheme,
+    /// What messages are signed with, the newest first: all of them at once where the scheme has room.
     pub secrets: Vec<SigningSecret>,
     /// Header fields to send besides; their values are treated as secrets.
     pub headers: Headers,
@@ -46,7 +48,13 @@ impl Endpoint {
 
     /// An endpoint that gets the native format, not signed.
     pub fn new(url: Url) -> Self {
-        Self { url, format: PayloadFormat::Native, secrets: Vec::new(), headers: Headers::new() }
+        Self {
+            url,
+            format: PayloadFormat::Native,
+            scheme: Scheme::default(),
+            secrets: Vec::new(),
+            headers: Headers::new(),
+        }
     }
 
     pub(super) fn check(&self, path: &str, problems: &mut Problems) {
@@ -56,6 +64,14 @@ impl Endpoint {
             let message = format!("expected at most {MAX_ENTRIES} secrets, found {found}");
             problems.add(format!("{path}.secrets"), message);
         }
+        self.scheme.check(path, &self.secrets, problems);
+        if let Scheme::Timestamped { header } = &self.scheme {
+            let path = format!("{path}.scheme.timestamped.header");
+            check_scheme_header(&path, header, problems);
+        }
+        if let Scheme::Signer { name } = &self.scheme {
+            check_name(&format!("{path}.scheme.signer"), name, problems);
+        }
         if self.headers.len() > Self::MAX_HEADERS {
             let (most, found) = (Self::MAX_HEADERS, self.headers.len());
             let message = format!("expected at most {most} fields, found {found}");
@@ -63,8 +79,12 @@ impl Endpoint {
         }
         let path = format!("{path}.headers");
         let mut names = BTreeSet::new();
+        let signing = self.scheme.header_names();
         for (name, value) in self.headers.iter() {
             check_header(&path, name, value, problems);
+            if signing.iter().any(|signed| signed.eq_ignore_ascii_case(name)) {
+                problems.add(join(&path, name), "carries the signature and cannot be overridden");
+            }
             if !names.insert(name.to_ascii_lowercase()) {
                 problems
                     .add(join(&path, name), "expected once, found again in this or another case");
@@ -94,12 +114,17 @@ impl Endpoint {
                 (name.to_owned(), json!(if exposed { text.as_ref() } else { REDACTED }))
             })
             .collect();
-        json!({
+        let mut value = json!({
             "url": self.url.as_str(),
             "format": self.format,
             "secrets": shown,
             "headers": headers,
-        })
+        });
+        // Left out where it says nothing new: versions that know no schemes read it too.
+        if self.scheme != Scheme::default() {
+            value["scheme"] = self.scheme.to_value();
+        }
+        value
     }
 }
 
@@ -109,6 +134,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("origin", &self.url.origin().ascii_serialization())
             .field("format", &self.format)
+            .field("scheme", &self.scheme)
             .field("secrets", &self.secrets.len())
             .field("headers", &self.headers)
             .finish()
@@ -151,19 +177,36 @@ fn check_url(url: &Url, path: &str, problems: &mut Problems) {
     }
 }
 
-fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
+/// Whether it can be the name of a header field (RFC 9110, section 5.6.2).
+fn is_name(name: &str) -> bool {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let shown: String = name.chars().take(80).collect();
-    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
-        problems.add(path, format!("expected names of header fields, found {shown:?}"));
-        return;
-    }
-    let path = format!("{path}.{shown}");
+    (1..=MAX_ENTRIES).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+/// Checks that the name of a field is not one that others set.
+fn check_is_free(path: &str, name: &str, problems: &mut Problems) {
     let lower = name.to_ascii_lowercase();
     let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
     if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
-        problems.add(&path, "is set by the crate or the connection and cannot be overridden");
+        problems.add(path, "is set by the crate or the connection and cannot be overridden");
     }
+}
+
+fn check_scheme_header(path: &str, name: &str, problems: &mut Problems) {
+    if is_name(name) {
+        check_is_free(path, name, problems);
+    } else {
+        problems.add(path, format!("expected the name of a header field, found {:?}", cut(name)));
+    }
+}
+
+fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
+    if !is_name(name) {
+        problems.add(path, format!("expected names of header fields, found {:?}", cut(name)));
+        return;
+    }
+    let path = join(path, name);
+    check_is_free(&path, name, problems);
     let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
     if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
         let most = Endpoint::MAX_HEADER_BYTES;
@@ -185,6 +228,7 @@ impl Field for Endpoint {
         let url_path = object.path("url");
         let url = object.required::<String>("url", problems);
         let format = object.optional("format", problems).unwrap_or_default();
+        let scheme = object.optional("scheme", problems).unwrap_or_default();
         let secrets = object.optional("secrets", problems).unwrap_or_default();
         let headers: Map<String, Value> = object.optional("headers", problems).unwrap_or_default();
         let headers_path = object.path("headers");
@@ -201,7 +245,7 @@ impl Field for Endpoint {
             }
         }
         let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
-        Some(Self { url, format, secrets, headers: fields })
+        Some(Self { url, format, scheme, secrets, headers: fields })
     }
 }
 
@@ -210,12 +254,8 @@ impl Field for SigningSecret {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         // The value is not repeated, whatever it is.
-        let parsed = value.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none() {
-            let expected = crate::signature::standard_webhooks::ParseSecretError;
-            problems.add(path, expected.to_string());
-        }
-        parsed
+        let parsed = value.as_str().ok_or(ParseSecretError::Shared).and_then(str::parse);
+        parsed.map_err(|error| problems.add(path, error.to_string())).ok()
     }
 }
 

@@ -1,0 +1,138 @@
+//! Sign: makes the request of an attempt, signed by its endpoint's scheme.
+//!
+//! In: deliveries that go in one request. Out: the [`Request`], or that it could not be signed. A
+//! signer is the embedder's and may hang or panic; whatever it does uses up no attempt.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::Core;
+use crate::clock::Timestamp;
+use crate::delivery::{Claimed, Lease};
+use crate::id::MessageId;
+use crate::observer::Transition;
+use crate::payload::{BatchForm, Payload};
+use crate::request::{Headers, Request};
+use crate::signature::{Message, Scheme, SignError};
+use crate::trigger::{Endpoint, Target, Trigger};
+
+impl Core {
+    /// The request of an attempt; none of an action.
+    pub(super) async fn signed_request(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+    ) -> Result<Option<Request>, SignError> {
+        let Target::Webhook(endpoint) = &trigger.spec.target else { return Ok(None) };
+        let outgoing = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+        let now = self.clock.now();
+        let signature = match &endpoint.scheme {
+            Scheme::Signer { name } => {
+                let limit = self.timeout_of(trigger).min(self.options.lease / 4);
+                let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
+                self.ask(name, &outgoing.message(endpoint, now), &leases, limit).await
+            }
+            scheme => scheme.sign(&endpoint.secrets, &outgoing.message(endpoint, now)),
+        };
+        match signature {
+            Ok(signature) => {
+                Ok(Some(outgoing.request(endpoint, signature, self.timeout_of(trigger))))
+            }
+            Err(error) => {
+                self.observers.tell(&Transition::NotSigned { trigger: trigger.id, error: &error });
+                Err(error)
+            }
+        }
+    }
+
+    /// What a registered signer says, within its time and whatever it does.
+    async fn ask(
+        &self,
+        name: &str,
+        message: &Message<'_>,
+        leases: &[Lease],
+        limit: Duration,
+    ) -> Result<Headers, SignError> {
+        let Some(signer) = self.signers.get(name) else {
+            return Err(SignError::NoSigner { name: name.to_owned() });
+        };
+        let failed = |reason: String| Err(SignError::Unavailable { reason });
+        // Within the async block, since what makes the future may panic too.
+        let signing = AssertUnwindSafe(async { signer.sign(message).await }).catch_unwind();
+        match self.within(leases, limit, signing).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => failed("it panicked".to_owned()),
+            None => failed(format!("no answer within {limit:?}")),
+        }
+    }
+
+    /// The request of an attempt as of now, but for what only a registered signer could add.
+    pub(super) fn shown_request(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+        now: Timestamp,
+    ) -> Option<Request> {
+        let Target::Webhook(endpoint) = &trigger.spec.target else { return None };
+        let outgoing = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+        let signature = endpoint.scheme.sign(&endpoint.secrets, &outgoing.message(endpoint, now));
+        let timeout = self.timeout_of(trigger);
+        Some(outgoing.request(endpoint, signature.unwrap_or_default(), timeout))
+    }
+}
+
+/// What an attempt sends.
+struct Outgoing<'a> {
+    id: String,
+    payload: Cow<'a, Payload>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// What is sent of what goes together, of a trigger that batches or one that does not. Of one
+    /// that does it is a batch of however few, if there is a form for it.
+    fn of(going: &'a [Claimed], batched: bool) -> Self {
+        let first = &going[0];
+        match BatchForm::of(&first.payload).filter(|_| batched) {
+            Some(form) => {
+                let members = going.iter().map(|one| (one.delivery.message_id, &one.payload));
+                let ids: Vec<MessageId> = members.clone().map(|(id, _)| id).collect();
+                let payload = Cow::Owned(form.join(members));
+                Self { id: MessageId::of_batch(&ids).to_string(), payload }
+            }
+            None => Self {
+                id: first.delivery.message_id.to_string(),
+                payload: Cow::Borrowed(&first.payload),
+            },
+        }
+    }
+
+    /// What is signed: the bytes that are sent.
+    fn message<'m>(&'m self, endpoint: &'m Endpoint, now: Timestamp) -> Message<'m> {
+        let message = Message::new(&self.id, now, &self.payload.body).with_url(&endpoint.url);
+        let mut types = self.payload.headers.iter().filter(|(name, _)| name == "content-type");
+        match types.next() {
+            Some((_, content_type)) => message.with_content_type(content_type),
+            None => message,
+        }
+    }
+
+    /// The request: the signature first, so that no other field can stand before it, and no other
+    /// field of its names.
+    fn request(&self, endpoint: &Endpoint, signature: Headers, timeout: Duration) -> Request {
+        let Payload { headers: fields, body } = &*self.payload;
+        let signed = signature.len();
+        let mut headers = signature;
+        let own = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let others: Headers = own
+            .chain(endpoint.headers.iter())
+            .filter(|(name, _)| {
+                !headers.iter().take(signed).any(|(taken, _)| taken.eq_ignore_ascii_case(name))
+            })
+            .collect();
+        headers.extend(others);
+        Request { url: endpoint.url.clone(), headers, body: body.clone(), timeout }
+    }
+}
