@@ -4,6 +4,7 @@
 mod ed25519;
 mod http_message;
 mod keys;
+mod mutations;
 mod one_header;
 mod standard_webhooks;
 
