@@ -19,6 +19,9 @@ use crate::request::{Headers, Request};
 use crate::signature::{Message, Scheme, SignError};
 use crate::trigger::{Endpoint, Target, Trigger};
 
+/// How long a drain, in which nothing is put off, waits before it tries again what could not be signed.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl Core {
     /// The request of an attempt; none of an action.
     pub(super) async fn signed_request(
@@ -43,6 +46,9 @@ impl Core {
             }
             Err(error) => {
                 self.observers.tell(&Transition::NotSigned { trigger: trigger.id, error: &error });
+                if self.due_by.borrow().is_some() {
+                    self.clock.sleep(PAUSE).await;
+                }
                 Err(error)
             }
         }
