@@ -79,7 +79,7 @@ fn of_events(observer: &dyn Observer) {
     let mut event = event("a");
     event.scope = scope();
     let id = event.id;
-    for reason in [SkipReason::Unchanged, SkipReason::LeftOut] {
+    for reason in [SkipReason::Unchanged, SkipReason::LeftOut, SkipReason::Replayed] {
         observer.observe(&Transition::Skipped { event: id, reason });
     }
     let problems = &Event::from_json(b"{}").unwrap_err();

@@ -22,6 +22,7 @@ mod outbox;
 mod outcomes;
 mod pauses;
 mod pings;
+mod replays;
 mod runs;
 mod signing;
 mod triggers;
