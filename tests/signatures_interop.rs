@@ -19,6 +19,8 @@ const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signatures_intero
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const BODY: &str = "{\"type\": \"artifact.ingested\", \"name\": \"caf\u{e9} \\u2603\"}";
 
+type Fields = Vec<(String, String)>;
+
 /// Another's library, asked over a pipe.
 struct Judge {
     process: Child,
@@ -113,7 +115,7 @@ impl Library {
     }
 
     /// The headers that a receiver of the scheme reads, signed by us.
-    fn signed(&self, now: Timestamp) -> Vec<(String, String)> {
+    fn signed(&self, now: Timestamp) -> Fields {
         let url = url();
         let message = Message::new(ID, now, BODY.as_bytes()).with_url(&url);
         let message = message.with_content_type("application/json");
@@ -150,7 +152,7 @@ impl Library {
 }
 
 /// Every message that differs in one byte, as its fields and its body.
-fn changed(fields: &[(String, String)]) -> Vec<(Vec<(String, String)>, Vec<u8>)> {
+fn changed(fields: &[(String, String)]) -> Vec<(Fields, Vec<u8>)> {
     let mut all = Vec::new();
     for (n, (_, value)) in fields.iter().enumerate() {
         for at in 0..value.len() {
@@ -200,7 +202,7 @@ fn check(libraries: &[Library], mut ask: impl FnMut(&Value) -> Value) {
             assert!(!accepts(fields, body), "there: {}", shown());
         }
         let signed = ask(&library.ask("sign", now, &[], BODY.as_bytes()));
-        let theirs: Vec<(String, String)> = signed["headers"]
+        let theirs: Fields = signed["headers"]
             .as_object()
             .expect("it signs")
             .iter()

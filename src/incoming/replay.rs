@@ -2,7 +2,7 @@
 //!
 //! In: its [`Fingerprint`], the time now, and the values of its [keys](Memory::keys). Out: whether it
 //! is [known](Memory::is_known), and the [moves](Memory::moves) that remember it. What is remembered are
-//! cursors, in [`SLOTS`] stretches of time as long as the message must be remembered. Each stretch is
+//! cursors, in four stretches of time as long as the message must be remembered. Each stretch is
 //! forgotten as a whole when its slot is used again, so that what is kept is bounded by what comes in
 //! within a few of them. A message that came in one stretch is looked for in the next one too, and, for
 //! nodes whose clocks differ, in the one before.
@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::signature::Fingerprint;
 use crate::storage::CursorMove;
 
-/// How many stretches have a place of their own.
+/// How many stretches have a place of their own: before, now, next, and one that is forgotten.
 const SLOTS: u64 = 4;
 /// The longest that is remembered, whatever the tolerance.
 pub const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
