@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{SECRET, full, kept, parse, problems, stored};
 use crate::pointer::with;
 
-fn document(scheme: Value, secrets: Value) -> Value {
+fn document(scheme: &Value, secrets: &Value) -> Value {
     let webhook = json!({"url": "https://hooks.example", "scheme": scheme, "secrets": secrets});
     with(full(), "/target/webhook", webhook)
 }
@@ -59,7 +59,7 @@ fn each_scheme_is_read_and_kept_and_the_usual_one_is_left_out() {
             Some(json!({"signer": "vault"})),
         ),
     ] {
-        let spec = parse(&document(written, secrets)).unwrap();
+        let spec = parse(&document(&written, &secrets)).unwrap();
         assert_eq!(scheme(&spec), expected);
         assert_eq!(kept(&spec), spec);
         let shown = serde_json::to_value(stored(spec)).unwrap();
@@ -82,12 +82,12 @@ fn what_is_no_scheme_is_told_by_its_path_without_a_word_of_a_secret() {
         (json!({"harness": {"x": 1}}), at(".harness.x", "is not a member of this object")),
         (json!({"other": {}}), at(".other", "is not a member of this object")),
     ] {
-        let found = problems(&document(written.clone(), json!([])));
+        let found = problems(&document(&written, &json!([])));
         assert_eq!(found[0], expected, "{written}");
         assert!(!found.join("; ").contains("hunter2"));
     }
     let found =
-        problems(&document(json!("github"), json!(["hunter2", "text:hunter2 "]))).join("; ");
+        problems(&document(&json!("github"), &json!(["hunter2", "text:hunter2 "]))).join("; ");
     assert!(found.contains("secrets[0]") && found.contains("secrets[1]"), "{found}");
     assert!(!found.contains("hunter2"), "{found}");
 }
