@@ -108,9 +108,15 @@ impl Core {
             return finished;
         };
         let made = self.guarded(&trigger, &going, request).await;
+        finished.extend(self.after(&made, &trigger, going));
+        finished
+    }
+
+    /// What follows from an attempt for each that it was made of.
+    fn after(&self, made: &Attempt, trigger: &Arc<Trigger>, going: Vec<Claimed>) -> Vec<Finished> {
         // One for all: those that failed together come due together.
         let fraction = self.entropy.fraction();
-        finished.extend(going.into_iter().map(|Claimed { lease, delivery, .. }| {
+        let finished = |Claimed { lease, delivery, .. }: Claimed| {
             let attempt = Attempt { number: delivery.attempts, ..made.clone() };
             let settling = Settling {
                 number: attempt.number,
@@ -122,8 +128,8 @@ impl Core {
             let attempts = vec![attempt];
             let settle = Settle { lease, settlement, attempts, records: Vec::new() };
             Finished { settle, delivery, trigger: Some(trigger.clone()), is_settled: false }
-        }));
-        finished
+        };
+        going.into_iter().map(finished).collect()
     }
 
     /// What follows for a delivery of which no attempt is to be made.
