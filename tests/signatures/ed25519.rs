@@ -137,3 +137,31 @@ fn every_other_byte_of_a_signature_is_refused() {
     }
     assert!(by_public().verify(&headers, BODY, at(SENT)).is_ok());
 }
+
+/// Whichever of the keys it is, and in whatever place the signature stands.
+#[test]
+fn any_of_the_public_keys_may_have_signed() {
+    let other = SigningSecret::generate_ed25519();
+    let keys = [public(), other.public_key().unwrap()];
+    let verifier = Verifier::standard_webhooks([]).with_public_keys(keys);
+    let both = signed_by(&SCHEME, &[pair(), SigningSecret::generate_ed25519()], ID, SENT, BODY);
+    for headers in [both, signed_by(&SCHEME, &[other], ID, SENT, BODY)] {
+        assert!(verifier.verify(&headers, BODY, at(SENT)).is_ok());
+    }
+}
+
+#[test]
+fn a_fingerprint_is_of_the_message_and_the_key() {
+    let other = SigningSecret::generate_ed25519();
+    let keys = [public(), other.public_key().unwrap()];
+    let verifier = Verifier::standard_webhooks([]).with_public_keys(keys);
+    let of = |key: &SigningSecret, id, time| {
+        let headers = signed_by(&SCHEME, std::slice::from_ref(key), id, time, BODY);
+        let verified = verifier.verify(&headers, BODY, at(SENT)).unwrap();
+        *verified.fingerprint().unwrap().as_bytes()
+    };
+    let first = of(&pair(), ID, SENT);
+    assert_eq!(of(&pair(), ID, SENT + 60), first);
+    assert_ne!(of(&pair(), "msg_2", SENT), first);
+    assert_ne!(of(&other, ID, SENT), first);
+}
