@@ -184,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tolerance_of_less_than_a_second_is_remembered_for_one() {
+        for tolerance in [Duration::ZERO, Duration::from_millis(400)] {
+            let mut cursors = Cursors::default();
+            let one = fingerprint("1", tolerance);
+            assert!(!cursors.take(&one, at(0)));
+            assert!(cursors.take(&one, at(0) + Duration::from_millis(800)));
+            assert!(cursors.take(&one, at(1)));
+        }
+    }
+
+    #[test]
     fn a_tolerance_without_end_is_remembered_for_a_day() {
         let mut cursors = Cursors::default();
         let one = fingerprint("1", Duration::MAX);

@@ -161,6 +161,12 @@ fn a_signature_covers_method_address_digest_and_what_else_there_is() {
         let headers = by_hand(&fields, &input(list), &lines);
         assert_eq!(verdict(&headers, BODY), Err(VerifyError::NotCovered { component }), "{list}");
     }
+    for (list, value) in [("@authority", "hooks.example"), ("@path", "/in")] {
+        let input = input(&format!("\"@method\" \"{list}\" \"@query\" \"content-digest\""));
+        let lines = format!("{method}\"{list}\": {value}\n\"@query\": ?a=b\n{line}");
+        let expected = VerifyError::NotCovered { component: "@target-uri" };
+        assert_eq!(verdict(&by_hand(&fields, &input, &lines), BODY), Err(expected), "{list}");
+    }
     for component in ["content-type", "webhook-id"] {
         let mut headers = by_hand(&fields, &whole, &lines);
         headers.push(component, "x");
@@ -207,6 +213,11 @@ fn one_good_signature_among_others_is_enough() {
     let (input, signature) = (value(&headers, INPUT), value(&headers, "signature"));
     let other = with(&headers, INPUT, format!("a=(\"@method\");created=1, {input}"));
     assert_eq!(verdict(&with(&other, "signature", format!("b=:AA==:, {signature}")), BODY), Ok(()));
+    for (before, is_accepted) in [(15, true), (16, false)] {
+        let others: String = (0..before).map(|n| format!("a{n}=(\"@method\"), ")).collect();
+        let found = verdict(&with(&headers, INPUT, others + &input), BODY);
+        assert_eq!(found.is_ok(), is_accepted, "{before}");
+    }
     let renamed = with(&headers, "signature", signature.replace("sig1", "sig2"));
     assert_eq!(verdict(&renamed, BODY), Err(VerifyError::Mismatch));
     let malformed = VerifyError::Malformed { name: INPUT, specification: "RFC 9421" };

@@ -258,6 +258,8 @@ fn a_fingerprint_is_of_the_message_and_the_key_and_not_of_the_header() {
     assert_eq!(of(&verifier, &with(&headers, STAMPED, other), BODY, SENT + 9), first);
     let later = signed_by(&stamped(), &[text("s3cret")], ID, SENT + 1, BODY);
     assert_ne!(of(&verifier, &later, BODY, SENT), first);
+    let empty = signed_by(&stamped(), &[text("s3cret")], ID, SENT, b"");
+    assert_ne!(of(&verifier, &empty, b"", SENT), first);
     let verifier = Verifier::github([text("s3cret")]);
     let (one, two) =
         (signed(&Scheme::Github), signed_by(&Scheme::Github, &[text("s3cret")], ID, SENT, b""));
@@ -292,6 +294,8 @@ mod sha1 {
             let headers: Headers = [(HEADER, vector.header.as_str())].into_iter().collect();
             let verifier = Verifier::hub_sha1([text("x"), text(&vector.secret)]);
             assert_eq!(verdict(&verifier, &headers, body), Ok(()), "{}", vector.source);
+            let first = Verifier::hub_sha1([text(&vector.secret), text("x")]);
+            assert_eq!(verdict(&first, &headers, body), Ok(()), "in any place");
             assert_eq!(verdict(&verifier, &headers, b"other"), MISMATCH);
             let bare = [("X-Nexus-Webhook-Signature", &vector.header[5..])].into_iter().collect();
             let verifier = Verifier::bare_sha1("x-nexus-webhook-signature", [text(&vector.secret)]);
