@@ -12,8 +12,7 @@ use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::StateName;
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::payload::{PayloadFormat, TriggerName};
-use artifact_triggers::signature::standard_webhooks::{SigningSecret, StandardWebhooks};
-use artifact_triggers::signature::{Message, Signer};
+use artifact_triggers::signature::{Message, Scheme, SigningSecret};
 use artifact_triggers::storage::sqlite::SqliteStorage;
 use artifact_triggers::storage::{DeliveryQuery, MemoryStorage, Storage};
 use artifact_triggers::trigger::Trigger;
@@ -115,7 +114,7 @@ async fn post_bare(sink: &Sink) -> f64 {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-    let signer = Arc::new(StandardWebhooks::new([SigningSecret::generate()]));
+    let secrets = Arc::new([SigningSecret::generate()]);
     let event = event(1);
     let id = artifact_triggers::id::TriggerId::derived(event.occurred_at, &[]);
     let name = TriggerName { id, name: "bench" };
@@ -124,21 +123,19 @@ async fn post_bare(sink: &Sink) -> f64 {
     let before = sink.posts.load(Ordering::Relaxed);
     let began = Instant::now();
     let loops = (0..CONNECTIONS).map(|_| {
-        let (client, signer, body, left, url) =
-            (client.clone(), signer.clone(), body.clone(), left.clone(), sink.url.clone());
+        let (client, secrets, body, left, url) =
+            (client.clone(), secrets.clone(), body.clone(), left.clone(), sink.url.clone());
         tokio::spawn(async move {
             while left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                 .is_ok()
             {
-                let message = Message {
-                    id: "msg_0193e5d2f0a07c3e8f00d1a2b3c4d5e6",
-                    timestamp: Timestamp::now(),
-                    body: &body,
-                };
+                let id = "msg_0193e5d2f0a07c3e8f00d1a2b3c4d5e6";
+                let message = Message::new(id, Timestamp::now(), &body);
+                let signed = Scheme::StandardWebhooks.sign(&*secrets, &message);
                 let mut request =
                     hyper::Request::post(&url).header("content-type", "application/json");
-                for (name, value) in signer.sign(&message) {
+                for (name, value) in signed.expect("it covers nothing else") {
                     request = request.header(name, value);
                 }
                 let body = Full::new(Bytes::from_owner(body.clone()));

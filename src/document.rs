@@ -247,7 +247,7 @@ pub(crate) fn or_mismatch<T>(
 
 /// Reports a value of the wrong shape by its kind alone: where a list or an object belongs, a text
 /// that stands in its place may be a secret.
-fn misshapen(value: &Value, expected: &str, path: &str, problems: &mut Problems) {
+pub(crate) fn misshapen(value: &Value, expected: &str, path: &str, problems: &mut Problems) {
     let found = match value {
         Value::String(_) => "a string".to_owned(),
         other => describe(other),

@@ -1,8 +1,10 @@
 //! The engine: takes events, finds their triggers, delivers, and writes down what came of it.
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
-//! [`Storage`]. The verbs have a file each: `publish`, `claim`, `attempt`, `settle`; `run` is the
-//! loop over the last three, `exchange` sends with the `credentials` and the `token` that it takes, `batch` puts together what goes in one request, `gate` says how much may.
+//! [`Storage`]. The verbs have a file each: `publish`, `claim`, `sign`, `attempt`, `settle`; `run` is
+//! the loop over the last four, `credentials` has what an attempt signs with and proves itself by,
+//! `exchange` sends it with the `token` that it takes, `batch` puts together what goes in one request,
+//! `gate` says how much may.
 //! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
 //! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
 //! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
@@ -36,6 +38,7 @@ mod remains;
 mod run;
 mod secrets;
 mod settle;
+mod sign;
 mod stalled;
 mod stats;
 mod token;
@@ -75,6 +78,7 @@ use crate::observer::Observer;
 use crate::outbox::Outbox;
 use crate::provider::{ProviderError, SecretProvider};
 use crate::secret::{Secret, SecretSealer};
+use crate::signature::Signer;
 use crate::storage::{Storage, StorageError};
 use batch::Gathering;
 use exchange::Given;
@@ -102,6 +106,7 @@ struct Core {
     storage: Arc<dyn Storage>,
     deliverer: Arc<dyn Deliverer>,
     actions: HashMap<String, Arc<dyn Action>>,
+    signers: HashMap<String, Arc<dyn Signer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
@@ -187,6 +192,7 @@ pub struct EngineBuilder {
     storage: Arc<dyn Storage>,
     deliverer: Option<Arc<dyn Deliverer>>,
     actions: HashMap<String, Arc<dyn Action>>,
+    signers: HashMap<String, Arc<dyn Signer>>,
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
@@ -210,6 +216,13 @@ impl EngineBuilder {
     /// Registers an action under the name that triggers know it by.
     pub fn action(mut self, name: impl Into<String>, action: impl Action) -> Self {
         self.actions.insert(name.into(), Arc::new(action));
+        self
+    }
+
+    /// Registers a signer under the name that endpoints know it by, as
+    /// [`Scheme::Signer`](crate::signature::Scheme::Signer): for keys that never leave a vault.
+    pub fn signer(mut self, name: impl Into<String>, signer: impl Signer) -> Self {
+        self.signers.insert(name.into(), Arc::new(signer));
         self
     }
 
@@ -297,6 +310,7 @@ impl EngineBuilder {
             }),
             deliverer: self.deliverer.map_or_else(default_deliverer, Ok)?,
             actions: self.actions,
+            signers: self.signers,
             gate: Gate::new(default, self.endpoints, clock.clone(), signal.clone()),
             clock,
             entropy: self.entropy,
@@ -393,6 +407,7 @@ impl Engine {
             storage: Arc::new(storage),
             deliverer: None,
             actions: HashMap::new(),
+            signers: HashMap::new(),
             clock: None,
             entropy: Arc::new(OsEntropy),
             options: EngineOptions::default(),

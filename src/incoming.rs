@@ -1,12 +1,13 @@
 //! Receivers: what others tell, verified and understood.
 //!
 //! In: a request as it came in. Out: [`Notice`]s, each an event and what it says about what was
-//! known before; [`known`] decides from both what is published. Nothing here reads a clock, a
-//! storage or the network.
+//! known before; [`known`] decides from both what is published, and [`replay`] whether the request came
+//! before. Nothing here reads a clock, a storage or the network.
 
 pub mod distribution;
 mod hops;
 pub mod known;
+pub mod replay;
 
 use std::fmt;
 
@@ -57,7 +58,24 @@ pub trait Receiver: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Notice>, ParseError>;
 
-    /// Takes a request: checks its size, then who sent it, then what it says.
+    /// Checks a request: its size, then who sent it.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], with the [`status`](ReceiveError::status) to answer.
+    fn check<'a>(
+        &self,
+        incoming: Incoming<'a>,
+        now: Timestamp,
+    ) -> Result<Verified<'a>, ReceiveError> {
+        let (found, limit) = (incoming.body.len(), self.max_body_bytes());
+        if found > limit {
+            return Err(ReceiveError::TooLarge { found, limit });
+        }
+        Ok(self.verifier().verify(incoming.headers, incoming.body, now)?)
+    }
+
+    /// Takes a request: [checks](Self::check) it, then what it says. Whether it came before is not
+    /// looked at: see [`replay`].
     ///
     /// The notices are to be decided and stored one after the other, since each may say something
     /// about the next.
@@ -65,11 +83,7 @@ pub trait Receiver: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ReceiveError`], with the [`status`](ReceiveError::status) to answer.
     fn open(&self, incoming: Incoming<'_>, now: Timestamp) -> Result<Vec<Notice>, ReceiveError> {
-        let (found, limit) = (incoming.body.len(), self.max_body_bytes());
-        if found > limit {
-            return Err(ReceiveError::TooLarge { found, limit });
-        }
-        let verified = self.verifier().verify(incoming.headers, incoming.body, now)?;
+        let verified = self.check(incoming, now)?;
         Ok(self.parse(verified, incoming.headers, now)?)
     }
 }

@@ -18,7 +18,7 @@
 //!                storage            event + its deliveries with their payloads, one atomic write
 //!                   ▼  engine::run
 //!                   ▼  claim, gate       a lease; no endpoint gets more than it can take
-//!                   ▼  attempt           signature → request → deliverer, or action; then one pure
+//!                   ▼  sign, attempt     signature → request → deliverer, or action; then one pure
 //!                   ▼                    decision: delivered · retry at · dead
 //!                   ▼  settle, health    written down, with the events that follow
 //!                storage            logged and settled, fenced by the lease
@@ -79,6 +79,8 @@
 //! | `http` | [`deliverer::http`]; `http-aws-lc-rs` and `http-ring` compile a TLS provider in | yes, with `http-aws-lc-rs` |
 //! | `sqlite` | [`storage::sqlite`], [`outbox::sqlite`] | yes |
 //! | `postgres` | [`storage::postgres`], [`outbox::postgres`] | |
+//! | `ed25519` | `whsk_` and `whpk_` keys: Standard Webhooks `v1a`, HTTP message signatures | |
+//! | `sha1` | [`signature::hub_sha1`]: verifying HMAC-SHA1, for senders that have nothing better | |
 //! | `purl` | [`Artifact::derive_purl`](event::Artifact::derive_purl), done when an event is built | yes |
 //! | `versions` | version requirements of npm, PyPI, Maven and Debian in [filters](manual::filters) | |
 //! | `encryption` | [`XChaChaSealer`](secret::XChaChaSealer): what is secret of triggers, [sealed](manual::secrets) where it is stored | |

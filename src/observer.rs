@@ -21,6 +21,7 @@ use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::incoming::ReceiveError;
 use crate::incoming::known::SkipReason;
+use crate::signature::SignError;
 use crate::storage::{Pruned, StorageError};
 use crate::trigger::SuspendReason;
 
@@ -109,6 +110,14 @@ pub enum Transition<'a> {
     Claimed {
         /// The delivery.
         delivery: &'a Delivery,
+    },
+    /// A request could not be signed. Nothing was sent and no attempt used up; its deliveries are
+    /// tried again a little later.
+    NotSigned {
+        /// The trigger.
+        trigger: TriggerId,
+        /// Why.
+        error: &'a SignError,
     },
     /// An attempt begins. Its number is the delivery's `attempts`.
     AttemptBegun {
@@ -229,6 +238,7 @@ impl Transition<'_> {
             Self::Published { .. } => "published",
             Self::DeliveryMade { .. } => "delivery_made",
             Self::Claimed { .. } => "claimed",
+            Self::NotSigned { .. } => "not_signed",
             Self::AttemptBegun { .. } => "attempt_begun",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::AttemptAbandoned { .. } => "attempt_abandoned",

@@ -1,22 +1,61 @@
 //! Signing what is sent and verifying what is received.
 //!
-//! In: a message id, a time and the bytes of the body. Out: header fields ([`Signer`]) or the
-//! witness that they fit ([`Verified`]). Signatures cover exactly the bytes that are sent.
+//! In: a message id, a time and the bytes of the body. Out: header fields ([`Scheme::sign`], a
+//! [`Signer`]) or the witness that they fit ([`Verified`]). Signatures cover exactly the bytes that
+//! are sent. What each scheme covers, and what not, the [manual](crate::manual::signing) tells.
 
+pub mod github;
+pub mod harness;
+pub mod http_message;
+#[cfg(feature = "sha1")]
+pub mod hub_sha1;
 pub mod standard_webhooks;
+pub mod timestamped;
 
 mod header_token;
+mod hex_mac;
+mod key;
+#[cfg(feature = "ed25519")]
+mod public_key;
+mod scheme;
+mod time;
+mod verifier;
 
 use std::fmt;
-use std::time::Duration;
+
+use async_trait::async_trait;
+use url::Url;
+
+#[cfg(feature = "ed25519")]
+pub use key::PairError;
+pub use key::{ParseSecretError, SigningSecret};
+#[cfg(feature = "ed25519")]
+pub use public_key::{ParsePublicKeyError, PublicKey};
+pub use scheme::Scheme;
+pub use verifier::{Fingerprint, Verified, Verifier, VerifyError};
 
 use crate::clock::Timestamp;
 use crate::request::Headers;
-use crate::secret::Secret;
-use standard_webhooks::SigningSecret;
 
 /// What a signature covers.
+///
+/// ```
+/// use artifact_triggers::clock::Timestamp;
+/// use artifact_triggers::signature::{Message, Scheme};
+///
+/// let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?;
+/// let sent = Timestamp::from_unix_seconds(1_614_265_330);
+/// let message =
+///     Message::new("msg_p5jXN8AQM9LWM0D4loKWxJek", sent, br#"{"test": 2432232314}"#);
+/// let fields = Scheme::StandardWebhooks.sign(&[secret], &message)?;
+/// assert_eq!(
+///     fields.only("webhook-signature"),
+///     Some(&b"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="[..])
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Message<'a> {
     /// The message's id: the same on every attempt. Without a full stop, which no
     /// [`MessageId`](crate::id::MessageId) has: receivers refuse it.
@@ -25,136 +64,69 @@ pub struct Message<'a> {
     pub timestamp: Timestamp,
     /// The body as it is sent.
     pub body: &'a [u8],
+    /// Where it is posted to, for schemes that cover that.
+    pub url: Option<&'a Url>,
+    /// Its media type as it is sent, for schemes that cover that.
+    pub content_type: Option<&'a str>,
 }
 
-/// Signs messages. Implement it for keys that never leave a vault.
-pub trait Signer: fmt::Debug + Send + Sync {
-    /// The header fields that carry the signature, its id and its time.
-    fn sign(&self, message: &Message<'_>) -> Vec<(&'static str, String)>;
-}
-
-/// A body that was verified. Only [`Verifier::verify`] makes one, so bytes that nobody checked
-/// cannot become events.
-#[derive(Debug, Clone, Copy)]
-pub struct Verified<'a> {
-    body: &'a [u8],
-}
-
-impl<'a> Verified<'a> {
-    /// The bytes that were verified.
-    pub fn body(&self) -> &'a [u8] {
-        self.body
-    }
-}
-
-/// Why a message was not accepted. The display tells the sender's developer what to mend and holds
-/// nothing of any secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// A header field that the scheme needs is absent, empty or there twice. Nothing was accepted.
-    #[error("expected the header {name} exactly once and not empty")]
-    Header {
-        /// The field's name.
-        name: String,
-    },
-    /// The message's id holds a full stop. Nothing was accepted: the signature covers id, time and
-    /// body joined by full stops, so the end of such an id could be taken for the time.
-    #[error("expected {name} without a full stop")]
-    Id {
-        /// The field's name.
-        name: &'static str,
-    },
-    /// The time is no whole number of seconds since the Unix epoch. Nothing was accepted.
-    #[error("expected {name} in whole seconds since 1970")]
-    Timestamp {
-        /// The field's name.
-        name: &'static str,
-    },
-    /// The message is too old or from the future: a replay, or a clock that is off.
-    #[error(
-        "the message's time is {off_seconds} s off, more than the {tolerance_seconds} s allowed"
-    )]
-    Time {
-        /// How far off it is, in seconds, either way.
-        off_seconds: u64,
-        /// How far off it may be, in seconds.
-        tolerance_seconds: u64,
-    },
-    /// No signature fits: another secret, or a body that was changed on its way.
-    #[error("no signature fits")]
-    Mismatch,
-}
-
-/// Verifies what comes in, over its raw bytes, in constant time.
-#[derive(Debug, Clone)]
-pub struct Verifier {
-    scheme: Scheme,
-}
-
-#[derive(Debug, Clone)]
-enum Scheme {
-    StandardWebhooks { secrets: Vec<SigningSecret>, tolerance: Duration },
-    HeaderToken { name: String, value: Secret },
-    Unverified,
-}
-
-impl Verifier {
-    /// The tolerance that Standard Webhooks recommends, either way.
-    pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
-
-    /// Standard Webhooks 1.0, symmetric: any of the secrets may have signed, within
-    /// [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE).
-    pub fn standard_webhooks(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
-        let secrets = secrets.into_iter().collect();
-        let tolerance = Self::DEFAULT_TOLERANCE;
-        Self { scheme: Scheme::StandardWebhooks { secrets, tolerance } }
+impl<'a> Message<'a> {
+    /// A message of which neither address nor media type is told.
+    pub fn new(id: &'a str, timestamp: Timestamp, body: &'a [u8]) -> Self {
+        Self { id, timestamp, body, url: None, content_type: None }
     }
 
-    /// Sets how far the message's time may be off, either way, where the scheme carries one.
-    pub fn with_tolerance(mut self, span: Duration) -> Self {
-        if let Scheme::StandardWebhooks { tolerance, .. } = &mut self.scheme {
-            *tolerance = span;
-        }
+    /// Sets where it is posted to.
+    pub fn with_url(mut self, url: &'a Url) -> Self {
+        self.url = Some(url);
         self
     }
 
-    /// A header field that holds a value agreed on, such as `authorization`: `Bearer …`.
-    pub fn header_token(name: impl Into<String>, value: Secret) -> Self {
-        Self { scheme: Scheme::HeaderToken { name: name.into(), value } }
-    }
-
-    /// Accepts everything. For receivers that nobody else can reach, and for senders that have no
-    /// way to prove who they are.
-    pub fn accept_unverified() -> Self {
-        Self { scheme: Scheme::Unverified }
-    }
-
-    /// Checks a message as it came in.
-    ///
-    /// # Errors
-    /// [`VerifyError`], without a word on which secret or how much of it fitted.
-    pub fn verify<'a>(
-        &self,
-        headers: &Headers,
-        body: &'a [u8],
-        now: Timestamp,
-    ) -> Result<Verified<'a>, VerifyError> {
-        match &self.scheme {
-            Scheme::StandardWebhooks { secrets, tolerance } => {
-                standard_webhooks::verify(secrets, *tolerance, headers, body, now)?;
-            }
-            Scheme::HeaderToken { name, value } => header_token::verify(name, value, headers)?,
-            Scheme::Unverified => {}
-        }
-        Ok(Verified { body })
+    /// Sets its media type.
+    pub fn with_content_type(mut self, content_type: &'a str) -> Self {
+        self.content_type = Some(content_type);
+        self
     }
 }
 
-/// The only field of a name, not empty.
-fn required<'a>(headers: &'a Headers, name: &'a str) -> Result<&'a [u8], VerifyError> {
-    headers
-        .only(name)
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| VerifyError::Header { name: name.to_owned() })
+/// Signs messages by keys that never leave a vault. Endpoints name it, as
+/// [`Scheme::Signer`], by the name that it was
+/// [registered](crate::engine::EngineBuilder::signer) under.
+///
+/// # Contract
+/// 1. `sign` gives the header fields that carry the signature, each name once; they come first in the
+///    request, and no other field of their names goes with them.
+/// 2. `sign` may take as long as an attempt may, and be dropped before it ends.
+#[async_trait]
+pub trait Signer: fmt::Debug + Send + Sync + 'static {
+    /// The header fields that carry the signature, its id and its time.
+    ///
+    /// # Errors
+    /// [`SignError`], whichever: nothing is sent, no attempt is used up, and the delivery is tried
+    /// again a little later.
+    async fn sign(&self, message: &Message<'_>) -> Result<Headers, SignError>;
+}
+
+/// Why a message was not signed. Nothing of it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The endpoint names a signer that this engine does not have.
+    #[error("no signer {name:?} is registered here")]
+    NoSigner {
+        /// The name.
+        name: String,
+    },
+    /// The signer cannot sign now: its vault does not answer, or refuses.
+    #[error("the signer failed: {reason}")]
+    Unavailable {
+        /// Why, without anything secret.
+        reason: String,
+    },
+    /// The scheme covers what the message does not tell.
+    #[error("the message does not tell its {what}")]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+    },
 }

@@ -3,7 +3,6 @@
 //! In: a claimed delivery, or several that go in one request. Out: [`Finished`] for each, to be
 //! settled. Whatever happens here, a panic in a deliverer or a trigger that is gone, ends in one.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,13 +21,11 @@ use crate::deliverer::DeliverError;
 use crate::delivery::{
     Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
 };
-use crate::event::{Event, Scope};
-use crate::id::MessageId;
-use crate::payload::{BatchForm, Payload};
-use crate::request::{Headers, Request, Response};
-use crate::signature::{Message, standard_webhooks};
+use crate::event::Event;
+use crate::payload::BatchForm;
+use crate::request::{Request, Response};
 use crate::storage::{Settle, Settled, StorageError};
-use crate::trigger::{ActionTarget, Endpoint, Target, Trigger};
+use crate::trigger::{ActionTarget, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
 const GRACE: Duration = Duration::from_millis(500);
@@ -115,20 +112,34 @@ impl Core {
         if going.is_empty() {
             return finished;
         }
-        let credentials = match self.credentials(&trigger).await {
-            Ok(credentials) => credentials,
-            Err(unready) => {
-                self.tell_unready(&trigger, &unready).await;
-                finished.extend(going.into_iter().map(|claimed| {
-                    let settlement = self.put_off(&claimed);
-                    without_attempt(&trigger, claimed, settlement)
-                }));
-                return finished;
-            }
+        let Some((request, credentials)) = self.ready(&trigger, &going).await else {
+            finished.extend(going.into_iter().map(|claimed| {
+                let settlement = self.put_off(&claimed);
+                without_attempt(&trigger, claimed, settlement)
+            }));
+            return finished;
         };
-        let made = self.guarded(&trigger, &going, &credentials).await;
+        let made = self.guarded(&trigger, &going, request, &credentials).await;
         finished.extend(self.ended(&trigger, going, &made));
         finished
+    }
+
+    /// The request of an attempt, none of an action, and what else it takes; `None` if it cannot be
+    /// made now, which observers are told.
+    async fn ready(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+    ) -> Option<(Option<Request>, Credentials)> {
+        let credentials = match self.credentials(trigger).await {
+            Ok(credentials) => credentials,
+            Err(unready) => {
+                self.tell_unready(trigger, &unready).await;
+                return None;
+            }
+        };
+        let request = self.signed_request(trigger, going, &credentials).await.ok()?;
+        Some((request, credentials))
     }
 
     /// What follows for each of what was tried together.
@@ -223,6 +234,7 @@ impl Core {
         &self,
         trigger: &Trigger,
         going: &[Claimed],
+        request: Option<Request>,
         credentials: &Credentials,
     ) -> Made {
         let number = going[0].delivery.attempts;
@@ -231,7 +243,7 @@ impl Core {
             going.iter().map(|claimed| self.observe_attempt(claimed, started_at)).collect();
         let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
         let timeout = self.timeout_of(trigger);
-        let attempt = self.make(trigger, going, credentials, timeout, started_at);
+        let attempt = self.make(trigger, going, request, credentials, started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let made = match self.within(&leases, timeout + GRACE, attempt).await {
             Some(Ok(made)) => made,
@@ -261,7 +273,7 @@ impl Core {
 
     /// Waits for an attempt to end within its time, and extends its leases if they may run out before;
     /// `None` if the time is up, or others have them all.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         leases: &[Lease],
         limit: Duration,
@@ -302,21 +314,18 @@ impl Core {
         &self,
         trigger: &Trigger,
         going: &[Claimed],
+        request: Option<Request>,
         credentials: &Credentials,
-        timeout: Duration,
         started_at: Timestamp,
     ) -> Made {
         let number = going[0].delivery.attempts;
-        match &trigger.spec.target {
-            Target::Webhook(endpoint) => {
-                let message = Outgoing::of(going, trigger.spec.policy.batch.is_some());
-                let scope = &trigger.spec.scope;
-                let request =
-                    message.signed_request(endpoint, scope, credentials, timeout, started_at);
+        match (&trigger.spec.target, request) {
+            (Target::Webhook(_), None) => unreachable!("a webhook's request was made"),
+            (Target::Webhook(endpoint), Some(request)) => {
                 let answer = self.exchange(trigger, endpoint, request, credentials).await;
                 answered(number, started_at, self.clock.now(), answer)
             }
-            Target::Action(target) => {
+            (Target::Action(target), _) => {
                 let answer = self.act(target, &going[0]).await;
                 acted(number, started_at, self.clock.now(), answer).into()
             }
@@ -336,52 +345,6 @@ impl Core {
         call.message_id = delivery.message_id;
         call.attempt = delivery.attempts;
         action.run(call).await
-    }
-}
-
-/// What an attempt sends.
-pub(super) struct Outgoing<'a> {
-    id: MessageId,
-    payload: Cow<'a, Payload>,
-}
-
-impl<'a> Outgoing<'a> {
-    /// What is sent of what goes together, of a trigger that batches or one that does not. Of one
-    /// that does it is a batch of however few, if there is a form for it.
-    pub(super) fn of(going: &'a [Claimed], batched: bool) -> Self {
-        let first = &going[0];
-        match BatchForm::of(&first.payload).filter(|_| batched) {
-            Some(form) => {
-                let members = going.iter().map(|one| (one.delivery.message_id, &one.payload));
-                let ids: Vec<MessageId> = members.clone().map(|(id, _)| id).collect();
-                let payload = Cow::Owned(form.join(members));
-                Self { id: MessageId::of_batch(&ids), payload }
-            }
-            None => Self { id: first.delivery.message_id, payload: Cow::Borrowed(&first.payload) },
-        }
-    }
-
-    /// The request: signed first, so that no other field can stand before the signature.
-    pub(super) fn signed_request(
-        &self,
-        endpoint: &Endpoint,
-        scope: &Scope,
-        credentials: &Credentials,
-        timeout: Duration,
-        timestamp: Timestamp,
-    ) -> Request {
-        let Payload { headers: fields, body } = &*self.payload;
-        let id = self.id.to_string();
-        let message = Message { id: &id, timestamp, body };
-        let mut headers: Headers =
-            standard_webhooks::sign(&credentials.secrets, &message).into_iter().collect();
-        headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        if let Some((name, value)) = credentials.field() {
-            headers.push(name, value.expose());
-        }
-        headers.extend(endpoint.headers.iter());
-        let (url, body, scope) = (endpoint.url.clone(), body.clone(), scope.clone());
-        Request { url, headers, body, timeout, scope, response_bytes: 0 }
     }
 }
 

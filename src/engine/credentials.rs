@@ -16,7 +16,7 @@ use crate::event::Scope;
 use crate::observer::Transition;
 use crate::provider::{ProviderError, SecretAsk};
 use crate::secret::Secret;
-use crate::signature::standard_webhooks::SigningSecret;
+use crate::signature::{Scheme, SigningSecret};
 use crate::trigger::{Credential, Endpoint, EndpointAuth, Target, Trigger, TriggerSpec};
 
 /// How long a provider that gave nothing is left alone.
@@ -54,7 +54,8 @@ impl Core {
             return Err(Unready::NoneActive);
         }
         let scope = &trigger.spec.scope;
-        let secrets = active.iter().map(|secret| self.signing_secret(scope, &secret.value));
+        let fetch = |secret| self.signing_secret(scope, &endpoint.scheme, secret);
+        let secrets = active.iter().map(|secret| fetch(&secret.value));
         let secrets = join_all(secrets).await.into_iter().collect::<Result<_, _>>()?;
         let auth = match &endpoint.auth {
             Some(auth) => Some(self.held_auth(scope, auth).await?),
@@ -66,15 +67,17 @@ impl Core {
     async fn signing_secret(
         &self,
         scope: &Scope,
+        scheme: &Scheme,
         secret: &Credential<SigningSecret>,
     ) -> Result<SigningSecret, Unready> {
         match secret {
             Credential::Held(secret) => Ok(secret.clone()),
             Credential::Provided(reference) => {
                 let text = self.provided(scope, reference).await?;
+                let unfit = |expected| Unready::Unfit { reference: reference.clone(), expected };
                 let parsed = std::str::from_utf8(text.expose()).ok().and_then(|t| t.parse().ok());
-                let expected = "secret for signing (whsec_…)";
-                parsed.ok_or_else(|| Unready::Unfit { reference: reference.clone(), expected })
+                let secret = parsed.ok_or_else(|| unfit("secret for signing (whsec_…)"))?;
+                scheme.refuses(&secret).map_or(Ok(secret), |expected| Err(unfit(expected)))
             }
         }
     }

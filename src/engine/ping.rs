@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::attempt::Outgoing;
-use super::credentials::Credentials;
 use super::observe::Publishing;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
@@ -16,7 +14,7 @@ use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
 use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
-use crate::trigger::{Target, Trigger};
+use crate::trigger::Trigger;
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
 const OWN_TIME: Duration = Duration::from_secs(3_600);
@@ -85,8 +83,9 @@ impl Engine {
     }
 
     /// What a trigger would send of an event, signed as of now; nothing is stored or sent, and nobody
-    /// is asked: what takes a secret provider or a token endpoint is left out. The request holds
-    /// credentials: show its body, and of its fields the names. `None` for a trigger with an action. Whether the trigger wants the event is for
+    /// is asked: what takes a [signer](crate::engine::EngineBuilder::signer), a secret provider or a
+    /// token endpoint is left out. The request holds credentials: show its body, and of its fields the
+    /// names. `None` for a trigger with an action. Whether the trigger wants the event is for
     /// [`explain`](Self::explain) to say.
     ///
     /// # Errors
@@ -102,17 +101,7 @@ impl Engine {
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
         let claimed = [Claimed { lease, delivery, payload, due: now }];
-        Ok(match &trigger.spec.target {
-            Target::Webhook(endpoint) => {
-                let timeout = self.core.timeout_of(&trigger);
-                let batched = trigger.spec.policy.batch.is_some();
-                let message = Outgoing::of(&claimed, batched);
-                let scope = &trigger.spec.scope;
-                let credentials = Credentials::at_hand(endpoint, now);
-                Some(message.signed_request(endpoint, scope, &credentials, timeout, now))
-            }
-            Target::Action(_) => None,
-        })
+        Ok(self.core.shown_request(&trigger, &claimed, now))
     }
 }
 

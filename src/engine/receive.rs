@@ -8,9 +8,10 @@ use super::publish::Published;
 use super::{Core, Engine, PublishError};
 use crate::id::EventId;
 use crate::incoming::known::{self, Decision, SkipReason};
+use crate::incoming::replay::Memory;
 use crate::incoming::{Incoming, Notice, ReceiveError, Receiver, hops};
 use crate::observer::{Publisher, Transition};
-use crate::storage::{Recorded, StorageError};
+use crate::storage::{Record, Recorded, StorageError};
 
 /// How often a decision is made anew when another one comes in between.
 const TRIES: usize = 8;
@@ -69,6 +70,12 @@ impl Engine {
     /// Verifies, understands and publishes an incoming webhook. Answer it with 202 or another 2xx
     /// once this is `Ok`, else with the error's [`status`](IncomingError::status).
     ///
+    /// A signed message that was taken before, whole, is a replay: it is answered like the first time,
+    /// and each of its events is [skipped](SkipReason::Replayed). It is known as one for
+    /// [as long](crate::signature::Fingerprint::span) as its time lets it be accepted, a day at most. One
+    /// of which something could not be stored is taken anew when it comes again. Of two that arrive at
+    /// once both may be taken: their events are recognised by their ids.
+    ///
     /// # Errors
     /// [`IncomingError`].
     ///
@@ -82,10 +89,20 @@ impl Engine {
     ) -> Result<Vec<Received>, IncomingError> {
         let by = Publishing { by: Publisher::Receiver, since: self.core.clock.now() };
         let hops = hops(incoming.headers);
-        let notices = receiver.open(incoming, by.since).inspect_err(|error| {
+        let opened = receiver.check(incoming, by.since).and_then(|verified| {
+            let notices = receiver.parse(verified, incoming.headers, by.since)?;
+            Ok((verified.fingerprint(), notices))
+        });
+        let (fingerprint, notices) = opened.inspect_err(|error| {
             self.core.observers.tell(&Transition::ReceiveRefused { error });
         })?;
         self.core.observers.tell(&Transition::Received { events: notices.len() });
+        let memory = fingerprint.map(|fingerprint| Memory::of(&fingerprint, by.since));
+        if let Some(memory) = &memory
+            && memory.is_known(&self.core.storage.cursors(memory.keys()).await?)
+        {
+            return Ok(notices.iter().map(|notice| self.core.skipped(notice)).collect());
+        }
         let mut taken = Vec::with_capacity(notices.len());
         // One after the other: each may say something about the next.
         for mut notice in notices {
@@ -95,11 +112,37 @@ impl Engine {
             }
             taken.push(self.core.take_in(notice, by).await?);
         }
+        if let Some(memory) = &memory {
+            self.core.remember(memory).await?;
+        }
         Ok(taken)
     }
 }
 
 impl Core {
+    /// An event of a message that was taken before.
+    fn skipped(&self, notice: &Notice) -> Received {
+        let (id, reason) = (notice.event.id, SkipReason::Replayed);
+        self.observers.tell(&Transition::Skipped { event: id, reason });
+        Received::Skipped { id, reason }
+    }
+
+    /// Remembers a message that was taken, whole.
+    async fn remember(&self, memory: &Memory) -> Result<(), IncomingError> {
+        for _ in 0..TRIES {
+            let values = self.storage.cursors(memory.keys()).await?;
+            if memory.is_known(&values) {
+                return Ok(());
+            }
+            let record = Record::of_cursors(memory.moves(&values));
+            match self.storage.record(vec![record]).await?.first() {
+                Some(Recorded::CursorMoved) => {}
+                _ => return Ok(()),
+            }
+        }
+        Err(IncomingError::Contended)
+    }
+
     /// Decides what follows from a notice and records it, anew if what is known changed in between.
     async fn take_in(&self, notice: Notice, by: Publishing) -> Result<Received, IncomingError> {
         for tried in 0..TRIES {

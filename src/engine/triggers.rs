@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{Core, Engine};
 use crate::delivery::Batch;
-use crate::document::Problems;
+use crate::document::{Problems, cut};
 use crate::event::Scope;
 use crate::id::TriggerId;
+use crate::signature::Scheme;
 use crate::storage::{StorageError, TriggerChange, TriggerState, TriggerWrite};
 use crate::trigger::index::TriggerIndex;
 use crate::trigger::{SuspendReason, Target, Trigger, TriggerSpec};
@@ -238,6 +239,14 @@ impl Core {
             Target::Webhook(endpoint) => {
                 if let Err(message) = self.deliverer.check_url(&spec.scope, &endpoint.url) {
                     problems.add("target.webhook.url", message);
+                }
+                if let Scheme::Signer { name } = &endpoint.scheme
+                    && !self.signers.contains_key(name)
+                {
+                    let found = cut(name);
+                    let message =
+                        format!("expected the name of a registered signer, found {found:?}");
+                    problems.add("target.webhook.scheme.signer", message);
                 }
             }
             Target::Action(action) if !self.actions.contains_key(&action.name) => {

@@ -45,6 +45,8 @@ pub enum SkipReason {
     Unchanged,
     /// The receiver was told to leave such events out.
     LeftOut,
+    /// The message that tells it was taken before, whole.
+    Replayed,
 }
 
 impl SkipReason {
@@ -53,6 +55,7 @@ impl SkipReason {
         match self {
             Self::Unchanged => "unchanged",
             Self::LeftOut => "left_out",
+            Self::Replayed => "replayed",
         }
     }
 }

@@ -92,6 +92,8 @@ metrics_table! {
         "attempts under way";
     TRIGGERS: Counter "artifact_triggers_triggers_changed_total" ["change"] true
         "changes made to triggers through this engine";
+    NOT_SIGNED: Counter "artifact_triggers_requests_not_signed_total" [] false
+        "requests that could not be signed";
     OUTBOX_REFUSED: Counter "artifact_triggers_outbox_refused_total" [] false
         "what was left in the outbox and set aside";
     CREDENTIALS_MISSING: Counter "artifact_triggers_credentials_missing_total" [] false
@@ -253,6 +255,7 @@ impl Observer for MetricsObserver {
             Transition::StorageFailed { call, .. } => {
                 count(STORAGE_FAILURES, 1, fixed([("call", call.as_str())]));
             }
+            Transition::NotSigned { .. } => count(NOT_SIGNED, 1, Vec::new()),
             Transition::OutboxRefused { .. } => count(OUTBOX_REFUSED, 1, Vec::new()),
             Transition::BackedOff { .. } => count(BACK_OFFS, 1, Vec::new()),
             // Not set but changed: several engines of a process share the gauge.

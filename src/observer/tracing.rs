@@ -204,6 +204,9 @@ fn of_engine(transition: &Transition<'_>) {
         Transition::CredentialsMissing { trigger, reason } => {
             of!("credentials_missing", Level::ERROR, {%trigger, reason,}, "credentials missing");
         }
+        Transition::NotSigned { trigger, error } => {
+            of!("not_signed", Level::WARN, {%trigger, %error,}, "request not signed");
+        }
         Transition::OutboxRefused { position, problems } => {
             of!("outbox_refused", Level::WARN, {position, %problems,}, "set aside in the outbox");
         }

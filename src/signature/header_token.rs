@@ -1,6 +1,7 @@
 //! A header field whose value was agreed on.
 
-use super::{VerifyError, required};
+use super::VerifyError;
+use super::verifier::required;
 use crate::request::Headers;
 use crate::secret::Secret;
 

@@ -11,7 +11,7 @@ use super::{KindPattern, TriggerSpec};
 use crate::delivery::DeliveryPolicy;
 use crate::document::Problems;
 use crate::event::{EventKind, Scope};
-use crate::signature::standard_webhooks::SigningSecret;
+use crate::signature::{Scheme, SigningSecret};
 
 /// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
 #[derive(Clone)]
@@ -105,6 +105,12 @@ impl TriggerBuilder {
     /// Proves to the endpoint who it is, beside the signature.
     pub fn auth(mut self, auth: EndpointAuth) -> Self {
         self.endpoint.auth = Some(auth);
+        self
+    }
+
+    /// Sets how messages are signed; by Standard Webhooks if it is not set.
+    pub fn scheme(mut self, scheme: Scheme) -> Self {
+        self.endpoint.scheme = scheme;
         self
     }
 

@@ -33,6 +33,13 @@ impl TriggerSpec {
                         "expected secrets that the trigger holds, found one of a provider";
                     problems.add("target.webhook.secrets", message);
                 }
+                // Receivers of another scheme or form would not know what to do with a new `whsec_`.
+                let mut held = endpoint.secrets.iter().filter_map(EndpointSecret::held);
+                if !endpoint.scheme.rotates() || !held.all(SigningSecret::is_shared) {
+                    let message = "expected a scheme in which all whsec_ secrets sign, and none of \
+                                   another form; give the new one in an update instead";
+                    problems.add("target.webhook.scheme", message);
+                }
             }
         }
     }

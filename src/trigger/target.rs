@@ -27,6 +27,7 @@ pub(super) enum Secrets {
 /// Where a trigger's deliveries go.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a trigger has one, and most have a webhook")]
 pub enum Target {
     /// An HTTP endpoint.
     Webhook(Endpoint),

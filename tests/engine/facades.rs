@@ -15,6 +15,7 @@ use artifact_triggers::id::TriggerId;
 use artifact_triggers::incoming::ReceiveError;
 use artifact_triggers::incoming::known::SkipReason;
 use artifact_triggers::observer::{Observer, Publisher, StorageCall, Transition, TriggerStep};
+use artifact_triggers::signature::SignError;
 use artifact_triggers::storage::{Pruned, StorageError};
 use artifact_triggers::trigger::SuspendReason;
 
@@ -60,6 +61,8 @@ fn tell_all(observer: &dyn Observer) {
     let error = &StorageError::Unavailable { reason: "on purpose".to_owned() };
     observer.observe(&Transition::CredentialsMissing { trigger: id, reason: "on purpose" });
     observer.observe(&Transition::StorageFailed { call: StorageCall::Record, error });
+    let error = &SignError::NoSigner { name: "vault".to_owned() };
+    observer.observe(&Transition::NotSigned { trigger: id, error });
     let problems = &Event::from_json(b"{}").unwrap_err();
     observer.observe(&Transition::OutboxRefused { position: 7, problems });
     observer.observe(&Transition::BackedOff { pause: SECOND });
@@ -77,7 +80,7 @@ fn of_events(observer: &dyn Observer) {
     let mut event = event("a");
     event.scope = scope();
     let id = event.id;
-    for reason in [SkipReason::Unchanged, SkipReason::LeftOut] {
+    for reason in [SkipReason::Unchanged, SkipReason::LeftOut, SkipReason::Replayed] {
         observer.observe(&Transition::Skipped { event: id, reason });
     }
     let problems = &Event::from_json(b"{}").unwrap_err();

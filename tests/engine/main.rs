@@ -23,9 +23,11 @@ mod outbox;
 mod outcomes;
 mod pauses;
 mod pings;
+mod replays;
 mod revising;
 mod runs;
 #[cfg(feature = "encryption")]
 mod sealing;
 mod secrets;
+mod signing;
 mod triggers;

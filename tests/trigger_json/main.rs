@@ -3,6 +3,7 @@
 mod limits;
 #[path = "../pointer/mod.rs"]
 mod pointer;
+mod schemes;
 
 use std::time::Duration;
 

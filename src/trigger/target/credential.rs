@@ -9,7 +9,7 @@ use super::endpoint::REDACTED;
 use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems};
 use crate::secret::Secret;
-use crate::signature::standard_webhooks::{ParseSecretError, SigningSecret};
+use crate::signature::{ParseSecretError, SigningSecret};
 
 /// The longest reference to a credential that a provider keeps, in bytes.
 pub(super) const MAX_REFERENCE_BYTES: usize = 512;
@@ -160,6 +160,14 @@ impl EndpointSecret {
         self.active_from.is_none_or(|from| from <= now) && !self.has_expired(now)
     }
 
+    /// The secret, unless a provider holds it.
+    pub(in crate::trigger) fn held(&self) -> Option<&SigningSecret> {
+        match &self.value {
+            Credential::Held(secret) => Some(secret),
+            Credential::Provided(_) => None,
+        }
+    }
+
     pub(in crate::trigger) fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
@@ -231,11 +239,8 @@ impl Field for SigningSecret {
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         // The value is not repeated, whatever it is.
-        let parsed = value.as_str().and_then(|text| text.parse().ok());
-        if parsed.is_none() {
-            problems.add(path, ParseSecretError.to_string());
-        }
-        parsed
+        let parsed = value.as_str().ok_or(ParseSecretError::Shared).and_then(str::parse);
+        parsed.map_err(|error| problems.add(path, error.to_string())).ok()
     }
 }
 

@@ -13,7 +13,8 @@ use crate::document::{Field, Object, Problems, cut, join};
 use crate::payload::PayloadFormat;
 use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
 use crate::secret::Sealed;
-use crate::trigger::MAX_ENTRIES;
+use crate::signature::Scheme;
+use crate::trigger::{MAX_ENTRIES, check_name};
 
 /// What stands for a secret where it is shown.
 pub(in crate::trigger) const REDACTED: &str = "[redacted]";
@@ -28,8 +29,10 @@ pub struct Endpoint {
     pub url: Url,
     /// The form in which events are sent.
     pub format: PayloadFormat,
-    /// What messages are signed with, by all that are active at the time; not signed if there are
-    /// none in the list.
+    /// How messages are signed.
+    pub scheme: Scheme,
+    /// What messages are signed with, the newest first: by all that are active at the time, where the
+    /// scheme has room; not signed if there are none in the list.
     pub secrets: Vec<EndpointSecret>,
     /// Header fields to send besides; their values are treated as secrets.
     pub headers: Headers,
@@ -60,6 +63,7 @@ impl Endpoint {
         Self {
             url,
             format: PayloadFormat::Native,
+            scheme: Scheme::default(),
             secrets: Vec::new(),
             headers: Headers::new(),
             auth: None,
@@ -77,10 +81,23 @@ impl Endpoint {
         for (n, secret) in self.secrets.iter().enumerate() {
             secret.check(&format!("{path}.secrets[{n}]"), problems);
         }
+        self.check_scheme(path, problems);
         if let Some(auth) = &self.auth {
             auth.check(&format!("{path}.auth"), problems);
         }
         self.check_headers(path, problems);
+    }
+
+    fn check_scheme(&self, path: &str, problems: &mut Problems) {
+        self.scheme.check(path, self.secrets.iter().map(EndpointSecret::held), problems);
+        let path = format!("{path}.scheme");
+        match &self.scheme {
+            Scheme::Timestamped { header } => {
+                check_header_name(&format!("{path}.timestamped.header"), header, problems);
+            }
+            Scheme::Signer { name } => check_name(&format!("{path}.signer"), name, problems),
+            _ => {}
+        }
     }
 
     fn check_headers(&self, path: &str, problems: &mut Problems) {
@@ -89,13 +106,21 @@ impl Endpoint {
             let message = format!("expected at most {most} fields, found {found}");
             problems.add(format!("{path}.headers"), message);
         }
-        let path = format!("{path}.headers");
         let mut names = BTreeSet::new();
         let by_auth = self.auth.as_ref().map(EndpointAuth::header);
+        let signing = self.scheme.header_names();
+        let signs = |name: &str| signing.iter().any(|signed| signed.eq_ignore_ascii_case(name));
+        if by_auth.as_deref().is_some_and(signs) {
+            problems.add(format!("{path}.auth"), "names a field that carries the signature");
+        }
+        let path = format!("{path}.headers");
         for (name, value) in self.headers.iter() {
             check_header(&path, name, value, problems);
             if by_auth.as_ref().is_some_and(|field| field.eq_ignore_ascii_case(name)) {
                 problems.add(join(&path, name), "is set by auth; expected one of the two");
+            }
+            if signs(name) {
+                problems.add(join(&path, name), "carries the signature and cannot be overridden");
             }
             if !names.insert(name.to_ascii_lowercase()) {
                 problems
@@ -129,6 +154,10 @@ impl Endpoint {
             "secrets": shown,
             "headers": headers,
         });
+        // Left out where it says nothing new: versions that know no schemes read it too.
+        if self.scheme != Scheme::default() {
+            value["scheme"] = self.scheme.to_value();
+        }
         if let Some(auth) = &self.auth {
             value["auth"] = auth.to_value(secrets);
         }
@@ -145,6 +174,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("origin", &self.url.origin().ascii_serialization())
             .field("format", &self.format)
+            .field("scheme", &self.scheme)
             .field("secrets", &self.secrets.len())
             .field("headers", &self.headers)
             .field("auth", &self.auth)
@@ -245,6 +275,7 @@ impl Field for Endpoint {
         let url_path = object.path("url");
         let url = object.required::<String>("url", problems);
         let format = object.optional("format", problems).unwrap_or_default();
+        let scheme = object.optional("scheme", problems).unwrap_or_default();
         let secrets = object.optional("secrets", problems).unwrap_or_default();
         let headers: Map<String, Value> = object.optional("headers", problems).unwrap_or_default();
         let headers_path = object.path("headers");
@@ -263,7 +294,7 @@ impl Field for Endpoint {
             }
         }
         let url = url.and_then(|url| parse_url(&url, &url_path, problems)).unwrap_or_else(no_url);
-        Some(Self { url, format, secrets, headers: fields, auth, sealed })
+        Some(Self { url, format, scheme, secrets, headers: fields, auth, sealed })
     }
 }
 

@@ -2,64 +2,22 @@
 
 use std::time::Duration;
 
-use artifact_triggers::clock::Timestamp;
 use artifact_triggers::id::MessageId;
 use artifact_triggers::request::Headers;
-use artifact_triggers::signature::standard_webhooks::{SigningSecret, StandardWebhooks};
-use artifact_triggers::signature::{Message, Signer, Verifier, VerifyError};
+use artifact_triggers::signature::{
+    ParseSecretError, Scheme, SigningSecret, Verifier, VerifyError,
+};
 use proptest::prelude::*;
-use serde::Deserialize;
 
-const BODY: &[u8] = b"{\"test\": 2432232314}";
-const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
-const SENT: i64 = 1_614_265_330;
-
-#[derive(Deserialize)]
-struct Vectors {
-    standard_webhooks_v1: Vec<Vector>,
-    standard_webhooks_v1a: Vec<Vector>,
-}
-
-#[derive(Deserialize)]
-struct Vector {
-    source: String,
-    secret: String,
-    id: String,
-    timestamp: i64,
-    body: String,
-    signature: String,
-}
-
-fn vectors() -> Vectors {
-    serde_json::from_str(include_str!("data/signatures.json")).unwrap()
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_unix_seconds(seconds)
-}
-
-fn secret(fill: u8) -> SigningSecret {
-    SigningSecret::from_bytes(&[fill; 32]).unwrap()
-}
+use crate::{BODY, ID, SENT, at, secret, signed_by, vectors, with};
 
 fn signed(secrets: &[SigningSecret], id: &str, timestamp: i64, body: &[u8]) -> Headers {
-    let message = Message { id, timestamp: at(timestamp), body };
-    StandardWebhooks::new(secrets.to_vec()).sign(&message).into_iter().collect()
+    signed_by(&Scheme::StandardWebhooks, secrets, id, timestamp, body)
 }
 
 /// The headers of the usual message, signed with one secret.
 fn usual() -> Headers {
     signed(&[secret(1)], ID, SENT, BODY)
-}
-
-/// The headers with one of them replaced.
-fn with(headers: &Headers, name: &str, value: impl Into<Vec<u8>>) -> Headers {
-    let mut value = Some(value.into());
-    let fields = headers.iter().map(|(field, old)| {
-        let new = if field == name { value.take() } else { None };
-        (field.to_owned(), new.unwrap_or_else(|| old.to_vec()))
-    });
-    fields.collect()
 }
 
 fn signature(headers: &Headers) -> String {
@@ -177,6 +135,10 @@ fn the_first_sixteen_signatures_are_looked_at() {
         let headers = with(&usual(), "webhook-signature", found);
         assert_eq!(verdict(&[secret(1)], &headers, BODY), expected, "{before}");
     }
+    // What can be none is not counted.
+    let found = "v1,AAAA ".repeat(100) + &signature(&usual());
+    let headers = with(&usual(), "webhook-signature", found);
+    assert_eq!(verdict(&[secret(1)], &headers, BODY), Ok(()));
 }
 
 #[test]
@@ -294,19 +256,17 @@ fn a_secret_has_its_prefix_and_24_to_64_bytes() {
         "whsec_MfKQ9r8GKYqr-wjUPD8ILPZIo2LaLaSw",
     ] {
         let error = text.parse::<SigningSecret>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "expected a secret of the form whsec_ and the base64 of 24 to 64 bytes"
-        );
+        if !text.starts_with("whsk_") {
+            assert_eq!(error, ParseSecretError::Shared, "{text}");
+        }
     }
 }
 
 #[test]
 fn nothing_prints_a_secret() {
     let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-    let signer = StandardWebhooks::new([secret.clone()]);
     let verifier = Verifier::standard_webhooks([secret.clone()]);
-    let shown = format!("{secret:?} {signer:?} {verifier:?}");
+    let shown = format!("{secret:?} {verifier:?}");
     assert!(!shown.contains("MfKQ9r8G") && shown.contains("redacted"), "{shown}");
 }
 

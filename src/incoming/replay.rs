@@ -1,0 +1,205 @@
+//! Decides whether a message was taken before, and what to remember of it.
+//!
+//! In: its [`Fingerprint`], the time now, and the values of its [keys](Memory::keys). Out: whether it
+//! is [known](Memory::is_known), and the [moves](Memory::moves) that remember it. What is remembered are
+//! cursors, in four stretches of time as long as the message must be remembered. Each stretch is
+//! forgotten as a whole when its slot is used again, so that what is kept is bounded by what comes in
+//! within a few of them. A message that came in one stretch is looked for in the next one too, and, for
+//! nodes whose clocks differ, in the one before.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::signature::Fingerprint;
+use crate::storage::CursorMove;
+
+/// How many stretches have a place of their own: before, now, next, and one that is forgotten.
+const SLOTS: u64 = 4;
+/// The longest that is remembered, whatever the tolerance.
+pub const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is remembered of a message, and where.
+#[derive(Debug)]
+pub struct Memory {
+    /// What the keys of all messages begin with that are remembered as long.
+    place: String,
+    /// The name of this message.
+    name: String,
+    /// The stretch of time that is now.
+    stretch: u64,
+}
+
+impl Memory {
+    /// Of a message that arrives now.
+    pub fn of(fingerprint: &Fingerprint, now: Timestamp) -> Self {
+        // Whole seconds, rounded up.
+        let span = fingerprint.span().min(MAX_SPAN).as_secs() + 1;
+        let since = now.since(Timestamp::MIN).as_secs();
+        Self {
+            place: format!("replay/{span}/"),
+            name: fingerprint.to_string(),
+            stretch: since / span,
+        }
+    }
+
+    /// The cursors to read: of the message in the stretches before, now and next, and which stretch
+    /// the slot of now is used for.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.stretches().into_iter().map(|stretch| self.key(stretch)).collect();
+        keys.push(self.slot_key());
+        keys
+    }
+
+    /// Whether the message was taken, from the values of its keys.
+    pub fn is_known(&self, values: &[Option<String>]) -> bool {
+        let is_of = |(stretch, value): (u64, &Option<String>)| {
+            value.as_deref() == Some(stretch.to_string().as_str())
+        };
+        self.stretches().into_iter().zip(values).any(is_of)
+    }
+
+    /// What remembers the message, from the values of its keys; to be recorded once all that it says
+    /// is.
+    pub fn moves(&self, values: &[Option<String>]) -> Vec<CursorMove> {
+        let value = Some(self.stretch.to_string());
+        let read = |n: usize| values.get(n).cloned().flatten();
+        let set = |key, expected| CursorMove::Set { key, expected, value: value.clone() };
+        let mut moves = Vec::new();
+        if read(3) != value {
+            moves.push(set(self.slot_key(), read(3)));
+            moves.push(CursorMove::RemoveBelow { prefix: self.slot(self.stretch) });
+        }
+        moves.push(set(self.key(self.stretch), read(1)));
+        moves
+    }
+
+    fn stretches(&self) -> [u64; 3] {
+        [self.stretch.saturating_sub(1), self.stretch, self.stretch + 1]
+    }
+
+    /// What the keys of a stretch begin with.
+    fn slot(&self, stretch: u64) -> String {
+        format!("{}{}/", self.place, stretch % SLOTS)
+    }
+
+    fn key(&self, stretch: u64) -> String {
+        format!("{}{}", self.slot(stretch), self.name)
+    }
+
+    /// Says for which stretch a slot is used.
+    fn slot_key(&self) -> String {
+        format!("{}slot/{}", self.place, self.stretch % SLOTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::signature::{Message, Scheme, SigningSecret, Verifier};
+
+    /// Cursors as a storage has them.
+    #[derive(Default)]
+    struct Cursors(BTreeMap<String, String>);
+
+    impl Cursors {
+        /// Whether a message is known; it is afterwards.
+        fn take(&mut self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
+            let memory = Memory::of(fingerprint, now);
+            let values: Vec<_> = memory.keys().iter().map(|key| self.0.get(key).cloned()).collect();
+            let is_known = memory.is_known(&values);
+            if !is_known {
+                let moves = memory.moves(&values);
+                for one in &moves {
+                    if let CursorMove::Set { key, expected, .. } = one {
+                        assert_eq!(self.0.get(key), expected.as_ref(), "{key}");
+                    }
+                }
+                for one in moves {
+                    self.apply(one);
+                }
+            }
+            is_known
+        }
+
+        fn apply(&mut self, one: CursorMove) {
+            match one {
+                CursorMove::Set { key, value, .. } => {
+                    self.0.insert(key, value.unwrap());
+                }
+                CursorMove::RemoveBelow { prefix } => {
+                    self.0.retain(|key, _| !key.starts_with(&prefix));
+                }
+            }
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds)
+    }
+
+    fn fingerprint(id: &str, tolerance: Duration) -> Fingerprint {
+        let secret = SigningSecret::from_bytes(&[1; 32]).unwrap();
+        let signed = Scheme::StandardWebhooks
+            .sign(std::slice::from_ref(&secret), &Message::new(id, at(0), b""));
+        let verifier = Verifier::standard_webhooks([secret]).with_tolerance(tolerance);
+        verifier.verify(&signed.unwrap(), b"", at(0)).unwrap().fingerprint().unwrap()
+    }
+
+    #[test]
+    fn a_message_is_known_for_as_long_as_it_may_be_taken_whenever_it_came() {
+        let tolerance = Duration::from_secs(30);
+        let (one, other) = (fingerprint("1", tolerance), fingerprint("2", tolerance));
+        for begin in 0..200 {
+            for later in [0, 1, 30, 59, 60] {
+                let mut cursors = Cursors::default();
+                assert!(!cursors.take(&one, at(begin)));
+                assert!(cursors.take(&one, at(begin + later)), "{begin} + {later}");
+                assert!(!cursors.take(&other, at(begin + later)));
+                assert!(cursors.take(&one, at(begin + later)), "{begin} + {later}");
+                // As another node has it, whose clock is behind.
+                assert!(cursors.take(&one, at(begin - later)), "{begin} - {later}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_what_comes_in_a_few_stretches() {
+        let mut cursors = Cursors::default();
+        let mut most = 0;
+        for second in 0..2_000 {
+            let one = fingerprint(&second.to_string(), Duration::from_secs(30));
+            assert!(!cursors.take(&one, at(second)));
+            most = most.max(cursors.0.len());
+        }
+        assert!((61..=61 * 4 + 4).contains(&most), "{most}");
+        // After a long pause all of it goes, slot by slot.
+        for n in 0..4 {
+            let one = fingerprint(&format!("late{n}"), Duration::from_secs(30));
+            assert!(!cursors.take(&one, at(10_000 + n * 61)));
+        }
+        assert_eq!(cursors.0.len(), 8);
+    }
+
+    #[test]
+    fn a_tolerance_of_less_than_a_second_is_remembered_for_one() {
+        for tolerance in [Duration::ZERO, Duration::from_millis(400)] {
+            let mut cursors = Cursors::default();
+            let one = fingerprint("1", tolerance);
+            assert!(!cursors.take(&one, at(0)));
+            assert!(cursors.take(&one, at(0) + Duration::from_millis(800)));
+            assert!(cursors.take(&one, at(1)));
+        }
+    }
+
+    #[test]
+    fn a_tolerance_without_end_is_remembered_for_a_day() {
+        let mut cursors = Cursors::default();
+        let one = fingerprint("1", Duration::MAX);
+        assert!(!cursors.take(&one, at(0)));
+        assert!(cursors.take(&one, at(24 * 60 * 60)));
+        assert!(!cursors.take(&one, at(4 * 24 * 60 * 60)));
+    }
+}

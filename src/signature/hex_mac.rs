@@ -1,0 +1,61 @@
+//! Schemes of one header field that holds a MAC of the body, in lower-case hex.
+
+use super::{VerifyError, verifier};
+use crate::request::Headers;
+
+/// A MAC that is written so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HexField {
+    /// The field's name.
+    pub(super) name: String,
+    /// What stands before the hex digits.
+    pub(super) prefix: &'static str,
+}
+
+impl HexField {
+    /// The MAC that a message carries; none if what stands there is none.
+    pub(super) fn read(
+        &self,
+        headers: &Headers,
+        bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, VerifyError> {
+        let value = verifier::required(headers, &self.name)?;
+        let hex = value.strip_prefix(self.prefix.as_bytes());
+        Ok(hex.and_then(|hex| from_hex(hex, bytes)).into_iter().collect())
+    }
+}
+
+/// So many bytes from twice as many digits, in lower case as all senders write them: one text alone
+/// stands for a MAC.
+pub(super) fn from_hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
+    if text.len() != bytes * 2 {
+        return None;
+    }
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).expect("it is below 16")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_read_as_it_is_written_and_in_no_other_way() {
+        let all: Vec<u8> = (0..=255).collect();
+        let text = to_hex(&all);
+        assert!(text.starts_with("000102") && text.ends_with("fdfeff"), "{text}");
+        assert_eq!(from_hex(text.as_bytes(), 256), Some(all));
+        for (text, bytes) in [("0A", 1), ("0g", 1), ("a", 1), ("aab", 1), ("", 1), (" a", 1)] {
+            assert_eq!(from_hex(text.as_bytes(), bytes), None, "{text:?}");
+        }
+    }
+}
