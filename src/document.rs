@@ -81,6 +81,12 @@ impl Problems {
         }
     }
 
+    /// A problem at one place.
+    #[cfg(feature = "engine")]
+    pub(crate) fn at(path: &str, message: impl Into<String>) -> Self {
+        Self(vec![Problem::new(path, message)])
+    }
+
     /// A problem of the whole document.
     pub(crate) fn of(message: impl Into<String>) -> Self {
         Self(vec![Problem::new("", message)])

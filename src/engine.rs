@@ -2,13 +2,14 @@
 //!
 //! In: events and triggers. Out: deliveries to a [`Deliverer`] or an [`Action`], and their log in a
 //! [`Storage`]. The verbs have a file each: `publish`, `claim`, `sign`, `attempt`, `settle`; `run` is
-//! the loop over the last four, `credentials` has what an attempt signs with and proves itself by,
-//! `exchange` sends it with the `token` that it takes, `batch` puts together what goes in one request,
+//! the loop over the last four. An attempt signs with and proves itself by its `credentials`, and
+//! `exchange` sends it with the `token` that it takes; `batch` puts together what goes in one request,
 //! `gate` says how much may.
-//! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`, `endpoints`, `jobs`, `remains`,
-//! `backlog`), what operators call (`history`, `prune`, `ping`, `explain`, `stats`, `drain`), and what is
-//! remembered (`health`, `pace`, `stalled`). Above the ports, this is the only code of the crate that
-//! awaits.
+//!
+//! Beside them: what a run publishes by itself (`outbox`), what it follows at each refresh (`triggers`,
+//! `endpoints`, `jobs`, `remains`, `backlog`), what operators call (`history`, `prune`, `ping`,
+//! `explain`, `stats`, `drain`, `secrets`), and what is remembered (`health`, `pace`, `stalled`,
+//! `fetched`). Above the ports, this is the only code of the crate that awaits.
 
 mod attempt;
 mod backlog;

@@ -18,8 +18,9 @@
 //!                storage            event + its deliveries with their payloads, one atomic write
 //!                   ▼  engine::run
 //!                   ▼  claim, gate       a lease; no endpoint gets more than it can take
-//!                   ▼  sign, attempt     signature → request → deliverer, or action; then one pure
-//!                   ▼                    decision: delivered · retry at · dead
+//!                   ▼  batch             what goes in one request
+//!                   ▼  attempt           credentials → sign → request → exchange → deliverer, or
+//!                   ▼                    action; then one pure decision: delivered · retry · dead
 //!                   ▼  settle, health    written down, with the events that follow
 //!                storage            logged and settled, fenced by the lease
 //! ```

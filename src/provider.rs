@@ -23,7 +23,8 @@ use crate::secret::Secret;
 /// 3. Errors are for an operator, and tell nothing of a credential.
 #[async_trait]
 pub trait SecretProvider: fmt::Debug + Send + Sync + 'static {
-    /// The credential of a name: of a secret for signing its text, `whsec_…`.
+    /// The credential of a name: of a secret for signing its text, `whsec_…`, `whsk_…` or `text:…`.
+    /// A panic counts as an error.
     ///
     /// # Errors
     /// That it cannot be had now. What was to be sent waits and uses up no attempt.

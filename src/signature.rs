@@ -35,6 +35,7 @@ pub use scheme::Scheme;
 pub use verifier::{Fingerprint, Verified, Verifier, VerifyError};
 
 use crate::clock::Timestamp;
+use crate::event::Scope;
 use crate::request::Headers;
 
 /// What a signature covers.
@@ -95,8 +96,14 @@ impl<'a> Message<'a> {
 ///
 /// # Contract
 /// 1. `sign` gives the header fields that carry the signature, each name once; they come first in the
-///    request, and no other field of their names goes with them.
-/// 2. `sign` may take as long as an attempt may, and be dropped before it ends.
+///    request, and no other field of their names goes with them. `webhook-id` and `webhook-timestamp`
+///    are added where it gives none.
+/// 2. `sign` may take as long as an attempt may, but no longer than a quarter of a
+///    [lease](crate::engine::EngineOptions::lease), and be dropped before it ends. A panic counts as
+///    that it failed.
+/// 3. **A scope signs by what is its own.** Whoever may write a trigger chooses the signer's name in
+///    it and has a part in what is signed, so `check` refuses scopes that the key is not for. It is
+///    asked when a trigger is stored, and again before each message.
 #[async_trait]
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The header fields that carry the signature, its id and its time.
@@ -105,6 +112,12 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// [`SignError`], whichever: nothing is sent, no attempt is used up, and the delivery is tried
     /// again a little later.
     async fn sign(&self, message: &Message<'_>) -> Result<Headers, SignError>;
+
+    /// Says whether triggers of a scope may have their messages signed.
+    ///
+    /// # Errors
+    /// Why not, for a person.
+    fn check(&self, scope: &Scope) -> Result<(), String>;
 }
 
 /// Why a message was not signed. Nothing of it was sent.

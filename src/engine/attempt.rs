@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 
 use super::Core;
 use super::credentials::Credentials;
@@ -25,10 +25,12 @@ use crate::event::Event;
 use crate::payload::BatchForm;
 use crate::request::{Request, Response};
 use crate::storage::{Settle, Settled, StorageError};
-use crate::trigger::{ActionTarget, Target, Trigger};
+use crate::trigger::{ActionTarget, EndpointAuth, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long a drain waits before it tries again what could not be tried for a failure of ours.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// An attempt that ended.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Core {
             }
             Ok(Ok(_)) => Settlement::Parked,
             Ok(Err(without)) => without,
-            Err(_) => self.put_off(&together[0]),
+            Err(_) => self.put_off(&together[0]).await,
         };
         let without_attempt = |claimed: Claimed| {
             Finished::without_attempt(claimed.lease, claimed.delivery, settlement.clone())
@@ -86,12 +88,15 @@ impl Core {
         together.into_iter().map(without_attempt).collect()
     }
 
-    /// What follows where something of ours failed: no attempt is used up.
-    fn put_off(&self, claimed: &Claimed) -> Settlement {
-        // Not later in a drain, which would take it for done.
+    /// What follows where something of ours failed: no attempt is used up. A drain would take what is
+    /// due later for done, so it gets it again soon.
+    async fn put_off(&self, claimed: &Claimed) -> Settlement {
         let is_draining = self.due_by.borrow().is_some();
-        let later = self.clock.now() + self.options.refresh;
-        Settlement::Released { at: if is_draining { claimed.due } else { later } }
+        if is_draining {
+            self.clock.sleep(DRAIN_PAUSE).await;
+            return Settlement::Released { at: claimed.due };
+        }
+        Settlement::Released { at: self.clock.now() + self.options.refresh }
     }
 
     /// Tries what goes together, of a trigger that is at work. Each ends by itself.
@@ -113,10 +118,9 @@ impl Core {
             return finished;
         }
         let Some((request, credentials)) = self.ready(&trigger, &going).await else {
-            finished.extend(going.into_iter().map(|claimed| {
-                let settlement = self.put_off(&claimed);
-                without_attempt(&trigger, claimed, settlement)
-            }));
+            let put_off = join_all(going.iter().map(|claimed| self.put_off(claimed))).await;
+            let ended = going.into_iter().zip(put_off);
+            finished.extend(ended.map(|(one, then)| without_attempt(&trigger, one, then)));
             return finished;
         };
         let made = self.guarded(&trigger, &going, request, &credentials).await;
@@ -134,12 +138,14 @@ impl Core {
         let credentials = match self.credentials(trigger).await {
             Ok(credentials) => credentials,
             Err(unready) => {
-                self.tell_unready(trigger, &unready).await;
+                self.tell_unready(trigger, &unready);
                 return None;
             }
         };
         let request = self.signed_request(trigger, going, &credentials).await.ok()?;
-        Some((request, credentials))
+        // It may have taken as long as the lease lasts: then another may be at it.
+        let is_late = going.iter().any(|claimed| self.is_over(claimed));
+        (!is_late).then_some((request, credentials))
     }
 
     /// What follows for each of what was tried together.
@@ -177,8 +183,12 @@ impl Core {
         }
         // The claim was answered late, or the process stood still. Another may be at work on it; if
         // not, it is given at once.
-        let is_over = claimed.delivery.state.claimable_at().is_some_and(|end| end <= now);
-        is_over.then_some(Settlement::Released { at: claimed.due.min(now) })
+        self.is_over(claimed).then(|| Settlement::Released { at: claimed.due.min(now) })
+    }
+
+    /// Whether a delivery's lease has run out.
+    fn is_over(&self, claimed: &Claimed) -> bool {
+        claimed.delivery.state.claimable_at().is_some_and(|end| end <= self.clock.now())
     }
 
     /// What follows for a delivery that was to go with another and cannot: the trigger was changed
@@ -252,7 +262,10 @@ impl Core {
                 .into(),
             None => {
                 let answer = Err(DeliverError::Timeout { after: timeout });
-                Attempt::answered(number, started_at, self.clock.now(), &answer).into()
+                let attempt = Attempt::answered(number, started_at, self.clock.now(), &answer);
+                // Where it takes a token, that may be what was waited for.
+                let tells_of_endpoint = !matches!(credentials.auth, Some(EndpointAuth::OAuth2(_)));
+                Made { attempt, tells_of_endpoint }
             }
         };
         for observed in observed {

@@ -4,9 +4,12 @@
 //! the provider where the trigger only names them. What cannot be had now is nobody's failure but
 //! ours: the delivery is given back, and no attempt is made.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, join, join_all, select};
 
 use super::fetched::Answer;
 use super::{Core, token};
@@ -56,12 +59,14 @@ impl Core {
         let scope = &trigger.spec.scope;
         let fetch = |secret| self.signing_secret(scope, &endpoint.scheme, secret);
         let secrets = active.iter().map(|secret| fetch(&secret.value));
-        let secrets = join_all(secrets).await.into_iter().collect::<Result<_, _>>()?;
-        let auth = match &endpoint.auth {
-            Some(auth) => Some(self.held_auth(scope, auth).await?),
-            None => None,
+        let auth = async {
+            match &endpoint.auth {
+                Some(auth) => self.held_auth(scope, auth).await.map(Some),
+                None => Ok(None),
+            }
         };
-        Ok(Credentials { secrets, auth })
+        let (secrets, auth) = join(join_all(secrets), auth).await;
+        Ok(Credentials { secrets: secrets.into_iter().collect::<Result<_, _>>()?, auth: auth? })
     }
 
     async fn signing_secret(
@@ -76,7 +81,8 @@ impl Core {
                 let text = self.provided(scope, reference).await?;
                 let unfit = |expected| Unready::Unfit { reference: reference.clone(), expected };
                 let parsed = std::str::from_utf8(text.expose()).ok().and_then(|t| t.parse().ok());
-                let secret = parsed.ok_or_else(|| unfit("secret for signing (whsec_…)"))?;
+                let secret = parsed
+                    .ok_or_else(|| unfit("secret for signing (whsec_…, whsk_… or text:…)"))?;
                 scheme.refuses(&secret).map_or(Ok(secret), |expected| Err(unfit(expected)))
             }
         }
@@ -107,9 +113,12 @@ impl Core {
             None => Err(ProviderError::new("this engine has no secret provider")),
             Some(provider) => {
                 let limit = self.options.longest_ask();
-                let asked = provider.secret(SecretAsk::new(reference, scope));
+                // Within the async block, since what makes the future may panic too.
+                let asked = async { provider.secret(SecretAsk::new(reference, scope)).await };
+                let asked = pin!(AssertUnwindSafe(asked).catch_unwind());
                 match select(asked, self.clock.sleep(limit)).await {
-                    Either::Left((answer, _)) => answer,
+                    Either::Left((Ok(answer), _)) => answer,
+                    Either::Left((Err(_), _)) => Err(ProviderError::new("it panicked")),
                     Either::Right(_) => {
                         Err(ProviderError::new(format!("it did not answer within {limit:?}")))
                     }
@@ -120,16 +129,11 @@ impl Core {
         Answer { value, until: self.clock.now() + kept }
     }
 
-    /// Tells observers why an attempt cannot be made. In a drain, which gets what is put off at once
-    /// again, it takes its time.
-    pub(super) async fn tell_unready(&self, trigger: &Trigger, unready: &Unready) {
+    /// Tells observers why an attempt cannot be made.
+    pub(super) fn tell_unready(&self, trigger: &Trigger, unready: &Unready) {
         let reason = unready.to_string();
         let transition = Transition::CredentialsMissing { trigger: trigger.id, reason: &reason };
         self.observers.tell(&transition);
-        let is_draining = self.due_by.borrow().is_some();
-        if is_draining {
-            self.clock.sleep(PAUSE).await;
-        }
     }
 
     /// Reports names that no provider may be asked for, and times at which nothing would sign.

@@ -9,8 +9,10 @@ use super::fetched::Answer;
 use super::hidden::Hidden;
 use super::token::{self, NoToken, Token};
 use crate::deliverer::DeliverError;
-use crate::request::{Request, Response};
+use crate::delivery::Outcome;
+use crate::request::{Headers, Request, Response};
 use crate::secret::Secret;
+use crate::signature::Scheme;
 use crate::trigger::{ClientCredentials, Endpoint, EndpointAuth, Trigger};
 
 /// A token, or that there is none, and what it was asked for with.
@@ -30,6 +32,11 @@ impl Core {
         credentials: &Credentials,
     ) -> Result<Result<Response, DeliverError>, NoToken> {
         let mut tokens = Vec::new();
+        // A signer may prove itself by other fields than that of its signature.
+        let signed = match &endpoint.scheme {
+            Scheme::Signer { .. } => request.headers.clone(),
+            _ => Headers::new(),
+        };
         let answer = match &credentials.auth {
             Some(EndpointAuth::OAuth2(client)) => {
                 self.with_token(trigger, client, request, &mut tokens).await
@@ -39,7 +46,7 @@ impl Core {
         if matches!(&answer, Ok(Ok(response)) if response.body.is_empty()) {
             return answer;
         }
-        let hidden = Hidden::of(endpoint, credentials, &tokens);
+        let hidden = Hidden::of(endpoint, credentials, &tokens).and_of_signer(&signed);
         match answer {
             Ok(answer) => Ok(hidden.out_of(answer)),
             Err(NoToken { outcome, reason }) => {
@@ -64,8 +71,14 @@ impl Core {
             let asked = token::request(client, &trigger.spec.scope, left / 2);
             let (token, was_kept) = self.token(trigger, client, asked, refused.as_ref()).await?;
             tokens.push(token.text.clone());
+            if end <= self.clock.now() {
+                let reason = "the token endpoint answered too late".to_owned();
+                return Err(NoToken { outcome: Outcome::Transient, reason });
+            }
             let mut sent = request.clone();
-            sent.headers.push("authorization", token::bearer(&token.text).expose());
+            if sent.headers.all("authorization").next().is_none() {
+                sent.headers.push("authorization", token::bearer(&token.text).expose());
+            }
             sent.timeout = end.since(self.clock.now());
             let answer = self.deliverer.deliver(sent).await;
             let is_refused = matches!(&answer, Ok(Response { status: 401, .. }));

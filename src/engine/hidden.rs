@@ -9,7 +9,7 @@ use super::credentials::Credentials;
 use super::token;
 use crate::deliverer::DeliverError;
 use crate::delivery::Attempt;
-use crate::request::Response;
+use crate::request::{Headers, Response};
 use crate::secret::Secret;
 use crate::trigger::{Credential, Endpoint, EndpointAuth};
 
@@ -31,7 +31,12 @@ impl Hidden {
             hidden.add(token.expose());
         }
         for secret in &credentials.secrets {
-            hidden.add(secret.expose().as_bytes());
+            let text = secret.expose();
+            hidden.add(text.as_bytes());
+            // Behind the prefix is what a receiver of another scheme knows.
+            let prefixes = ["text:", "whsec_", "whsk_"];
+            let bare = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
+            hidden.add(bare.unwrap_or_default().as_bytes());
         }
         for (_, value) in endpoint.headers.iter() {
             hidden.add(value);
@@ -50,6 +55,17 @@ impl Hidden {
             hidden.add(value.as_bytes());
         }
         hidden
+    }
+
+    /// Also what a signer gave.
+    pub(super) fn and_of_signer(mut self, fields: &Headers) -> Self {
+        let ours = ["webhook-", "content-", "ce-", "artifact-triggers-"];
+        let theirs = fields.iter().filter(|(name, _)| {
+            let lower = name.to_ascii_lowercase();
+            !ours.iter().any(|prefix| lower.starts_with(prefix))
+        });
+        theirs.for_each(|(_, value)| self.add(value));
+        self
     }
 
     fn add_auth(&mut self, auth: &EndpointAuth) {
@@ -158,6 +174,17 @@ mod tests {
         ] {
             assert_eq!(hidden.out_of_text(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_without_its_prefix_too_and_what_a_signer_gave() {
+        let endpoint = Endpoint::new("https://hooks.example/".parse().unwrap());
+        let secrets = vec![crate::signature::SigningSecret::from_text("hunter2").unwrap()];
+        let credentials = Credentials { secrets, auth: None };
+        let fields = [("x-vault", "hunter3"), ("webhook-id", "msg_1")].into_iter().collect();
+        let hidden = Hidden::of(&endpoint, &credentials, &[]).and_of_signer(&fields);
+        let told = hidden.out_of_text("text:hunter2 hunter2 hunter3 msg_1");
+        assert_eq!(told, "[redacted] [redacted] [redacted] msg_1");
     }
 
     #[test]

@@ -97,7 +97,9 @@ impl Engine {
             self.core.observers.tell(&Transition::ReceiveRefused { error });
         })?;
         self.core.observers.tell(&Transition::Received { events: notices.len() });
-        let memory = fingerprint.map(|fingerprint| Memory::of(&fingerprint, by.since));
+        let memory = fingerprint
+            .zip(notices.first())
+            .map(|(fingerprint, notice)| Memory::of(&fingerprint, &notice.event.scope, by.since));
         if let Some(memory) = &memory
             && memory.is_known(&self.core.storage.cursors(memory.keys()).await?)
         {

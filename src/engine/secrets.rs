@@ -11,7 +11,7 @@ use crate::event::Scope;
 use crate::id::TriggerId;
 use crate::signature::standard_webhooks::SigningSecret;
 use crate::storage::{StorageError, TriggerState, TriggerWrite};
-use crate::trigger::{OpenError, Trigger, TriggerSpec};
+use crate::trigger::{OpenError, Trigger};
 
 /// A secret that was [rotated](Engine::rotate_secret).
 #[derive(Debug, Clone)]
@@ -52,8 +52,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`StorageError::NotFound`] if there is no such trigger at or below the scope;
-    /// [`TriggerError::Invalid`] if it has an action, a secret that a provider holds, or as many
-    /// secrets as may be.
+    /// [`TriggerError::Invalid`] if it has an action, a scheme in which not each of several `whsec_`
+    /// secrets signs, a secret that a provider holds or of another form, or as many secrets as may be;
+    /// [`StorageError::Conflict`] if it was changed meanwhile.
     pub async fn rotate_secret(
         &self,
         scope: &Scope,
@@ -70,11 +71,8 @@ impl Engine {
             Some(())
         })
         .and_then(|()| rotated.validate())
-        .map_err(|problems| TriggerError::Invalid { name: rotated.name, problems })?;
-        let rotate = |_: &Trigger, spec: &mut TriggerSpec, _: &mut Option<_>| {
-            spec.rotate_secret(&secret, end);
-        };
-        let trigger = self.core.change(id, rotate).await?;
+        .map_err(|problems| TriggerError::Invalid { name: rotated.name.clone(), problems })?;
+        let trigger = self.update_trigger(id, current.revision, rotated).await?;
         Ok(Rotated { trigger, secret })
     }
 
@@ -84,7 +82,8 @@ impl Engine {
     /// anew. For management APIs, whose users do not see what is stored.
     ///
     /// # Errors
-    /// [`TriggerError`]; [`StorageError::Conflict`] if the trigger is not at that revision, and
+    /// [`TriggerError`], also for a scope that is not at or below the one given;
+    /// [`StorageError::Conflict`] if the trigger is not at that revision, and
     /// [`StorageError::NotFound`] if there is none at or below the scope.
     pub async fn revise_trigger(
         &self,
@@ -98,6 +97,10 @@ impl Engine {
             let name = current.spec.name.clone();
             TriggerError::Invalid { name, problems }
         })?;
+        if !scope.contains(&revised.spec.scope) {
+            let problems = Problems::at("scope", format!("expected one at or below {scope:?}"));
+            return Err(TriggerError::Invalid { name: revised.spec.name, problems });
+        }
         let trigger = self.update_trigger(id, revision, revised.spec).await?;
         Ok(Updated { trigger, dropped: revised.dropped })
     }

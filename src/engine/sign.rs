@@ -13,15 +13,13 @@ use super::Core;
 use super::credentials::Credentials;
 use crate::clock::Timestamp;
 use crate::delivery::{Claimed, Lease};
+use crate::event::Scope;
 use crate::id::MessageId;
 use crate::observer::Transition;
 use crate::payload::{BatchForm, Payload};
-use crate::request::{Headers, Request};
-use crate::signature::{Message, Scheme, SignError};
+use crate::request::{Headers, Request, frames_the_message};
+use crate::signature::{Message, Scheme, SignError, standard_webhooks};
 use crate::trigger::{Endpoint, Target, Trigger};
-
-/// How long a drain, in which nothing is put off, waits before it tries again what could not be signed.
-const PAUSE: Duration = Duration::from_millis(100);
 
 impl Core {
     /// The request of an attempt; none of an action.
@@ -38,7 +36,8 @@ impl Core {
             Scheme::Signer { name } => {
                 let limit = self.timeout_of(trigger).min(self.options.lease / 4);
                 let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
-                self.ask_signer(name, &outgoing.message(endpoint, now), &leases, limit).await
+                let message = outgoing.message(endpoint, now);
+                self.ask_signer(name, &trigger.spec.scope, &message, (&leases, limit)).await
             }
             scheme => scheme.sign(&credentials.secrets, &outgoing.message(endpoint, now)),
         };
@@ -48,9 +47,6 @@ impl Core {
             }
             Err(error) => {
                 self.observers.tell(&Transition::NotSigned { trigger: trigger.id, error: &error });
-                if self.due_by.borrow().is_some() {
-                    self.clock.sleep(PAUSE).await;
-                }
                 Err(error)
             }
         }
@@ -60,18 +56,26 @@ impl Core {
     async fn ask_signer(
         &self,
         name: &str,
+        scope: &Scope,
         message: &Message<'_>,
-        leases: &[Lease],
-        limit: Duration,
+        (leases, limit): (&[Lease], Duration),
     ) -> Result<Headers, SignError> {
         let Some(signer) = self.signers.get(name) else {
             return Err(SignError::NoSigner { name: name.to_owned() });
         };
         let failed = |reason: String| Err(SignError::Unavailable { reason });
         // Within the async block, since what makes the future may panic too.
-        let signing = AssertUnwindSafe(async { signer.sign(message).await }).catch_unwind();
+        let signing = async {
+            signer.check(scope).map_err(|reason| SignError::Unavailable { reason })?;
+            signer.sign(message).await
+        };
+        let signing = AssertUnwindSafe(signing).catch_unwind();
         match self.within(leases, limit, signing).await {
-            Some(Ok(answer)) => answer,
+            Some(Ok(Ok(fields))) if is_sendable(&fields) => Ok(with_id_and_time(fields, message)),
+            Some(Ok(Ok(_))) => {
+                failed("it gave a field twice, or one that no request may have".into())
+            }
+            Some(Ok(refused)) => refused,
             Some(Err(_)) => failed("it panicked".to_owned()),
             None => failed(format!("no answer within {limit:?}")),
         }
@@ -89,6 +93,7 @@ impl Core {
         let credentials = Credentials::at_hand(endpoint, now);
         let message = outgoing.message(endpoint, now);
         let signature = endpoint.scheme.sign(&credentials.secrets, &message).unwrap_or_default();
+        let signature = with_id_and_time(signature, &message);
         Some(self.request(trigger, endpoint, &outgoing, signature, &credentials))
     }
 
@@ -170,4 +175,28 @@ impl<'a> Outgoing<'a> {
         headers.extend(others);
         headers
     }
+}
+
+/// Whether a signer's fields can go into a request: what cannot is its fault, not the delivery's.
+fn is_sendable(fields: &Headers) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let is_text = |b: &u8| *b == b'\t' || (0x20..=0x7e).contains(b);
+    fields.iter().all(|(name, value)| {
+        !name.is_empty()
+            && name.bytes().all(is_token)
+            && value.iter().all(is_text)
+            && !frames_the_message(name)
+            && fields.only(name).is_some()
+    })
+}
+
+/// The fields of a signer, with a message's id and time if it gave none: receivers tell messages apart
+/// by them, whoever signed.
+fn with_id_and_time(mut fields: Headers, message: &Message<'_>) -> Headers {
+    for (name, value) in standard_webhooks::id_and_time(message) {
+        if fields.all(&name).next().is_none() {
+            fields.push(name, value);
+        }
+    }
+    fields
 }

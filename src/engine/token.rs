@@ -130,7 +130,8 @@ fn parse(body: &[u8], now: Timestamp) -> Result<Token, &'static str> {
         None | Some(Value::Null) => UNSAID,
         Some(value) => seconds(value).ok_or("an expires_in that is no number of seconds")?,
     };
-    let until = now + lasts.saturating_sub(LEEWAY.min(lasts / 10));
+    // Not less than a moment, so that who waited for it need not ask again.
+    let until = now + lasts.saturating_sub(LEEWAY.min(lasts / 10)).max(PAUSE);
     Ok(Token { text: Secret::new(text), until })
 }
 

@@ -241,11 +241,8 @@ impl Core {
                     problems.add("target.webhook.url", message);
                 }
                 if let Scheme::Signer { name } = &endpoint.scheme
-                    && !self.signers.contains_key(name)
+                    && let Err(message) = self.check_signer(name, &spec.scope)
                 {
-                    let found = cut(name);
-                    let message =
-                        format!("expected the name of a registered signer, found {found:?}");
                     problems.add("target.webhook.scheme.signer", message);
                 }
             }
@@ -256,6 +253,12 @@ impl Core {
             }
             Target::Action(_) => {}
         }
+    }
+
+    fn check_signer(&self, name: &str, scope: &Scope) -> Result<(), String> {
+        let signer = self.signers.get(name);
+        let unknown = || format!("expected the name of a registered signer, found {:?}", cut(name));
+        signer.ok_or_else(unknown)?.check(scope)
     }
 
     fn named(&self, scope: &Scope, name: &str) -> Option<Arc<Trigger>> {

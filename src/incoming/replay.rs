@@ -1,15 +1,16 @@
 //! Decides whether a message was taken before, and what to remember of it.
 //!
-//! In: its [`Fingerprint`], the time now, and the values of its [keys](Memory::keys). Out: whether it
-//! is [known](Memory::is_known), and the [moves](Memory::moves) that remember it. What is remembered are
-//! cursors, in four stretches of time as long as the message must be remembered. Each stretch is
-//! forgotten as a whole when its slot is used again, so that what is kept is bounded by what comes in
-//! within a few of them. A message that came in one stretch is looked for in the next one too, and, for
+//! In: its [`Fingerprint`], the scope that it is for, the time now, and the values of its
+//! [keys](Memory::keys). Out: whether it is [known](Memory::is_known), and the [moves](Memory::moves)
+//! that remember it. What is remembered are cursors, in four stretches of time as long as the message
+//! must be remembered. Each stretch is forgotten as a whole when its slot is used again, so that what
+//! is kept is bounded by what comes in within a few of them. A message that came in one stretch is looked for in the next one too, and, for
 //! nodes whose clocks differ, in the one before.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::event::Scope;
 use crate::signature::Fingerprint;
 use crate::storage::CursorMove;
 
@@ -30,14 +31,15 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a message that arrives now.
-    pub fn of(fingerprint: &Fingerprint, now: Timestamp) -> Self {
+    /// Of a message that arrives now for a scope. One that was sent for another scope too is not known
+    /// there, whoever signed both.
+    pub fn of(fingerprint: &Fingerprint, scope: &Scope, now: Timestamp) -> Self {
         // Whole seconds, rounded up.
         let span = fingerprint.span().min(MAX_SPAN).as_secs() + 1;
         let since = now.since(Timestamp::MIN).as_secs();
         Self {
             place: format!("replay/{span}/"),
-            name: fingerprint.to_string(),
+            name: format!("{fingerprint}/{scope}"),
             stretch: since / span,
         }
     }
@@ -107,7 +109,7 @@ mod tests {
     impl Cursors {
         /// Whether a message is known; it is afterwards.
         fn take(&mut self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
-            let memory = Memory::of(fingerprint, now);
+            let memory = Memory::of(fingerprint, &"acme".parse().unwrap(), now);
             let values: Vec<_> = memory.keys().iter().map(|key| self.0.get(key).cloned()).collect();
             let is_known = memory.is_known(&values);
             if !is_known {

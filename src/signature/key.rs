@@ -236,6 +236,7 @@ impl SigningSecret {
     }
 
     /// The HMAC of a message, if it is a shared secret.
+    #[cfg_attr(not(feature = "ed25519"), expect(clippy::unnecessary_wraps, reason = "all are"))]
     pub(super) fn mac(&self, message: &[&[u8]]) -> Option<Hmac<Sha256>> {
         match &self.0 {
             Key::Shared(shared) => {
@@ -248,6 +249,7 @@ impl SigningSecret {
 
     /// The bytes of a shared secret.
     #[cfg(feature = "sha1")]
+    #[cfg_attr(not(feature = "ed25519"), expect(clippy::unnecessary_wraps, reason = "all are"))]
     pub(super) fn shared_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Key::Shared(shared) => Some(shared.bytes.expose()),

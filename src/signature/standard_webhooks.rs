@@ -25,7 +25,7 @@ const SHARED_PREFIX: &str = "v1,";
 const PAIR_PREFIX: &str = "v1a,";
 
 /// The id and the time of a message, as they are told in any scheme.
-pub(super) fn id_and_time(message: &Message<'_>) -> [(String, String); 2] {
+pub(crate) fn id_and_time(message: &Message<'_>) -> [(String, String); 2] {
     let timestamp = message.timestamp.unix_seconds().to_string();
     [(ID_HEADER.to_owned(), message.id.to_owned()), (TIMESTAMP_HEADER.to_owned(), timestamp)]
 }

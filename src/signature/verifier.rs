@@ -231,7 +231,8 @@ impl Verifier {
     }
 
     fn new(scheme: Known, secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
-        let keys = Keys { secrets: secrets.into_iter().collect(), ..Keys::default() };
+        let mut keys = Keys::default();
+        keys.secrets.extend(secrets);
         #[cfg(feature = "ed25519")]
         let keys = keys.with_own_public();
         Self { scheme, keys, tolerance: Self::DEFAULT_TOLERANCE }

@@ -21,9 +21,13 @@ pub(crate) struct Revised {
 const WEBHOOK: &str = "target.webhook";
 
 impl Trigger {
-    /// The spec of a document, with what it keeps of this trigger: what is absent or `[redacted]`.
+    /// The spec of a document, with what it keeps of this trigger: its scope, and of its secrets what
+    /// is absent or `[redacted]`.
     pub(crate) fn revised(&self, json: &[u8]) -> Result<Revised, Problems> {
         let mut value = document::parse(json, MAX_TRIGGER_BYTES)?;
+        if let Some(members) = value.as_object_mut() {
+            members.entry("scope").or_insert_with(|| Value::from(self.spec.scope.as_str()));
+        }
         let mut dropped = Vec::new();
         if let Target::Webhook(stored) = &self.spec.target {
             let mut problems = Problems::default();

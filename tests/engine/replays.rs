@@ -18,7 +18,7 @@ use crate::faults::Unreliable;
 
 /// Takes a body such as `app:latest@1` for the push of a tag, of which the digest is all ones.
 #[derive(Debug)]
-struct Pushes(Verifier);
+struct Pushes(Verifier, Scope);
 
 impl Receiver for Pushes {
     fn verifier(&self) -> &Verifier {
@@ -38,6 +38,7 @@ impl Receiver for Pushes {
         artifact.repository = Some(name.to_owned());
         let event = Event::builder(EventKind::ARTIFACT_INGESTED)
             .artifact(artifact)
+            .scope(self.1.clone())
             .occurred_at(at(0))
             .source(Source::new("pushes").with_id(&text))
             .build_at(now, &artifact_triggers::entropy::OsEntropy);
@@ -55,7 +56,7 @@ fn secret() -> SigningSecret {
 }
 
 fn standard() -> Pushes {
-    Pushes(Verifier::standard_webhooks([secret()]))
+    Pushes(Verifier::standard_webhooks([secret()]), Scope::root())
 }
 
 /// A message as its sender signed it.
@@ -141,8 +142,8 @@ async fn a_message_without_an_id_is_known_by_what_was_signed() {
     let text = || SigningSecret::from_text("s3cret").unwrap();
     let stamped = Scheme::Timestamped { header: "acme-signature".to_owned() };
     for (scheme, receiver) in [
-        (Scheme::Github, Pushes(Verifier::github([text()]))),
-        (stamped, Pushes(Verifier::timestamped("acme-signature", [text()]))),
+        (Scheme::Github, Pushes(Verifier::github([text()]), Scope::root())),
+        (stamped, Pushes(Verifier::timestamped("acme-signature", [text()]), Scope::root())),
     ] {
         let bench = bench(Script::statuses([200])).await;
         let now = bench.clock.now();
@@ -160,7 +161,7 @@ async fn a_message_without_an_id_is_known_by_what_was_signed() {
 async fn two_senders_with_one_id_are_two() {
     let bench = bench(Script::statuses([200])).await;
     let other = SigningSecret::generate();
-    let both = Pushes(Verifier::standard_webhooks([secret(), other.clone()]));
+    let both = Pushes(Verifier::standard_webhooks([secret(), other.clone()]), Scope::root());
     for (key, body) in [(secret(), "a:b@c"), (other, "a:b@d")] {
         let message = sent(&Scheme::StandardWebhooks, key, "1", body, bench.clock.now());
         assert_eq!(reason(&receive(&bench, &both, &message).await.unwrap()), None);
@@ -206,9 +207,21 @@ async fn a_message_is_remembered_once_all_of_it_is_stored() {
 #[tokio::test]
 async fn what_is_not_signed_is_not_remembered() {
     let bench = bench(Script::statuses([200])).await;
-    let receiver = Pushes(Verifier::accept_unverified());
+    let receiver = Pushes(Verifier::accept_unverified(), Scope::root());
     let message = sent(&Scheme::StandardWebhooks, secret(), "1", "a:b@c", bench.clock.now());
     assert_eq!(reason(&receive(&bench, &receiver, &message).await.unwrap()), None);
     let again = receive(&bench, &receiver, &message).await.unwrap();
     assert_eq!(reason(&again), Some(SkipReason::Unchanged));
+}
+
+#[tokio::test]
+async fn a_message_that_was_sent_for_two_scopes_is_taken_in_both() {
+    let bench = bench(Script::statuses([200])).await;
+    let first = sent(&Scheme::StandardWebhooks, secret(), "1", "app:latest@1", bench.clock.now());
+    for team in ["acme/a", "acme/b"] {
+        let receiver = Pushes(standard().0, team.parse().unwrap());
+        for known in [None, Some(SkipReason::Replayed)] {
+            assert_eq!(reason(&receive(&bench, &receiver, &first).await.unwrap()), known, "{team}");
+        }
+    }
 }

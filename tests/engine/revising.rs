@@ -172,3 +172,26 @@ async fn a_revision_that_is_not_the_current_one_changes_nothing() {
     let refused = revise(&bench, &trigger, &shown(&trigger)).await.unwrap_err();
     assert!(matches!(refused, TriggerError::Storage(_)));
 }
+
+#[tokio::test]
+async fn a_trigger_stays_in_its_scope_and_leaves_that_of_who_changes_it_never() {
+    let bench = bench(Script::statuses([200])).await;
+    let team: Scope = "acme/team".parse().unwrap();
+    let trigger = bench.trigger(with_all_credentials().scope(team.clone())).await;
+    let by_team = async |trigger: &Trigger, document: &Value| {
+        let json = serde_json::to_vec(document).unwrap();
+        bench.engine.revise_trigger(&team, trigger.id, trigger.revision, &json).await
+    };
+    let mut document = shown(&trigger);
+    document.as_object_mut().unwrap().remove("scope");
+    let revised = by_team(&trigger, &document).await.unwrap().trigger;
+    assert_eq!(revised.spec.scope, team, "absent, it stays");
+    for outside in ["", "acme", "acme/other"] {
+        document["scope"] = json!(outside);
+        let refused = by_team(&revised, &document).await.unwrap_err().to_string();
+        assert!(refused.contains("scope: expected one at or below"), "{refused}");
+    }
+    document["scope"] = json!("acme/team/inner");
+    let inner = by_team(&revised, &document).await.unwrap().trigger;
+    assert_eq!(inner.spec.scope.as_str(), "acme/team/inner");
+}

@@ -175,6 +175,7 @@ impl SecretProvider for Vault {
             std::future::pending::<()>().await;
         }
         let found = self.holds.lock().unwrap().get(ask.reference).cloned();
+        assert_ne!(found.as_deref(), Some("panics"), "a provider that panics, on purpose");
         found.map(Secret::new).ok_or_else(|| ProviderError::new("sealed"))
     }
 
@@ -252,7 +253,7 @@ async fn what_a_provider_holds_signs_and_is_asked_for_once_in_a_while() {
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_or_hangs_uses_up_no_attempt_and_nothing_goes_out_unsigned() {
+async fn a_provider_that_fails_hangs_or_panics_uses_up_no_attempt_and_nothing_goes_out_unsigned() {
     let (vault, missing) = (Vault::default(), Missing::default());
     vault.set("kv/token", "t1");
     let bench = with_vault(&vault, &missing).await;
@@ -266,6 +267,8 @@ async fn a_provider_that_fails_or_hangs_uses_up_no_attempt_and_nothing_goes_out_
     let id = waits.trigger;
     let pinged = bench.engine.ping(&Scope::root(), id).await.unwrap_err();
     assert!(matches!(pinged, PingError::Storage(_)), "{pinged:?}");
+    vault.set("kv/signing", "panics");
+    bench.work(2 * MINUTE).await;
     vault.hangs.store(true, Ordering::SeqCst);
     bench.work(5 * MINUTE).await;
     let waits = bench.engine.delivery(&Scope::root(), waits.id).await.unwrap().unwrap();
@@ -273,7 +276,8 @@ async fn a_provider_that_fails_or_hangs_uses_up_no_attempt_and_nothing_goes_out_
     assert!(bench.script.requests().is_empty());
     let told = missing.0.lock().unwrap().clone();
     assert_eq!(told[0], "the provider does not give \"kv/signing\": sealed");
-    assert!(told[1].ends_with("is no secret for signing (whsec_…)"), "{told:?}");
+    assert!(told[1].ends_with("is no secret for signing (whsec_…, whsk_… or text:…)"), "{told:?}");
+    assert!(told.iter().any(|told| told.ends_with("it panicked")), "{told:?}");
     assert!(told.last().unwrap().ends_with("it did not answer within 5s"), "{told:?}");
     assert!(!told.join(" ").contains("not a secret at all"));
 

@@ -208,7 +208,8 @@ impl From<SigningSecret> for EndpointSecret {
 }
 
 impl Field for EndpointSecret {
-    const EXPECTED: &'static str = "a secret (whsec_…), or an object with secret or provider";
+    const EXPECTED: &'static str =
+        "a secret (whsec_…, whsk_… or text:…), or an object with secret or provider";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         if !value.is_object() {
@@ -235,7 +236,7 @@ impl Field for EndpointSecret {
 }
 
 impl Field for SigningSecret {
-    const EXPECTED: &'static str = "a secret (whsec_…)";
+    const EXPECTED: &'static str = "a secret (whsec_…, whsk_… or text:…)";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         // The value is not repeated, whatever it is.

@@ -93,7 +93,14 @@ impl Endpoint {
         let path = format!("{path}.scheme");
         match &self.scheme {
             Scheme::Timestamped { header } => {
-                check_header_name(&format!("{path}.timestamped.header"), header, problems);
+                let path = format!("{path}.timestamped.header");
+                if !is_header_name(header) {
+                    let found = cut(header);
+                    problems
+                        .add(path, format!("expected the name of a header field, found {found:?}"));
+                } else if is_reserved(header) {
+                    problems.add(path, RESERVED_NAME);
+                }
             }
             Scheme::Signer { name } => check_name(&format!("{path}.signer"), name, problems),
             _ => {}
@@ -250,20 +257,31 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
 
 /// Reports a name that no field has, or that is not the trigger's to set; tells whether it is a name.
 pub(super) fn check_header_name(path: &str, name: &str, problems: &mut Problems) -> bool {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > MAX_ENTRIES || !name.bytes().all(is_token) {
+    if !is_header_name(name) {
         let shown = cut(name);
         problems.add(path, format!("expected names of header fields, found {shown:?}"));
         return false;
     }
-    let lower = name.to_ascii_lowercase();
-    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
-    if frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed {
-        let message = "is set by the crate or the connection and cannot be overridden";
-        problems.add(join(path, name), message);
+    if is_reserved(name) {
+        problems.add(join(path, name), RESERVED_NAME);
     }
     true
 }
+
+/// Whether a header field may have the name (RFC 9110, section 5.6.2).
+fn is_header_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (1..=MAX_ENTRIES).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+/// Whether a header field of the name is not the trigger's to set.
+fn is_reserved(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let is_prefixed = RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    frames_the_message(&lower) || RESERVED.contains(&lower.as_str()) || is_prefixed
+}
+
+const RESERVED_NAME: &str = "is set by the crate or the connection and cannot be overridden";
 
 pub(super) const REDACTED_VALUE: &str = "expected the value itself, not [redacted]";
 
