@@ -234,9 +234,13 @@ pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
     Some(http_date(text, now)?.since(now))
 }
 
-/// A date in one of the forms of RFC 9110, section 5.6.7: today's, that of RFC 850, that of C.
+/// A date in one of the forms of RFC 9110, section 5.6.7: today's, that of RFC 850, that of C. Written
+/// as it is printed: chrono alone takes signs, years of any length and missing white space as well.
 fn http_date(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let read = |text: &str, form| chrono::NaiveDateTime::parse_from_str(text, form).ok();
+    let read = |text: &str, form| {
+        let date = chrono::NaiveDateTime::parse_from_str(text, form).ok()?;
+        (date.format(form).to_string() == text).then_some(date)
+    };
     let date = read(text, "%a, %d %b %Y %H:%M:%S GMT")
         .or_else(|| read(&with_century(text, now)?, "%A, %d-%b-%Y %H:%M:%S GMT"))
         .or_else(|| read(text, "%a %b %e %H:%M:%S %Y"))?;
@@ -338,6 +342,7 @@ mod tests {
             assert_eq!(wanted(text), Some(Duration::from_secs(30)), "{text}");
         }
         assert_eq!(wanted("Sun Nov  1 12:00:30 2026"), Some(Duration::ZERO));
+        assert_eq!(wanted("Mon, 23 Nov 2026 12:00:60 GMT"), Some(Duration::from_secs(60)));
         let year = |text| wanted(text).map(|wait| wait.as_secs() / (365 * 86_400));
         // Two digits mean a year of the next fifty, or else one that has passed.
         assert_eq!(year("Sunday, 22-Nov-76 12:00:30 GMT"), Some(50));
@@ -358,6 +363,10 @@ mod tests {
             "Monday, 23-Nov-2026 12:00:30 GMT",
             "Monday, 23-Nov-\u{e9} 12:00:30 GMT",
             "Monday, 23-Nov-+6 12:00:30 GMT",
+            // Found by fuzzing.
+            "Mon Nov 6 1:0:3+064000",
+            "Mon, 23-Nov-2600:03:0 GMT",
+            "Mon,29Dec 2025 12:0:59 GMT",
         ] {
             assert_eq!(wanted(text), None, "{text}");
         }
