@@ -195,6 +195,9 @@ impl Run {
                 // A delivery that is stored again after it went begins anew.
                 self.latest.clear();
                 let pruned = storage.prune(Prune { now: self.now, ..prune.clone() }).await.answer();
+                // Nor is it said whether a lease of it from before is one of it.
+                let left = storage.deliveries(everything().with_limit(1_000)).await.answer().items;
+                self.leases.retain(|lease| left.iter().any(|one| one.id == lease.delivery));
                 format!("{} {} {}", pruned.deliveries, pruned.events, pruned.contents)
             }
             Call::Write { n, name, how } => {
