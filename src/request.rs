@@ -105,6 +105,17 @@ pub fn frames_the_message(name: &str) -> bool {
     starts_with_proxy || FRAMING.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
+/// Whether a header field may have a name, of whatever length (RFC 9110, section 5.6.2).
+pub(crate) fn is_field_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// Whether a value is printable ASCII, which any header field may have.
+pub(crate) fn is_field_text(value: &[u8]) -> bool {
+    value.iter().all(|b| *b == b'\t' || (0x20..=0x7e).contains(b))
+}
+
 /// The longest URL, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 2048;
 

@@ -20,7 +20,9 @@ use crate::observer::Transition;
 use crate::provider::{ProviderError, SecretAsk};
 use crate::secret::Secret;
 use crate::signature::{Scheme, SigningSecret};
-use crate::trigger::{Credential, Endpoint, EndpointAuth, Target, Trigger, TriggerSpec};
+use crate::trigger::{
+    Credential, Endpoint, EndpointAuth, EndpointSecret, Target, Trigger, TriggerSpec,
+};
 
 /// How long a provider that gave nothing is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -174,12 +176,8 @@ impl Credentials {
 
     /// What there is without asking anyone, for a preview.
     pub(super) fn at_hand(endpoint: &Endpoint, now: Timestamp) -> Self {
-        let held = |credential: &Credential<SigningSecret>| match credential {
-            Credential::Held(secret) => Some(secret.clone()),
-            Credential::Provided(_) => None,
-        };
         let active = endpoint.secrets.iter().filter(|secret| secret.is_active(now));
-        let secrets = active.filter_map(|secret| held(&secret.value)).collect();
+        let secrets = active.filter_map(EndpointSecret::held).cloned().collect();
         let is_held = |auth: &&EndpointAuth| auth.credential().reference().is_none();
         Self { secrets, auth: endpoint.auth.as_ref().filter(is_held).cloned() }
     }

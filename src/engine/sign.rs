@@ -17,7 +17,7 @@ use crate::event::Scope;
 use crate::id::MessageId;
 use crate::observer::Transition;
 use crate::payload::{BatchForm, Payload};
-use crate::request::{Headers, Request, frames_the_message};
+use crate::request::{Headers, Request, frames_the_message, is_field_name, is_field_text};
 use crate::signature::{Message, Scheme, SignError, standard_webhooks};
 use crate::trigger::{Endpoint, Target, Trigger};
 
@@ -179,12 +179,9 @@ impl<'a> Outgoing<'a> {
 
 /// Whether a signer's fields can go into a request: what cannot is its fault, not the delivery's.
 fn is_sendable(fields: &Headers) -> bool {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let is_text = |b: &u8| *b == b'\t' || (0x20..=0x7e).contains(b);
     fields.iter().all(|(name, value)| {
-        !name.is_empty()
-            && name.bytes().all(is_token)
-            && value.iter().all(is_text)
+        is_field_name(name)
+            && is_field_text(value)
             && !frames_the_message(name)
             && fields.only(name).is_some()
     })

@@ -161,7 +161,7 @@ impl EndpointSecret {
     }
 
     /// The secret, unless a provider holds it.
-    pub(in crate::trigger) fn held(&self) -> Option<&SigningSecret> {
+    pub(crate) fn held(&self) -> Option<&SigningSecret> {
         match &self.value {
             Credential::Held(secret) => Some(secret),
             Credential::Provided(_) => None,

@@ -11,7 +11,9 @@ use super::auth::EndpointAuth;
 use super::credential::EndpointSecret;
 use crate::document::{Field, Object, Problems, cut, join};
 use crate::payload::PayloadFormat;
-use crate::request::{Headers, MAX_URL_BYTES, check_spelling, frames_the_message};
+use crate::request::{
+    Headers, MAX_URL_BYTES, check_spelling, frames_the_message, is_field_name, is_field_text,
+};
 use crate::secret::Sealed;
 use crate::signature::Scheme;
 use crate::trigger::{MAX_ENTRIES, check_name};
@@ -244,8 +246,7 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
         return;
     }
     let path = join(path, name);
-    let is_text = |b: u8| b == b'\t' || (0x20..=0x7e).contains(&b);
-    if value.len() > Endpoint::MAX_HEADER_BYTES || !value.iter().copied().all(is_text) {
+    if value.len() > Endpoint::MAX_HEADER_BYTES || !is_field_text(value) {
         let most = Endpoint::MAX_HEADER_BYTES;
         problems.add(&path, format!("expected printable ASCII of at most {most} bytes"));
     }
@@ -268,10 +269,9 @@ pub(super) fn check_header_name(path: &str, name: &str, problems: &mut Problems)
     true
 }
 
-/// Whether a header field may have the name (RFC 9110, section 5.6.2).
+/// Whether a header field of a trigger may have the name.
 fn is_header_name(name: &str) -> bool {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    (1..=MAX_ENTRIES).contains(&name.len()) && name.bytes().all(is_token)
+    name.len() <= MAX_ENTRIES && is_field_name(name)
 }
 
 /// Whether a header field of the name is not the trigger's to set.
