@@ -1,8 +1,9 @@
-//! The whole way, from many publishers to the log of what was delivered, per second; beside a bare loop
-//! of the same HTTP client that posts the same signed bodies to the same sink over as many connections.
+//! The whole way, from many publishers to the log of what was delivered, per second; beside a bare
+//! loop of the same HTTP client that posts the same signed bodies to the same sink over as many
+//! connections.
 //!
-//! `bash tests/with_postgres cargo bench --features postgres --bench delivery`; without the server and
-//! the feature, memory and SQLite alone.
+//! `bash tests/with_postgres cargo bench --features postgres --bench delivery`; without the server
+//! and the feature, memory and SQLite alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

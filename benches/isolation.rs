@@ -1,5 +1,5 @@
-//! What healthy endpoints feel of endpoints that hang: 1,000 endpoints, of which 900 stop answering,
-//! beside the same load with all of them healthy; in turns, in one run.
+//! What healthy endpoints feel of endpoints that hang: 1,000 endpoints, of which 900 stop
+//! answering, beside the same load with all of them healthy; in turns, in one run.
 //!
 //! `cargo bench --bench isolation`
 

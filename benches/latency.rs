@@ -1,8 +1,8 @@
-//! How long an event takes from `publish` to its arrival at 150 events a second, beside a bare post of
-//! the same client at the same rate; in turns, in one run.
+//! How long an event takes from `publish` to its arrival at 150 events a second, beside a bare post
+//! of the same client at the same rate; in turns, in one run.
 //!
-//! `bash tests/with_postgres cargo bench --features postgres --bench latency`; without the server and
-//! the feature, memory and SQLite alone.
+//! `bash tests/with_postgres cargo bench --features postgres --bench latency`; without the server
+//! and the feature, memory and SQLite alone.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

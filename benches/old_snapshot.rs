@@ -1,5 +1,5 @@
-//! Claims of PostgreSQL while a transaction of somebody else's keeps an old snapshot, so that no dead
-//! row can go; beside the same where they went.
+//! Claims of PostgreSQL while a transaction of somebody else's keeps an old snapshot, so that no
+//! dead row can go; beside the same where they went.
 //!
 //! `bash tests/with_postgres cargo bench --features postgres --bench old_snapshot`
 

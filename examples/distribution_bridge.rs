@@ -22,6 +22,11 @@
 //!       threshold: 3
 //!       backoff: 2s
 //! ```
+//!
+//! With `BRIDGE_PROVIDER=verdaccio`, or another [`Provider`] that proves itself by a secret, it
+//! takes what that one sends instead; `BRIDGE_AUTHORIZATION` is the secret that was agreed on with
+//! it then. Example `inbox` has tokens in URLs, for those that cannot prove who they are, and
+//! answers handshakes.
 
 use std::env;
 use std::error::Error;
@@ -32,8 +37,9 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::engine::{Engine, Received};
 use artifact_triggers::event::{EventKind, Scope};
-use artifact_triggers::incoming::Incoming;
 use artifact_triggers::incoming::distribution::DistributionReceiver;
+use artifact_triggers::incoming::provider::{Provider, ProviderReceiver};
+use artifact_triggers::incoming::{Incoming, Receiver};
 use artifact_triggers::request::Headers;
 use artifact_triggers::secret::Secret;
 use artifact_triggers::signature::Verifier;
@@ -50,17 +56,13 @@ type AnyError = Box<dyn Error + Send + Sync>;
 
 struct Bridge {
     engine: Engine,
-    receiver: DistributionReceiver,
+    receiver: Box<dyn Receiver>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), AnyError> {
     let engine = engine().await?;
-    // Only who knows the token may tell what happened.
-    let token = Secret::new(setting("BRIDGE_AUTHORIZATION")?);
-    let verifier = Verifier::header_token("authorization", token);
-    let receiver = DistributionReceiver::new(Scope::root(), verifier);
-    let bridge = Arc::new(Bridge { engine: engine.clone(), receiver });
+    let bridge = Arc::new(Bridge { engine: engine.clone(), receiver: receiver()? });
 
     let app = Router::new()
         .route("/notifications", post(notifications))
@@ -73,6 +75,19 @@ async fn main() -> Result<(), AnyError> {
     // What is in flight has five seconds; what is left is delivered after the next start.
     engine.shutdown(Duration::from_secs(5)).await;
     Ok(())
+}
+
+/// What understands the notifications. Only who knows the token may tell what happened.
+fn receiver() -> Result<Box<dyn Receiver>, AnyError> {
+    let token = Secret::new(setting("BRIDGE_AUTHORIZATION")?);
+    let Ok(name) = env::var("BRIDGE_PROVIDER") else {
+        let verifier = Verifier::header_token("authorization", token);
+        return Ok(Box::new(DistributionReceiver::new(Scope::root(), verifier)));
+    };
+    let provider = Provider::all().find(|provider| provider.as_str() == name);
+    let provider = provider.ok_or_else(|| format!("BRIDGE_PROVIDER: {name:?} is no provider"))?;
+    let verifier = provider.verifier(&token)?;
+    Ok(Box::new(ProviderReceiver::new(provider, Scope::root(), verifier)))
 }
 
 /// The engine, with one trigger for each of the three things that can happen.
@@ -107,7 +122,7 @@ async fn notifications(
     let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let headers: Headers = fields.collect();
     let incoming = Incoming { headers: &headers, body: &body };
-    match bridge.engine.receive(&bridge.receiver, incoming).await {
+    match bridge.engine.receive(&*bridge.receiver, incoming).await {
         Ok(received) => {
             for one in received {
                 match one {

@@ -71,9 +71,12 @@ impl Deliverer for RelayDeliverer {
         // longer than what is wanted of it, costs its rest and nothing else.
         let mut body = Vec::new();
         let _ = timeout_at(deadline, relay.take(MAX_BODY_BYTES).read_to_end(&mut body)).await;
+        // Whether that is all of it would take a look at how the answer is framed.
+        let complete = false;
 
         // Rule 2: whatever the status says, the engine decides what follows.
-        Ok(Response { status: head.status, headers: head.headers.into_iter().collect(), body })
+        let headers = head.headers.into_iter().collect();
+        Ok(Response { status: head.status, headers, body, complete })
     }
 
     /// A comfort for who enters the URL. What counts is what the relay says when it dials.
@@ -90,8 +93,9 @@ impl RelayDeliverer {
     }
 }
 
-/// Rule 1: every header field once, in order. One that frames the message, or that the protocol cannot
-/// carry as it is, makes the request impossible before anything is dialled; it is not mended.
+/// Rule 1: every header field once, in order. One that frames the message, or that the protocol
+/// cannot carry as it is, makes the request impossible before anything is dialled; it is not
+/// mended.
 fn request_head(request: &Request) -> Result<Vec<u8>, DeliverError> {
     let mut headers = Vec::new();
     for (name, value) in request.headers.iter() {

@@ -3,6 +3,8 @@
 //! This is the only module that reads the operating system's clock. Everything else is told the
 //! time, so that a test can run days of delivery in milliseconds.
 
+pub(crate) mod ring;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::Add;

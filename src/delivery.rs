@@ -5,18 +5,23 @@
 
 mod attempt;
 mod batch;
+mod coalesce;
 mod health;
 mod policy;
 mod retry;
+#[cfg(feature = "engine")]
+pub(crate) mod run;
 mod turn;
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub use attempt::{Attempt, Outcome};
 pub use batch::Batch;
+pub use coalesce::{Coalesce, Decision, Fate, Per, PlaceOf, Places};
 pub use health::{Diagnosis, Failing, WhileSuspended};
 pub use policy::{DeliveryPolicy, Settling};
 pub use retry::{Jitter, RetrySchedule};
@@ -36,6 +41,11 @@ impl EndpointKey {
     /// A key from its text.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(Arc::from(text.as_ref()))
+    }
+
+    /// The key of whatever is at a URL: its origin.
+    pub(crate) fn of_url(url: &Url) -> Self {
+        Self::new(url.origin().ascii_serialization())
     }
 
     /// The key as text.
@@ -181,10 +191,13 @@ pub enum State {
         /// Why.
         reason: DeadReason,
     },
-    /// It will never be tried: its trigger is gone, or it was discarded.
-    Cancelled,
-    /// It waits for somebody to replay it: its trigger is suspended, was disabled or cannot be read, or
-    /// its endpoint had too much waiting.
+    /// It will never be tried.
+    Cancelled {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// It waits for somebody to replay it: its trigger is suspended, was disabled or cannot be
+    /// read, or its endpoint had too much waiting.
     Parked,
 }
 
@@ -218,13 +231,13 @@ impl State {
             Self::Leased { .. } => StateName::Leased,
             Self::Delivered => StateName::Delivered,
             Self::Dead { .. } => StateName::Dead,
-            Self::Cancelled => StateName::Cancelled,
+            Self::Cancelled { .. } => StateName::Cancelled,
             Self::Parked => StateName::Parked,
         }
     }
 
-    /// From when on it can be claimed: once it is due, or its lease has run out. `None` if it has to
-    /// wait for its turn, or nothing more happens by itself.
+    /// From when on it can be claimed: once it is due, or its lease has run out. `None` if it has
+    /// to wait for its turn, or nothing more happens by itself.
     pub fn claimable_at(&self) -> Option<Timestamp> {
         match self {
             Self::Waiting { due: at } | Self::Leased { until: at } => Some(*at),
@@ -291,6 +304,55 @@ impl fmt::Display for DeadReason {
     }
 }
 
+/// Why a delivery was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Its trigger was deleted.
+    TriggerDeleted,
+    /// Its trigger was suspended and drops what comes meanwhile.
+    Suspended,
+    /// A newer one took its place, as its policy [coalesces](Coalesce).
+    Superseded,
+    /// Somebody discarded it.
+    Discarded,
+    /// It was a ping that could not be sent at once.
+    NotSent,
+    /// It was cancelled by a version of the crate that kept no reason.
+    Unknown,
+}
+
+impl CancelReason {
+    /// All reasons, for backends that store them by name.
+    pub const ALL: [Self; 6] = [
+        Self::TriggerDeleted,
+        Self::Suspended,
+        Self::Superseded,
+        Self::Discarded,
+        Self::NotSent,
+        Self::Unknown,
+    ];
+
+    /// The reason's name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TriggerDeleted => "trigger_deleted",
+            Self::Suspended => "suspended",
+            Self::Superseded => "superseded",
+            Self::Discarded => "discarded",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The right, until a time, to work on one delivery; fenced by a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
@@ -307,8 +369,8 @@ pub struct Claimed {
     pub lease: Lease,
     /// The delivery, [`Leased`](State::Leased); `attempts` counts this attempt.
     pub delivery: Delivery,
-    /// When it came due, or the lease before ran out. A time before the delivery was made if that is
-    /// not known.
+    /// When it came due, or the lease before ran out. A time before the delivery was made if that
+    /// is not known.
     pub due: Timestamp,
     /// What to send, fixed when the delivery was made.
     pub payload: Payload,
@@ -328,7 +390,7 @@ pub enum Settlement {
     /// Becomes [`State::Dead`].
     Dead(DeadReason),
     /// Becomes [`State::Cancelled`].
-    Cancelled,
+    Cancelled(CancelReason),
     /// Becomes [`State::Parked`]; the attempt does not count.
     Parked,
     /// Becomes [`State::Waiting`]; the attempt does not count, since it failed on our side or was
@@ -351,7 +413,7 @@ impl Settlement {
             Self::Delivered => "delivered",
             Self::Retry { .. } => "retry",
             Self::Dead(_) => "dead",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled(_) => "cancelled",
             Self::Parked => "parked",
             Self::Released { .. } => "released",
             Self::Extended { .. } => "extended",
@@ -364,7 +426,7 @@ impl Settlement {
             Self::Delivered => State::Delivered,
             Self::Retry { at } | Self::Released { at } => State::Waiting { due: *at },
             Self::Dead(reason) => State::Dead { reason: *reason },
-            Self::Cancelled => State::Cancelled,
+            Self::Cancelled(reason) => State::Cancelled { reason: *reason },
             Self::Parked => State::Parked,
             Self::Extended { until } => State::Leased { until: *until },
         }
@@ -395,3 +457,17 @@ impl std::str::FromStr for DeadReason {
 }
 
 document::field_from_str!(DeadReason, "a reason for a dead letter");
+
+impl std::str::FromStr for CancelReason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or_else(|| format!("expected a reason for a cancelled delivery, found {text:?}"))
+    }
+}
+
+document::field_from_str!(CancelReason, "a reason for a cancelled delivery");
+
+#[cfg(test)]
+mod tests;

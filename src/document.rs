@@ -6,6 +6,7 @@
 mod borrowed;
 mod number;
 mod parse;
+mod path;
 pub(crate) mod span;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 pub(crate) use borrowed::Borrowed;
-pub(crate) use number::Decimal;
+pub(crate) use number::{Decimal, keeps_numbers};
 pub(crate) use parse::{parse, parse_borrowed, parse_foreign};
+pub(crate) use path::Path;
 
 use crate::clock::Timestamp;
 
@@ -52,7 +54,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything wrong with a document, all at once, up to [`MAX`](Self::MAX); never empty as an error.
+/// Everything wrong with a document, all at once, up to [`MAX`](Self::MAX); never empty as an
+/// error.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -78,6 +81,17 @@ impl Problems {
     pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         if self.0.len() < Self::MAX {
             self.0.push(Problem::new(path, message));
+        }
+    }
+
+    /// Adds the problems of a part that was read by itself.
+    pub(crate) fn add_below(&mut self, path: &str, found: &Self) {
+        for problem in found {
+            let path = match problem.path.as_str() {
+                "" => path.to_owned(),
+                below => format!("{path}.{below}"),
+            };
+            self.add(path, problem.message.clone());
         }
     }
 
@@ -134,15 +148,20 @@ impl fmt::Debug for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The deepest nesting of a value that is kept as it is. Parsers of JSON stop at some depth, and what
-/// is wrapped around the value needs some of it.
+/// The deepest nesting of a value that is kept as it is. Parsers of JSON stop at some depth, and
+/// what is wrapped around the value needs some of it.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Reports a value that is nested too deep to be read back.
-pub(crate) fn check_depth(path: &str, value: &Value, problems: &mut Problems) {
-    if is_deeper(value, MAX_DEPTH) {
+pub(crate) fn check_depth(path: Path<'_>, value: &Value, problems: &mut Problems) {
+    if is_too_deep(value) {
         problems.add(path, format!("expected at most {MAX_DEPTH} levels of objects and arrays"));
     }
+}
+
+/// Whether a value is nested too deep to be read back.
+pub(crate) fn is_too_deep(value: &Value) -> bool {
+    is_deeper(value, MAX_DEPTH)
 }
 
 fn is_deeper(value: &Value, levels: usize) -> bool {
@@ -176,7 +195,7 @@ impl Object {
     pub(crate) fn optional<T: Field>(&mut self, name: &str, problems: &mut Problems) -> Option<T> {
         match self.members.remove(name) {
             None | Some(Value::Null) => None,
-            Some(value) => T::read(value, &self.path(name), problems),
+            Some(value) => self.read_member(value, name, problems),
         }
     }
 
@@ -187,8 +206,41 @@ impl Object {
                 problems.add(self.path(name), format!("expected {}, found nothing", T::EXPECTED));
                 None
             }
-            Some(value) => T::read(value, &self.path(name), problems),
+            Some(value) => self.read_member(value, name, problems),
         }
+    }
+
+    fn read_member<T: Field>(
+        &self,
+        value: Value,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        match T::fitting(value) {
+            Ok(fitting) => Some(fitting),
+            Err(value) => T::read(value, &self.path(name), problems),
+        }
+    }
+
+    /// Reports a member that means something only to a build with other features. Gives what is
+    /// typed as that member, and never there.
+    #[cfg(not(feature = "schedule"))]
+    pub(crate) fn absent(
+        &mut self,
+        name: &str,
+        reason: &str,
+        problems: &mut Problems,
+    ) -> Option<std::convert::Infallible> {
+        if self.members.remove(name).is_some_and(|value| !value.is_null()) {
+            problems.add(self.path(name), reason);
+        }
+        None
+    }
+
+    /// Leaves the rest unread.
+    #[cfg(not(feature = "template"))]
+    pub(crate) fn clear(&mut self) {
+        self.members.clear();
     }
 
     /// What nobody asked for.
@@ -204,20 +256,28 @@ impl Object {
     }
 }
 
-/// The path of a member. Of a long name only the beginning: the path stands in every problem below it.
+/// The path of a member. Of a long name only the beginning: the path stands in every problem below
+/// it.
 pub(crate) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { cut(name) } else { format!("{path}.{}", cut(name)) }
+    let name = cut(name);
+    if path.is_empty() { name.to_owned() } else { [path, ".", name].concat() }
 }
 
 /// The beginning of a text, for an error.
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
+pub(crate) fn cut(text: &str) -> &str {
+    text.char_indices().nth(80).map_or(text, |(end, _)| &text[..end])
 }
 
 /// What can be read from a JSON value.
 pub(crate) trait Field: Sized {
     /// What is expected, as the rest of "expected …".
     const EXPECTED: &'static str;
+
+    /// Reads a value that is what is expected: most are, and none of these needs a path. Gives back
+    /// any other, and one that is easier to read by [`read`](Self::read).
+    fn fitting(value: Value) -> Result<Self, Value> {
+        Err(value)
+    }
 
     /// Reads the value; `None` after a problem was added.
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self>;
@@ -266,36 +326,46 @@ macro_rules! field {
         impl Field for $type {
             const EXPECTED: &'static str = $expected;
 
-            fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+            fn fitting(value: Value) -> Result<Self, Value> {
                 match value {
-                    $pattern => $read,
-                    other => {
-                        mismatch(&other, Self::EXPECTED, path, problems);
-                        None
-                    }
+                    $pattern => Ok($read),
+                    other => Err(other),
                 }
+            }
+
+            fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+                let misfit = |other| mismatch(&other, Self::EXPECTED, path, problems);
+                Self::fitting(value).map_err(misfit).ok()
             }
         }
     };
 }
 
-field!(String, "a string", Value::String(text) => Some(text));
-field!(bool, "true or false", Value::Bool(value) => Some(value));
+field!(String, "a string", Value::String(text) => text);
+field!(bool, "true or false", Value::Bool(value) => value);
 
 impl Field for Map<String, Value> {
     const EXPECTED: &'static str = "an object";
 
+    fn fitting(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::Object(members) => Ok(members),
+            other => Err(other),
+        }
+    }
+
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let Value::Object(members) = value else {
-            misshapen(&value, Self::EXPECTED, path, problems);
-            return None;
-        };
-        Some(members)
+        let misfit = |other| misshapen(&other, Self::EXPECTED, path, problems);
+        Self::fitting(value).map_err(misfit).ok()
     }
 }
 
 impl Field for Value {
     const EXPECTED: &'static str = "a value";
+
+    fn fitting(value: Value) -> Result<Self, Value> {
+        Ok(value)
+    }
 
     fn read(value: Value, _: &str, _: &mut Problems) -> Option<Self> {
         Some(value)
@@ -304,6 +374,10 @@ impl Field for Value {
 
 impl Field for u64 {
     const EXPECTED: &'static str = "a whole number of 0 or more";
+
+    fn fitting(value: Value) -> Result<Self, Value> {
+        value.as_u64().ok_or(value)
+    }
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         or_mismatch(value.as_u64(), &value, Self::EXPECTED, path, problems)
@@ -357,6 +431,10 @@ macro_rules! field_from_str {
     ($type:ty, $expected:literal) => {
         impl $crate::document::Field for $type {
             const EXPECTED: &'static str = $expected;
+
+            fn fitting(value: serde_json::Value) -> Result<Self, serde_json::Value> {
+                value.as_str().and_then(|text| text.parse().ok()).ok_or(value)
+            }
 
             fn read(
                 value: serde_json::Value,

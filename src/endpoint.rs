@@ -1,8 +1,8 @@
 //! Endpoints: how much each may be given now, and when it may be given more.
 //!
 //! In: an [`EndpointPolicy`], what was begun and what came of it. Out: [room](EndpointState::room).
-//! Nothing here sleeps, reads a clock or rolls dice; callers pass both. Deliveries that find no room
-//! wait, and use up no attempt.
+//! Nothing here sleeps, reads a clock or rolls dice; callers pass both. Deliveries that find no
+//! room wait, and use up no attempt.
 
 mod breaker;
 mod policy;
@@ -24,8 +24,8 @@ use breaker::{Breaker, Ticket, Verdict};
 use rate::Bucket;
 use steady::{Steady, micros};
 
-/// After how long without anything in flight an endpoint's failures are forgotten, so that memory is
-/// bounded by the endpoints in use.
+/// After how long without anything in flight an endpoint's failures are forgotten, so that memory
+/// is bounded by the endpoints in use.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// What is known of one endpoint.

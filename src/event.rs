@@ -11,7 +11,9 @@ pub(crate) mod node;
 mod oci;
 #[cfg(feature = "purl")]
 mod purl;
+mod sample;
 mod scope;
+mod tag;
 
 use std::collections::BTreeMap;
 
@@ -23,21 +25,28 @@ pub use builder::EventBuilder;
 pub(crate) use kind::is_kind;
 pub use kind::{EventKind, ParseKindError};
 pub use limits::{MAX_COUNT, MAX_EVENT_BYTES, MAX_TEXT_BYTES};
+pub(crate) use oci::is_index;
 pub use oci::{OciFacts, OciRole, Platform};
 pub use scope::{ParseScopeError, Scope};
+pub(crate) use tag::{pushed_kind, tagged_subject};
 
 use crate::clock::Timestamp;
-use crate::document::{self, Field, Object, Problems, check_depth, cut, join};
+use crate::document::{self, Field, Object, Path, Problems, check_depth, cut};
 use crate::id::EventId;
 use limits::{check_extra, check_map, check_text, check_texts};
+use node::Node;
 
 /// The version of the JSON form that this crate writes. Documents of the same major version parse,
 /// whatever their minor version; members they do not know are kept.
 pub const SPEC_VERSION: &str = "1.0";
 
+/// Events that take more as JSON are rare.
+const USUAL_BYTES: usize = 2048;
+
 /// One fact about an artifact, a repository, a tag, a scan, a schedule …
 ///
-/// Made by [`Event::builder`] or parsed from JSON; either way it holds to the limits of this module.
+/// Made by [`Event::builder`] or parsed from JSON; either way it holds to the limits of this
+/// module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -58,8 +67,8 @@ pub struct Event {
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Artifact>,
-    /// Where it came from: the other place of a move, copy, promotion or mount; the old digest of an
-    /// update.
+    /// Where it came from: the other place of a move, copy, promotion or mount; the old digest of
+    /// an update.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Artifact>,
     /// Who did it.
@@ -80,7 +89,7 @@ pub struct Event {
 }
 
 impl Event {
-    const MEMBERS: &[&str] = &[
+    pub(crate) const MEMBERS: &[&str] = &[
         "spec_version",
         "id",
         "kind",
@@ -126,7 +135,15 @@ impl Event {
 
     /// The event as JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an event has string keys only")
+        let mut json = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut json, self).expect("an event has string keys only");
+        json
+    }
+
+    /// Whether its JSON is surely not larger than so many bytes, without making it: most are far
+    /// from any limit.
+    pub(crate) fn is_surely_within(&self, bytes: usize) -> bool {
+        !document::keeps_numbers() && Node::Event(self).most_bytes() <= bytes
     }
 
     /// Reports what is wrong with the event, whoever changed its fields.
@@ -135,37 +152,43 @@ impl Event {
     /// Every problem at once, each with its path.
     pub fn validate(&self) -> Result<(), Problems> {
         Problems::gather(|problems| {
-            self.check("", problems);
+            self.check(Path::At(""), problems);
             Some(())
         })
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
-        let at = |name: &str| join(path, name);
+    /// When it happened, by no clock that is ahead: a source must not make what is there, or comes
+    /// after it, older than it is.
+    pub(crate) fn happened_at(&self) -> Timestamp {
+        self.occurred_at.min(self.received_at)
+    }
+
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
         if !is_version_one(&self.spec_version) {
             let found = cut(&self.spec_version);
-            problems.add(at("spec_version"), format!("expected version 1.x, found {found:?}"));
+            problems
+                .add(path.member("spec_version"), format!("expected version 1.x, found {found:?}"));
         }
-        self.source.check(&at("source"), problems);
+        self.source.check(path.member("source"), problems);
         for (name, artifact) in [("artifact", &self.artifact), ("from", &self.from)] {
             if let Some(artifact) = artifact {
-                artifact.check(&at(name), problems);
+                artifact.check(path.member(name), problems);
             }
         }
         if let Some(actor) = &self.actor {
-            actor.check(&at("actor"), problems);
+            actor.check(path.member("actor"), problems);
         }
-        self.correlation.check(&at("correlation"), problems);
-        check_map(&at("attributes"), &self.attributes, problems);
+        self.correlation.check(path.member("correlation"), problems);
+        check_map(path.member("attributes"), &self.attributes, problems);
         if let Some(data) = &self.data {
-            check_depth(&at("data"), data, problems);
+            check_depth(path.member("data"), data, problems);
         }
         check_extra(path, &self.extra, Self::MEMBERS, problems);
-        self.check_subject(&at("artifact"), problems);
+        self.check_subject(path.member("artifact"), problems);
     }
 
     /// An event about an artifact, a tag or a repository must say which.
-    fn check_subject(&self, path: &str, problems: &mut Problems) {
+    fn check_subject(&self, path: Path<'_>, problems: &mut Problems) {
         let subject = self.artifact.as_ref();
         let known = match self.kind.as_str().split('.').next() {
             Some("artifact") => subject
@@ -227,7 +250,7 @@ impl Field for Event {
             data,
             extra: object.rest(),
         };
-        event.check(path, problems);
+        event.check(Path::At(path), problems);
         Some(event)
     }
 }
@@ -258,7 +281,7 @@ pub struct Source {
 }
 
 impl Source {
-    const MEMBERS: &[&str] = &["name", "instance", "id"];
+    pub(crate) const MEMBERS: &[&str] = &["name", "instance", "id"];
 
     /// A source by its name.
     pub fn new(name: impl Into<String>) -> Self {
@@ -284,8 +307,8 @@ impl Source {
         Some(EventId::derived(occurred_at, &[self.name.as_bytes(), instance, id]))
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
-        check_text(&format!("{path}.name"), &self.name, problems);
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
+        check_text(path.member("name"), &self.name, problems);
         check_texts(path, [("instance", &self.instance), ("id", &self.id)], problems);
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
@@ -325,7 +348,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    const MEMBERS: &[&str] = &["id", "name", "kind", "address"];
+    pub(crate) const MEMBERS: &[&str] = &["id", "name", "kind", "address"];
 
     /// An actor of a kind, with a name.
     pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
@@ -349,11 +372,11 @@ impl Actor {
         self
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
         let texts = [("id", &self.id), ("name", &self.name), ("address", &self.address)];
         check_texts(path, texts, problems);
         if let Some(ActorKind::Other(kind)) = &self.kind {
-            check_text(&format!("{path}.kind"), kind, problems);
+            check_text(path.member("kind"), kind, problems);
         }
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
@@ -433,23 +456,24 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    const MEMBERS: &[&str] = &["trace_parent", "trace_state", "request_id", "cause", "hops"];
+    pub(crate) const MEMBERS: &[&str] =
+        &["trace_parent", "trace_state", "request_id", "cause", "hops"];
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
         let texts = [
             ("trace_parent", &self.trace_parent),
             ("trace_state", &self.trace_state),
             ("request_id", &self.request_id),
         ];
         check_texts(path, texts, problems);
-        limits::check_count(&format!("{path}.hops"), self.hops.len(), problems);
+        limits::check_count(path.member("hops"), self.hops.len(), problems);
         for (n, hop) in self.hops.iter().enumerate() {
-            check_text(&format!("{path}.hops[{n}]"), hop, problems);
+            check_text(path.member("hops").item(n), hop, problems);
         }
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -111,6 +112,21 @@ impl DeliveryId {
     /// repeated fan-out finds that it was there before.
     pub fn of(event: EventId, trigger: TriggerId) -> Self {
         Self::derived(time(&event.0), &[event.as_bytes(), trigger.as_bytes()])
+    }
+}
+
+impl TriggerId {
+    /// A part of a span, from nothing to nearly all of it, that follows from the trigger, a time
+    /// and what it is for: the same on every node.
+    pub(crate) fn spread(self, what: &[u8], at: Timestamp, span: Duration) -> Duration {
+        if span.is_zero() {
+            return Duration::ZERO;
+        }
+        // The end of a derived id is of a hash.
+        let drawn = EventId::derived(at, &[what, self.as_bytes()]);
+        let bytes: [u8; 4] = drawn.as_bytes()[12..].try_into().expect("16 bytes");
+        let fraction = f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0);
+        span.mul_f64(fraction)
     }
 }
 

@@ -1,23 +1,38 @@
 //! Receivers: what others tell, verified and understood.
 //!
 //! In: a request as it came in. Out: [`Notice`]s, each an event and what it says about what was
-//! known before; [`known`] decides from both what is published, and [`replay`] whether the request came
-//! before. Nothing here reads a clock, a storage or the network.
+//! known before; [`known`] decides from both what is published, and [`replay`] whether the request
+//! came before. Nothing here reads a clock, a storage or the network.
 
+mod answer;
+mod cloudevents;
 pub mod distribution;
+mod fields;
 mod hops;
+mod kept;
 pub mod known;
+pub mod mapping;
+mod media;
+mod moments;
+mod names;
+mod oci;
+mod percent;
+pub mod provider;
+mod purl;
 pub mod replay;
+mod told;
 
 use std::fmt;
 
+pub use answer::Answer;
 pub use hops::hops;
+pub use kept::KeptHeaders;
 
 use crate::clock::Timestamp;
 use crate::document::Problems;
 use crate::event::Event;
 use crate::request::Headers;
-use crate::signature::{Verified, Verifier, VerifyError};
+use crate::signature::{Fingerprint, Verified, Verifier, VerifyError};
 
 /// The largest body that a receiver takes unless it says otherwise, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -34,7 +49,8 @@ pub struct Incoming<'a> {
 /// Understands what one kind of sender tells.
 ///
 /// # Contract
-/// 1. `parse` gives every event of the body or none: a sender that is refused tells all of it again.
+/// 1. `parse` gives every event of the body or none: a sender that is refused tells all of it
+///    again.
 /// 2. `parse` gives the same event ids for the same body, whenever it is told, so that a repeated
 ///    one is recognised.
 /// 3. `parse` gives the notices in the order in which they happened, as far as the body tells.
@@ -45,6 +61,19 @@ pub trait Receiver: fmt::Debug + Send + Sync {
     /// The largest body taken, in bytes. Whoever reads the body stops there.
     fn max_body_bytes(&self) -> usize {
         MAX_BODY_BYTES
+    }
+
+    /// What to answer to a verified body that tells no event but asks whether anybody is there; it
+    /// is not parsed then.
+    fn handshake(&self, body: Verified<'_>, headers: &Headers) -> Option<Answer> {
+        let _ = (body, headers);
+        None
+    }
+
+    /// What tells a verified body from all others when it comes again; `None` if its events' ids
+    /// alone do.
+    fn fingerprint(&self, body: Verified<'_>) -> Option<Fingerprint> {
+        body.fingerprint()
     }
 
     /// Understands a verified body, received now.
@@ -67,11 +96,25 @@ pub trait Receiver: fmt::Debug + Send + Sync {
         incoming: Incoming<'a>,
         now: Timestamp,
     ) -> Result<Verified<'a>, ReceiveError> {
+        self.check_by(self.verifier(), incoming, now)
+    }
+
+    /// Checks a request as [`check`](Self::check) does, by the receiver's verifier with what it
+    /// needs besides, such as keys that were fetched.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], with the [`status`](ReceiveError::status) to answer.
+    fn check_by<'a>(
+        &self,
+        verifier: &Verifier,
+        incoming: Incoming<'a>,
+        now: Timestamp,
+    ) -> Result<Verified<'a>, ReceiveError> {
         let (found, limit) = (incoming.body.len(), self.max_body_bytes());
         if found > limit {
             return Err(ReceiveError::TooLarge { found, limit });
         }
-        Ok(self.verifier().verify(incoming.headers, incoming.body, now)?)
+        Ok(verifier.verify(incoming.headers, incoming.body, now)?)
     }
 
     /// Takes a request: [checks](Self::check) it, then what it says. Whether it came before is not
@@ -84,6 +127,9 @@ pub trait Receiver: fmt::Debug + Send + Sync {
     /// [`ReceiveError`], with the [`status`](ReceiveError::status) to answer.
     fn open(&self, incoming: Incoming<'_>, now: Timestamp) -> Result<Vec<Notice>, ReceiveError> {
         let verified = self.check(incoming, now)?;
+        if self.handshake(verified, incoming.headers).is_some() {
+            return Ok(Vec::new());
+        }
         Ok(self.parse(verified, incoming.headers, now)?)
     }
 }
@@ -91,8 +137,8 @@ pub trait Receiver: fmt::Debug + Send + Sync {
 /// An event as its sender tells it, and what it says about what was known before.
 ///
 /// The event's kind is provisional: many a sender says only "push", and whether that is a new
-/// artifact, another content of a tag or nothing new is for [`known::decide`] to say. The event's id
-/// does not depend on that.
+/// artifact, another content of a tag or nothing new is for [`known::decide`] to say. The event's
+/// id does not depend on that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     /// The event.
@@ -101,7 +147,8 @@ pub struct Notice {
     pub change: Change,
 }
 
-/// What a [`Notice`] says about what was known of its event's repository.
+/// What a [`Notice`] says about what was known of its event's repository, or, where a version is
+/// told or no repository, of its package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -115,6 +162,11 @@ pub enum Change {
         tag: Option<String>,
         /// Its digest.
         digest: String,
+    },
+    /// Something was pushed by a tag or a version; the sender does not tell its digest.
+    PushTag {
+        /// The tag or version.
+        tag: String,
     },
     /// A blob was pushed or mounted.
     PushBlob {
@@ -131,7 +183,8 @@ pub enum Change {
         /// The tag.
         tag: String,
     },
-    /// The repository was deleted, with all that was in it.
+    /// The repository was deleted, with all that was in it; of a package that is in none, the
+    /// package with all its versions.
     DeleteRepository,
 }
 
@@ -161,8 +214,8 @@ impl ParseError {
     }
 }
 
-/// Why a request was not accepted. Nothing of it was stored. The display tells the sender's operator
-/// what to mend and holds nothing of any secret.
+/// Why a request was not accepted. Nothing of it was stored. The display tells the sender's
+/// operator what to mend and holds nothing of any secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
@@ -187,6 +240,8 @@ impl ReceiveError {
     pub fn status(&self) -> u16 {
         match self {
             Self::TooLarge { .. } => 413,
+            #[cfg(feature = "oidc")]
+            Self::NotVerified(VerifyError::NoKeySet) => 503,
             Self::NotVerified(_) => 401,
             Self::NotUnderstood(ParseError::MediaType { .. }) => 415,
             Self::NotUnderstood(ParseError::Document(_)) => 400,

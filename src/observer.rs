@@ -24,6 +24,7 @@ use crate::incoming::known::SkipReason;
 use crate::signature::SignError;
 use crate::storage::{Pruned, StorageError};
 use crate::trigger::SuspendReason;
+use crate::watch::UpstreamError;
 
 /// Is told of what an engine does, as it does it.
 ///
@@ -48,8 +49,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
 /// A step that an event, a delivery, a trigger or the engine itself took.
 ///
-/// Holds no secret, no header, and of an endpoint's URL only the origin. An event is there as it was
-/// published.
+/// Holds no secret, no header, and of an endpoint's URL only the origin. An event is there as it
+/// was published.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Transition<'a> {
@@ -100,8 +101,8 @@ pub enum Transition<'a> {
         took: Duration,
     },
     /// A delivery was made: [waiting](crate::delivery::State::Waiting), or
-    /// [parked](crate::delivery::State::Parked) since its trigger is suspended or its endpoint has as
-    /// much [waiting](crate::engine::EngineOptions::max_backlog) as may be.
+    /// [parked](crate::delivery::State::Parked) since its trigger is suspended or its endpoint has
+    /// as much [waiting](crate::engine::EngineOptions::max_backlog) as may be.
     DeliveryMade {
         /// The delivery.
         delivery: &'a Delivery,
@@ -187,17 +188,26 @@ pub enum Transition<'a> {
         /// Why.
         problems: &'a Problems,
     },
-    /// An attempt could not be made for want of a credential that this side has to have: the [secret
-    /// provider](crate::provider::SecretProvider) did not give it. What was to be sent waits, and no
-    /// attempt is used up.
+    /// An attempt could not be made for want of a credential that this side has to have: the
+    /// [secret provider](crate::provider::SecretProvider) did not give it. What was to be sent
+    /// waits, and no attempt is used up.
     CredentialsMissing {
         /// The trigger.
         trigger: TriggerId,
         /// Which one and why, for an operator.
         reason: &'a str,
     },
-    /// A call to the storage or the outbox failed: it did not answer, or what it has cannot be read.
-    /// That something is in conflict or not there is an answer, and is not told.
+    /// A poll of what a trigger watches failed. It is made again, less often the longer that lasts.
+    PollFailed {
+        /// The trigger.
+        trigger: TriggerId,
+        /// Why.
+        error: &'a UpstreamError,
+        /// How many failed without a break until now.
+        failures: u32,
+    },
+    /// A call to the storage or the outbox failed: it did not answer, or what it has cannot be
+    /// read. That something is in conflict or not there is an answer, and is not told.
     StorageFailed {
         /// Which call.
         call: StorageCall,
@@ -248,6 +258,7 @@ impl Transition<'_> {
             Self::TriggerChanged { .. } => "trigger_changed",
             Self::OutboxRefused { .. } => "outbox_refused",
             Self::CredentialsMissing { .. } => "credentials_missing",
+            Self::PollFailed { .. } => "poll_failed",
             Self::StorageFailed { .. } => "storage_failed",
             Self::BackedOff { .. } => "backed_off",
             Self::RunBegun { .. } => "run_begun",
@@ -267,7 +278,7 @@ pub enum Publisher {
     Receiver,
     /// Who left it in the [outbox](crate::outbox::Outbox).
     Outbox,
-    /// The engine itself, of a dead letter.
+    /// The engine itself: of a dead letter, or what an action told.
     Engine,
 }
 

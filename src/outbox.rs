@@ -1,8 +1,8 @@
 //! Outboxes: where an embedder's own transactions leave events for the engine to publish.
 //!
 //! In: the JSON of an event, written by the transaction that makes it true: if that is rolled back,
-//! nobody ever hears of it, and once it is committed, somebody will, whatever crashes in between. Out:
-//! [entries](OutboxEntry), in their order, and for each what became of it.
+//! nobody ever hears of it, and once it is committed, somebody will, whatever crashes in between.
+//! Out: [entries](OutboxEntry), in their order, and for each what became of it.
 
 mod memory;
 #[cfg(feature = "postgres")]
@@ -30,14 +30,14 @@ use crate::storage::StorageError;
 /// One value is one taker: each engine has its own, also of one database.
 ///
 /// # Contract
-/// 1. An entry is there once the transaction that left it is committed, and not before. It stays until
-///    it is [done](Self::done), whatever crashes.
-/// 2. `take` gives the first entries in the order in which they were left, at most `limit` of them and
-///    at least one if there is any: fewer than there are if they are large.
-/// 3. Until the lease runs out or is ended, another taker is given nothing, so that the order is kept
-///    among several. The same one is given the same entries again, and its lease begins anew.
-/// 4. `done` removes what was published. What was refused it sets aside with the reason: there for an
-///    operator, and given to nobody. Both for good, and for all of them or none.
+/// 1. An entry is there once the transaction that left it is committed, and not before. It stays
+///    until it is [done](Self::done), whatever crashes.
+/// 2. `take` gives the first entries in the order in which they were left, at most `limit` of them
+///    and at least one if there is any: fewer than there are if they are large.
+/// 3. Until the lease runs out or is ended, another taker is given nothing, so that the order is
+///    kept among several. The same one is given the same entries again, and its lease begins anew.
+/// 4. `done` removes what was published. What was refused it sets aside with the reason: there for
+///    an operator, and given to nobody. Both for good, and for all of them or none.
 /// 5. `done` ends the lease of this taker, also with nothing to be done; that of another it leaves
 ///    alone. What it was not told of is given again.
 /// 6. A position is given to no other entry, also after its own is done: a `done` that comes late
@@ -98,8 +98,9 @@ impl OutboxEntry {
     /// - `spec_version`: [`SPEC_VERSION`];
     /// - `source`: `{"name": "registry"}`;
     /// - `received_at`: the time given;
-    /// - `id`: as the [builder](crate::event::EventBuilder::source) has it if the source gave it an id
-    ///   of its own, else from the entry's key, so that an entry that is taken twice is one event.
+    /// - `id`: as the [builder](crate::event::EventBuilder::source) has it if the source gave it an
+    ///   id of its own, else from the entry's key, so that an entry that is taken twice is one
+    ///   event.
     ///
     /// The rest is as [`Event::from_json`] has it: `kind` and `occurred_at` must be there.
     ///

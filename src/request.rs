@@ -97,9 +97,9 @@ const FRAMING: [&str; 9] = [
     "upgrade",
 ];
 
-/// Whether a field frames the message or belongs to the connection (RFC 9110, section 7.6.1), so that
-/// only the deliverer may set it: `connection`, `content-length`, `expect`, `host`, `keep-alive`,
-/// `te`, `trailer`, `transfer-encoding`, `upgrade` and all that begin with `proxy-`.
+/// Whether a field frames the message or belongs to the connection (RFC 9110, section 7.6.1), so
+/// that only the deliverer may set it: `connection`, `content-length`, `expect`, `host`,
+/// `keep-alive`, `te`, `trailer`, `transfer-encoding`, `upgrade` and all that begin with `proxy-`.
 pub fn frames_the_message(name: &str) -> bool {
     let starts_with_proxy = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
     starts_with_proxy || FRAMING.iter().any(|field| field.eq_ignore_ascii_case(name))
@@ -153,22 +153,76 @@ pub(crate) fn check_spelling(text: &str) -> Result<(), Spelling> {
     if matches!(user_info, Some("" | ":")) { Err(Spelling::UserInfo) } else { Ok(()) }
 }
 
-/// One HTTP POST that a [`Deliverer`](crate::deliverer::Deliverer) has to make, complete and signed.
+/// What a request asks for (RFC 9110, section 9.3). A webhook is a POST, unless a template says
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Method {
+    /// `POST`.
+    #[default]
+    Post,
+    /// `PUT`.
+    Put,
+    /// `PATCH`.
+    Patch,
+    /// `DELETE`.
+    Delete,
+    /// `GET`, without a body.
+    Get,
+    /// `HEAD`, without a body, and without one in the answer.
+    Head,
+}
+
+impl Method {
+    /// Those that a template may name.
+    #[cfg(any(feature = "engine", feature = "template"))]
+    const ALL: [Self; 5] = [Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Get];
+
+    /// The method's name, as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        }
+    }
+
+    /// The method of a name, which has a case.
+    #[cfg(any(feature = "engine", feature = "template"))]
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One HTTP request that a [`Deliverer`](crate::deliverer::Deliverer) has to make, complete and
+/// signed.
 #[derive(Clone)]
 pub struct Request {
+    /// What it asks for.
+    pub method: Method,
     /// Where to.
     pub url: Url,
-    /// The header fields to send. What [frames the message](frames_the_message) is the deliverer's to
-    /// add.
+    /// The header fields to send. What [frames the message](frames_the_message) is the deliverer's
+    /// to add.
     pub headers: Headers,
     /// The body to send, byte by byte: the signature covers it.
     pub body: Arc<[u8]>,
     /// How long the whole exchange may take, from the look-up of the name to the last byte read.
     pub timeout: Duration,
-    /// For whom: the scope of the trigger, by which a deliverer may dial less than it otherwise does.
+    /// For whom: the scope of the trigger, by which a deliverer may dial less than it otherwise
+    /// does.
     pub scope: Scope,
-    /// How much of the answer's body is wanted, in bytes, if that is more than the deliverer keeps by
-    /// itself.
+    /// How much of the answer's body is wanted, in bytes, if that is more than the deliverer keeps
+    /// by itself.
     pub response_bytes: usize,
 }
 
@@ -176,6 +230,7 @@ pub struct Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
+            .field("method", &self.method)
             .field("origin", &self.url.origin().ascii_serialization())
             .field("headers", &self.headers)
             .field("body_bytes", &self.body.len())
@@ -194,6 +249,8 @@ pub struct Response {
     pub headers: Headers,
     /// The beginning of the body, as far as it was read; empty if it could not be.
     pub body: Vec<u8>,
+    /// Whether the body is all that there was; `false` also where that is not known.
+    pub complete: bool,
 }
 
 /// Why there is no response.
@@ -245,8 +302,9 @@ pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
     Some(http_date(text, now)?.since(now))
 }
 
-/// A date in one of the forms of RFC 9110, section 5.6.7: today's, that of RFC 850, that of C. Written
-/// as it is printed: chrono alone takes signs, years of any length and missing white space as well.
+/// A date in one of the forms of RFC 9110, section 5.6.7: today's, that of RFC 850, that of C.
+/// Written as it is printed: chrono alone takes signs, years of any length and missing white space
+/// as well.
 fn http_date(text: &str, now: Timestamp) -> Option<Timestamp> {
     let read = |text: &str, form| {
         let date = chrono::NaiveDateTime::parse_from_str(text, form).ok()?;
@@ -317,6 +375,7 @@ mod tests {
     #[test]
     fn debug_shows_no_value_path_or_query() {
         let request = Request {
+            method: Method::Post,
             url: "https://user:hunter1@example.com/hunter2?q=hunter3".parse().unwrap(),
             headers: [("authorization", "hunter4")].into_iter().collect(),
             body: Arc::from(&b"hunter5"[..]),

@@ -4,11 +4,14 @@
 //! [`Signer`]) or the witness that they fit ([`Verified`]). Signatures cover exactly the bytes that
 //! are sent. What each scheme covers, and what not, the [manual](crate::manual::signing) tells.
 
+pub mod gitea;
 pub mod github;
 pub mod harness;
 pub mod http_message;
 #[cfg(feature = "sha1")]
 pub mod hub_sha1;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 pub mod standard_webhooks;
 pub mod timestamped;
 
@@ -36,7 +39,7 @@ pub use verifier::{Fingerprint, Verified, Verifier, VerifyError};
 
 use crate::clock::Timestamp;
 use crate::event::Scope;
-use crate::request::Headers;
+use crate::request::{Headers, Method};
 
 /// What a signature covers.
 ///
@@ -65,19 +68,27 @@ pub struct Message<'a> {
     pub timestamp: Timestamp,
     /// The body as it is sent.
     pub body: &'a [u8],
-    /// Where it is posted to, for schemes that cover that.
+    /// What it asks for, for schemes that cover that.
+    pub method: Method,
+    /// Where it is sent to, for schemes that cover that.
     pub url: Option<&'a Url>,
     /// Its media type as it is sent, for schemes that cover that.
     pub content_type: Option<&'a str>,
 }
 
 impl<'a> Message<'a> {
-    /// A message of which neither address nor media type is told.
+    /// A message that is posted, of which neither address nor media type is told.
     pub fn new(id: &'a str, timestamp: Timestamp, body: &'a [u8]) -> Self {
-        Self { id, timestamp, body, url: None, content_type: None }
+        Self { id, timestamp, body, method: Method::Post, url: None, content_type: None }
     }
 
-    /// Sets where it is posted to.
+    /// Sets what it asks for.
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Sets where it is sent to.
     pub fn with_url(mut self, url: &'a Url) -> Self {
         self.url = Some(url);
         self
@@ -95,15 +106,15 @@ impl<'a> Message<'a> {
 /// [registered](crate::engine::EngineBuilder::signer) under.
 ///
 /// # Contract
-/// 1. `sign` gives the header fields that carry the signature, each name once; they come first in the
-///    request, and no other field of their names goes with them. `webhook-id` and `webhook-timestamp`
-///    are added where it gives none.
+/// 1. `sign` gives the header fields that carry the signature, each name once; they come first in
+///    the request, and no other field of their names goes with them. `webhook-id` and
+///    `webhook-timestamp` are added where it gives none.
 /// 2. `sign` may take as long as an attempt may, but no longer than a quarter of a
-///    [lease](crate::engine::EngineOptions::lease), and be dropped before it ends. A panic counts as
-///    that it failed.
-/// 3. **A scope signs by what is its own.** Whoever may write a trigger chooses the signer's name in
-///    it and has a part in what is signed, so `check` refuses scopes that the key is not for. It is
-///    asked when a trigger is stored, and again before each message.
+///    [lease](crate::engine::EngineOptions::lease), and be dropped before it ends. A panic counts
+///    as that it failed.
+/// 3. **A scope signs by what is its own.** Whoever may write a trigger chooses the signer's name
+///    in it and has a part in what is signed, so `check` refuses scopes that the key is not for. It
+///    is asked when a trigger is stored, and again before each message.
 #[async_trait]
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The header fields that carry the signature, its id and its time.

@@ -1,13 +1,15 @@
 //! Triggers: *when* (kinds, scope, filter) → *what* (a target) → *how* (a delivery policy).
 //!
-//! In: a [`TriggerSpec`] that a person or a program writes. Out: a [`Trigger`], the stored spec with
-//! id and revision. Only `build` and the parser validate, and they report every problem at once.
+//! In: a [`TriggerSpec`] that a person or a program writes. Out: a [`Trigger`], the stored spec
+//! with id and revision. Only `build` and the parser validate, and they report every problem at
+//! once.
 
 pub mod explain;
 pub mod filter;
 pub mod index;
 
 mod builder;
+mod feed;
 mod kinds;
 mod line;
 #[cfg(feature = "engine")]
@@ -17,6 +19,7 @@ mod rotation;
 #[cfg(feature = "engine")]
 mod sealing;
 mod target;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +28,9 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 pub use builder::TriggerBuilder;
+#[cfg(feature = "engine")]
+pub(crate) use feed::ENGINE;
+pub(crate) use feed::TRIGGER;
 pub use kinds::KindPattern;
 #[cfg(feature = "engine")]
 pub(crate) use sealing::OpenError;
@@ -32,12 +38,17 @@ pub use target::{
     ActionTarget, ClientAuth, ClientCredentials, Credential, Endpoint, EndpointAuth,
     EndpointSecret, Target,
 };
+pub use watch::{FirstPoll, OnChange, VersionRule, VersionRuleError, Watch};
 
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryPolicy;
 use crate::document::{self, Field, Object, Problems, join};
-use crate::event::Scope;
+use crate::event::{EventKind, Scope};
 use crate::id::TriggerId;
+#[cfg(feature = "template")]
+use crate::payload::PayloadFormat;
+#[cfg(feature = "schedule")]
+use crate::schedule::Schedule;
 use filter::{Filter, FilterLimits};
 use target::Secrets;
 
@@ -60,6 +71,13 @@ pub struct TriggerSpec {
     pub scope: Scope,
     /// It wants events of any of these kinds.
     pub kinds: Vec<KindPattern>,
+    /// When the engine makes an event for it. One with a schedule gets these, of kind
+    /// `schedule.fired`, and none else, whoever publishes it.
+    #[cfg(feature = "schedule")]
+    pub schedule: Option<Schedule>,
+    /// What the engine polls for it. One with a watch gets the events of what polls find, and none
+    /// else, whoever publishes it. In a box, since few triggers have one.
+    pub watch: Option<Box<Watch>>,
     /// It wants events that satisfy this.
     pub filter: Filter,
     /// Where they go.
@@ -100,7 +118,21 @@ impl TriggerSpec {
     fn take(object: &mut Object, limits: &FilterLimits, problems: &mut Problems) -> Self {
         let name = object.required("name", problems);
         let scope = object.optional("scope", problems).unwrap_or_default();
-        let kinds = object.required("kinds", problems);
+        #[cfg(feature = "schedule")]
+        let schedule: Option<Schedule> = object.optional("schedule", problems);
+        #[cfg(not(feature = "schedule"))]
+        let schedule =
+            object.absent("schedule", "needs the feature schedule of this crate", problems);
+        let watch: Option<Watch> = object.optional("watch", problems);
+        let of_feed = match (&schedule, &watch) {
+            (Some(_), _) => Some(of_schedules()),
+            (None, Some(_)) => Some(vec![KindPattern::any()]),
+            (None, None) => None,
+        };
+        let kinds = match of_feed {
+            Some(_) => object.optional("kinds", problems).or(of_feed),
+            None => object.required("kinds", problems),
+        };
         let filter = object.optional::<Value>("filter", problems);
         let filter_path = object.path("filter");
         let filter = match filter {
@@ -116,6 +148,9 @@ impl TriggerSpec {
             name: name.unwrap_or_else(|| "?".to_owned()),
             scope,
             kinds: kinds.unwrap_or_else(|| vec![KindPattern::any()]),
+            #[cfg(feature = "schedule")]
+            schedule,
+            watch: watch.map(Box::new),
             filter: filter.unwrap_or_default(),
             target: target.unwrap_or_else(Target::nowhere),
             policy,
@@ -150,7 +185,10 @@ impl TriggerSpec {
             check_name("labels", name, problems);
             check_name(&join("labels", name), value, problems);
         }
+        self.check_feed(problems);
         self.check_use(problems);
+        #[cfg(feature = "template")]
+        self.try_template(problems);
         if let Target::Webhook(endpoint) = &self.target
             && endpoint.sealed.is_some()
         {
@@ -160,6 +198,17 @@ impl TriggerSpec {
         if found > MAX_TRIGGER_BYTES {
             let expected = format!("expected at most {MAX_TRIGGER_BYTES} bytes of JSON");
             problems.add("", format!("{expected}, found {found} when written in full"));
+        }
+    }
+
+    /// Reports what a template cannot make of the events that the trigger may get.
+    #[cfg(feature = "template")]
+    fn try_template(&self, problems: &mut Problems) {
+        if let Target::Webhook(Endpoint { format: PayloadFormat::Template(template), .. }) =
+            &self.target
+        {
+            let kinds = kinds::examples(&self.kinds);
+            template.try_out(&kinds, "target.webhook.format.template", problems);
         }
     }
 
@@ -183,7 +232,8 @@ impl TriggerSpec {
             Target::Webhook(endpoint) => format!("the format {}", endpoint.format.as_str()),
             Target::Action(_) => "an action".to_owned(),
         };
-        let expected = "expected a webhook of format native or cloudevents-structured beside it";
+        let expected = "expected a webhook of format native, cloudevents-structured, cdevents (not binary), \
+             distribution, slack, teams or discord beside it";
         problems.add(path, format!("{expected}, found {found}"));
     }
 
@@ -210,10 +260,11 @@ impl TriggerSpec {
             "" => "anywhere".to_owned(),
             scope => format!("at or below {}", scope.escape_debug()),
         };
+        let when = self.feed().unwrap_or_else(|| format!("{kinds} happens {place}"));
         if self.filter == Filter::everything() {
-            return format!("when {kinds} happens {place}");
+            return format!("when {when}");
         }
-        format!("when {kinds} happens {place}, if {}", self.filter.to_sentence())
+        format!("when {when}, if {}", self.filter.to_sentence())
     }
 
     /// The spec as JSON, with its secrets.
@@ -234,8 +285,21 @@ impl TriggerSpec {
             "labels": self.labels,
         });
         let Value::Object(members) = value else { unreachable!("it was written as an object") };
+        self.with_feed(members)
+    }
+
+    /// Adds what feeds it, if anything does.
+    fn with_feed(&self, mut members: Map<String, Value>) -> Map<String, Value> {
+        #[cfg(feature = "schedule")]
+        members.extend(self.schedule.iter().map(|one| ("schedule".to_owned(), one.to_value())));
+        members.extend(self.watch.iter().map(|one| ("watch".to_owned(), one.to_value())));
         members
     }
+}
+
+/// The kinds that a trigger with a schedule wants.
+fn of_schedules() -> Vec<KindPattern> {
+    vec![EventKind::SCHEDULE_FIRED.into()]
 }
 
 fn check_name(path: &str, name: &str, problems: &mut Problems) {
@@ -268,6 +332,9 @@ pub struct Trigger {
     /// Why the engine suspended it, if it did (told as `trigger.disabled`). What matches meanwhile
     /// is parked, and can be replayed.
     pub suspended: Option<SuspendReason>,
+    /// Since when its schedule or watch counts: since it was made, got this schedule, began to
+    /// watch, or was enabled last.
+    pub fed_since: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -329,7 +396,9 @@ impl Trigger {
 
     /// A stored trigger of its first revision.
     pub fn new(id: TriggerId, spec: TriggerSpec, now: Timestamp) -> Self {
-        Self { id, revision: 1, spec, suspended: None, created_at: now, updated_at: now }
+        let fed_since = spec.is_fed().then_some(now);
+        let (suspended, created_at, updated_at) = (None, now, now);
+        Self { id, revision: 1, spec, suspended, fed_since, created_at, updated_at }
     }
 
     /// The trigger after a change.
@@ -340,7 +409,8 @@ impl Trigger {
         now: Timestamp,
     ) -> Self {
         let revision = self.revision + 1;
-        Self { revision, spec, suspended, updated_at: now, ..self.clone() }
+        let fed_since = self.fed_since_change(&spec, now);
+        Self { revision, spec, suspended, fed_since, updated_at: now, ..self.clone() }
     }
 
     /// The trigger as a storage writes it, with its secrets.
@@ -350,8 +420,8 @@ impl Trigger {
     }
 
     /// Reads what [`expose_json`](Self::expose_json) wrote. The limits of names, labels, kinds and
-    /// filters, and of the size of the whole, hold for who writes a trigger; one that a more generous
-    /// version stored stays readable.
+    /// filters, and of the size of the whole, hold for who writes a trigger; one that a more
+    /// generous version stored stays readable.
     ///
     /// # Errors
     /// What is wrong with it; it was changed by somebody else then.
@@ -362,6 +432,7 @@ impl Trigger {
             let id = object.required("id", problems);
             let revision = object.required("revision", problems);
             let suspended = object.optional("suspended", problems);
+            let fed_since = object.optional("fed_since", problems);
             let created_at = object.required("created_at", problems);
             let updated_at = object.required("updated_at", problems);
             let spec = TriggerSpec::take(&mut object, &FilterLimits::of_stored(), problems);
@@ -371,6 +442,7 @@ impl Trigger {
                 revision: revision?,
                 spec,
                 suspended,
+                fed_since,
                 created_at: created_at?,
                 updated_at: updated_at?,
             })
@@ -382,6 +454,7 @@ impl Trigger {
         members.insert("id".to_owned(), json!(self.id));
         members.insert("revision".to_owned(), json!(self.revision));
         members.insert("suspended".to_owned(), json!(self.suspended));
+        members.extend(self.fed_since.map(|since| ("fed_since".to_owned(), json!(since))));
         members.insert("created_at".to_owned(), json!(self.created_at));
         members.insert("updated_at".to_owned(), json!(self.updated_at));
         members

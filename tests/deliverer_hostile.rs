@@ -17,7 +17,7 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::{Request, Response};
+use artifact_triggers::request::{Method, Request, Response};
 use raw::{raw, read_request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -35,6 +35,7 @@ fn local() -> HttpDelivererBuilder {
 
 fn request(url: &str) -> Request {
     Request {
+        method: Method::Post,
         url: url.parse().unwrap(),
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),

@@ -1,5 +1,5 @@
-//! What the HTTP deliverer promises beside the contract, whose rules `tests/deliverer.rs` tests: against
-//! endpoints that behave badly, on loopback.
+//! What the HTTP deliverer promises beside the contract, whose rules `tests/deliverer.rs` tests:
+//! against endpoints that behave badly, on loopback.
 #![cfg(feature = "http")]
 
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Resolve};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::{Request, Response};
+use artifact_triggers::request::{Method, Request, Response};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -98,6 +98,7 @@ fn local() -> HttpDelivererBuilder {
 
 fn request(url: &str) -> Request {
     Request {
+        method: Method::Post,
         url: url.parse().unwrap(),
         headers: [("webhook-id", "msg_1"), ("content-type", "application/json"), ("x-own", "a")]
             .into_iter()

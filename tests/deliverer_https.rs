@@ -14,7 +14,7 @@ use artifact_triggers::deliverer::http::{
 };
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::Request;
+use artifact_triggers::request::{Method, Request};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use hyper::body::Incoming;
@@ -137,6 +137,7 @@ fn local() -> HttpDelivererBuilder {
 
 fn request(endpoint: &Endpoint, host: &str, path: &str) -> Request {
     Request {
+        method: Method::Post,
         url: format!("https://{host}:{}{path}", endpoint.port).parse().unwrap(),
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),

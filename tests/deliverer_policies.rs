@@ -13,7 +13,7 @@ use artifact_triggers::deliverer::http::{
 };
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::Request;
+use artifact_triggers::request::{Method, Request};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use raw::{Raw, raw, read_request};
@@ -35,6 +35,7 @@ fn scope(text: &str) -> Scope {
 
 fn request(url: &str, scope: &str) -> Request {
     Request {
+        method: Method::Post,
         url: url.parse().unwrap(),
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),

@@ -14,7 +14,7 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::{HttpDeliverer, HttpDelivererBuilder, Proxy, Resolve};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::Request;
+use artifact_triggers::request::{Method, Request};
 use artifact_triggers::secret::Secret;
 use async_trait::async_trait;
 use raw::{Raw, raw, read_request};
@@ -108,6 +108,7 @@ fn through(proxy: &Raw, answer: &[&'static str]) -> HttpDelivererBuilder {
 
 fn request(url: &str) -> Request {
     Request {
+        method: Method::Post,
         url: url.parse().unwrap(),
         headers: [("webhook-id", "msg_1")].into_iter().collect(),
         body: Arc::from(&b"{}"[..]),

@@ -12,19 +12,20 @@ const FLOORS: &[&[&str]] = &[
     &["document"],
     &["event"],
     &["request"],
-    &["action", "payload", "provider", "signature"],
+    &["action", "payload", "provider", "schedule", "signature"],
     &["delivery"],
     &["endpoint"],
     &["trigger", "deliverer"],
-    &["storage"],
-    &["incoming", "outbox"],
+    &["retention", "scan", "storage"],
+    &["incoming", "outbox", "watch"],
     &["observer"],
     &["engine"],
+    &["web"],
     &["conformance"],
 ];
 
 /// What stands outside of the floors: the façade and its prose.
-const FACADE: [&str; 2] = ["lib", "manual"];
+const FACADE: [&str; 3] = ["lib", "manual", "schema"];
 
 /// Packages whose types embedders may see, named anywhere.
 const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiserror", "url"];
@@ -32,32 +33,60 @@ const CARD: [&str; 6] = ["async_trait", "chrono", "serde", "serde_json", "thiser
 /// Every other package, and the only places that name it.
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["engine"]),
-    ("base64", &["deliverer/http", "engine/token.rs", "secret/seal.rs", "signature/"]),
-    ("bytes", &["deliverer/http"]),
+    ("aws_lc_rs", &["signature/oidc/keys.rs"]),
+    ("axum", &["web"]),
+    (
+        "base64",
+        &[
+            "deliverer/http",
+            "engine/token.rs",
+            "incoming/cloudevents",
+            "incoming/provider/artifact_registry.rs",
+            "secret/seal.rs",
+            "signature/",
+            "watch/credentials.rs",
+            "watch/npm.rs",
+        ],
+    ),
+    ("bytes", &["deliverer/http", "web"]),
     ("chacha20poly1305", &["secret/xchacha.rs"]),
+    ("chrono_tz", &["schedule.rs"]),
+    ("croner", &["schedule.rs"]),
     ("deadpool_postgres", &["outbox/postgres", "storage/postgres"]),
     ("ed25519_dalek", &["signature/key.rs", "signature/public_key.rs"]),
     ("foldhash", &["trigger/index/hash.rs"]),
-    ("futures_util", &["conformance", "deliverer/http", "engine"]),
+    ("futures_util", &["conformance", "deliverer/http", "engine", "scan/command/run.rs"]),
     ("getrandom", &["entropy.rs"]),
     ("hmac", &["secret.rs", "signature/"]),
-    ("http_body_util", &["deliverer/http"]),
+    ("http_body_util", &["deliverer/http", "web"]),
     ("hyper", &["deliverer/http"]),
     ("hyper_rustls", &["deliverer/http"]),
     ("hyper_util", &["deliverer/http"]),
     ("ipnet", &["deliverer/address", "trigger/filter"]),
     ("metrics", &["observer/metrics.rs"]),
+    ("minijinja", &["payload/template"]),
     ("packageurl", &["event/purl.rs"]),
-    ("pep440_rs", &["trigger/filter/version"]),
-    ("proptest", &["conformance/storage/model", "trigger/filter", "trigger/index"]),
+    ("pep440_rs", &["trigger/filter/version", "watch/order.rs", "watch/pypi.rs"]),
+    (
+        "proptest",
+        &[
+            "conformance/storage/model",
+            "delivery/coalesce",
+            "retention",
+            "trigger/filter",
+            "trigger/index",
+        ],
+    ),
     ("regex", &["trigger/filter/regex.rs"]),
     ("regex_syntax", &["trigger/filter/regex.rs", "trigger/filter/regex/fold.rs"]),
     ("rusqlite", &["outbox/sqlite", "storage/sqlite"]),
+    ("rustix", &["scan/command"]),
     ("rustls", &["deliverer/http"]),
     ("rustls_platform_verifier", &["deliverer/http"]),
-    ("semver", &["trigger/filter"]),
+    ("saphyr_parser", &["watch/helm"]),
+    ("semver", &["trigger/filter", "trigger/watch/versions.rs", "watch/order.rs"]),
     ("sha1", &["signature/hub_sha1.rs"]),
-    ("sha2", &["id.rs", "secret.rs", "signature/"]),
+    ("sha2", &["engine/admission.rs", "id.rs", "secret.rs", "signature/"]),
     (
         "tokio",
         &[
@@ -66,18 +95,21 @@ const HOMES: &[(&str, &[&str])] = &[
             "deliverer/http",
             "engine",
             "outbox/sqlite",
+            "scan/command",
             "storage/postgres",
             "storage/sqlite",
+            "web",
         ],
     ),
     ("tokio_postgres", &["outbox/postgres", "storage/postgres"]),
-    ("tower_service", &["deliverer/http"]),
+    ("tower_service", &["deliverer/http", "web"]),
     ("tracing", &["observer/tracing.rs"]),
     ("uuid", &["id.rs", "outbox/postgres", "storage/postgres"]),
     ("zeroize", &["secret", "signature/", "trigger"]),
 ];
 
 const MAX_LINES: usize = 500;
+const MAX_COLUMNS: usize = 100;
 const DRAWERS: [&str; 6] = ["common", "helper", "helpers", "types", "util", "utils"];
 
 fn root() -> &'static Path {
@@ -386,6 +418,47 @@ fn files_are_short_and_no_module_is_a_drawer() {
     }
 }
 
+/// The lines of a source whose comments are too wide. Code has the formatter; a row of a table, an
+/// example and a single word have no place to be broken at.
+fn wide_comments(source: &str) -> Vec<usize> {
+    let mut is_example = false;
+    let mut wide = Vec::new();
+    for (at, line) in source.lines().enumerate() {
+        let Some(text) = line.trim_start().strip_prefix("//") else {
+            is_example = false;
+            continue;
+        };
+        let text = text.trim_start_matches(['/', '!']).trim();
+        is_example ^= text.starts_with("```");
+        let is_whole = is_example || text.starts_with('|') || !text.contains(' ');
+        if !is_whole && line.chars().count() > MAX_COLUMNS {
+            wide.push(at + 1);
+        }
+    }
+    wide
+}
+
+#[test]
+fn comments_are_no_wider_than_code() {
+    for folder in ["src", "examples", "tests", "benches"] {
+        for (file, source) in files(folder) {
+            assert_eq!(wide_comments(&source), [0; 0], "lines of {folder}/{file}");
+        }
+    }
+    let words = "word ".repeat(18);
+    let url = "x".repeat(100);
+    for (source, wide) in [
+        (format!("// {words}"), vec![]),
+        (format!("    /// {words}{words}"), vec![1]),
+        (format!("//! a\n//! {words}{words}"), vec![2]),
+        (format!("/// <{url}>\n/// | {words}{words} |"), vec![]),
+        (format!("/// ```\n/// {words}{words}\n/// ```\n/// {words}{words}"), vec![4]),
+        (format!("let a = \"{words}{words}\"; // b"), vec![]),
+    ] {
+        assert_eq!(wide_comments(&source), wide, "{source}");
+    }
+}
+
 /// The rows of the tables of a page, but for the head of the first.
 fn rows(page: &str) -> impl Iterator<Item = &str> {
     page.lines().filter(|line| line.starts_with("| ")).skip(1)
@@ -412,6 +485,6 @@ fn every_test_that_the_list_of_known_defects_names_is_there() {
         let cells = rows(part).flat_map(|row| row.split('|').nth(1).unwrap().split(','));
         cells.map(|number| number.trim().parse().unwrap()).collect()
     };
-    assert_eq!(numbers(defects), (1..=33).chain(39..=44).collect::<Vec<u32>>());
+    assert_eq!(numbers(defects), (1..=44).collect::<Vec<u32>>());
     assert_eq!(numbers(storages), [1, 4, 2, 6, 15, 16, 17, 18, 19, 26, 28, 39, 44]);
 }

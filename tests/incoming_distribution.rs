@@ -1,7 +1,7 @@
 //! The distribution receiver, told what a real registry said.
 //!
-//! `tests/data/distribution/` holds what registry 2.8.2 posted while images, an index, a chart and a
-//! signature were pushed, mounted, pulled, tagged and deleted. `expected.json` has the notice of
+//! `tests/data/distribution/` holds what registry 2.8.2 posted while images, an index, a chart and
+//! a signature were pushed, mounted, pulled, tagged and deleted. `expected.json` has the notice of
 //! each; `UPDATE_EXPECTED=1` writes it anew.
 
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
-//! A network of its own, in which the addresses that must not be dialled are there and count who comes:
-//! over whatever way a URL gets in, nobody does.
+//! A network of its own, in which the addresses that must not be dialled are there and count who
+//! comes: over whatever way a URL gets in, nobody does.
 //!
-//! The test starts itself again in a namespace without any network but its own loopback, to which it
-//! adds the addresses. Nothing leaves it. Without the right to make one it is left out; in CI (`CI` is
-//! set) it fails then.
+//! The test starts itself again in a namespace without any network but its own loopback, to which
+//! it adds the addresses. Nothing leaves it. Without the right to make one it is left out; in CI
+//! (`CI` is set) it fails then.
 #![cfg(all(feature = "http", feature = "tokio"))]
 
 #[path = "namespace/canaries.rs"]
@@ -66,8 +66,8 @@ const NAMES: [&str; 4] = [
     "http://rebind.example/",
 ];
 
-/// Answers with metadata, with a public address and a private one, or with a public one first and with
-/// this machine from then on.
+/// Answers with metadata, with a public address and a private one, or with a public one first and
+/// with this machine from then on.
 #[derive(Debug, Default)]
 struct Hostile(Mutex<HashMap<String, usize>>);
 

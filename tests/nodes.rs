@@ -1,12 +1,12 @@
-//! Three nodes on one PostgreSQL publish and deliver, the clock of one half an hour ahead, while nodes
-//! are killed and started again, connections cut and the server restarted. A receiver that counts, and
-//! what the storage has in the end, are the judges: every acknowledged event arrives at each of its
-//! triggers, in order where that was asked for; no delivery is settled twice; and what arrives twice was
-//! in flight when something happened.
+//! Three nodes on one PostgreSQL publish and deliver, the clock of one half an hour ahead, while
+//! nodes are killed and started again, connections cut and the server restarted. A receiver that
+//! counts, and what the storage has in the end, are the judges: every acknowledged event arrives at
+//! each of its triggers, in order where that was asked for; no delivery is settled twice; and what
+//! arrives twice was in flight when something happened.
 //!
 //! `tests/with_postgres cargo test --features postgres --test nodes -- --ignored --nocapture`;
-//! `NODES_DELIVERIES` sets how many deliveries there are (9,000), `NODES_FAULTS` how often something
-//! happens (12), and `NODES_SEED` repeats what and when.
+//! `NODES_DELIVERIES` sets how many deliveries there are (9,000), `NODES_FAULTS` how often
+//! something happens (12), and `NODES_SEED` repeats what and when.
 
 #[path = "nodes/faults.rs"]
 mod faults;
@@ -268,8 +268,8 @@ impl Scene {
         self.until("all is delivered", |scene| scene.server.query(&sql, &[]).is_empty());
     }
 
-    /// Kills a node that has deliveries in flight, and waits until they arrive from others. Tells how
-    /// long the last of them took.
+    /// Kills a node that has deliveries in flight, and waits until they arrive from others. Tells
+    /// how long the last of them took.
     fn kill_with_deliveries_in_flight(&mut self) -> Duration {
         let events = self.acknowledged.len() + IN_FLIGHT;
         self.nodes[0].process.tell(Word::Hold(IN_FLIGHT));

@@ -3,55 +3,21 @@
 //!
 //! `tests/signatures_interop/` has the scripts that ask the libraries, and which versions.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+mod judge;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::request::Headers;
 use artifact_triggers::signature::{Message, Scheme, SigningSecret, Verifier};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use judge::Judge;
 use serde_json::{Value, json};
 use url::Url;
 
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signatures_interop");
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const BODY: &str = "{\"type\": \"artifact.ingested\", \"name\": \"caf\u{e9} \\u2603\"}";
 
 type Fields = Vec<(String, String)>;
-
-/// Another's library, asked over a pipe.
-struct Judge {
-    process: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Judge {
-    fn begin(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("it was installed");
-        let asks = process.stdin.take().expect("it is piped");
-        let answers = BufReader::new(process.stdout.take().expect("it is piped"));
-        Self { process, asks, answers }
-    }
-
-    fn ask(&mut self, ask: &Value) -> Value {
-        writeln!(self.asks, "{ask}").expect("it reads");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("it answers");
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{ask}: {line:?}"))
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// Another's library and the scheme that it knows.
 struct Library {
@@ -173,8 +139,8 @@ fn changed(fields: &[(String, String)]) -> Vec<(Fields, Vec<u8>)> {
     all
 }
 
-/// Another byte in the place of one. Before the padding of base64 it is a digit that stands for other
-/// bits: only some of them count there, and many a library takes the others as they come.
+/// Another byte in the place of one. Before the padding of base64 it is a digit that stands for
+/// other bits: only some of them count there, and many a library takes the others as they come.
 fn other_byte(value: &[u8], at: usize) -> u8 {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let place = DIGITS.iter().position(|digit| *digit == value[at]);
@@ -220,18 +186,6 @@ fn check(libraries: &[Library], mut ask: impl FnMut(&Value) -> Value) {
     }
 }
 
-fn run(command: &mut Command) {
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(status.success(), "{command:?} ended with {status}");
-}
-
-/// A folder of this test's own.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("signatures_interop").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[test]
 fn messages_go_both_ways_with_the_crate_standardwebhooks() {
     check(&libraries("crate"), |ask| {
@@ -257,25 +211,13 @@ fn messages_go_both_ways_with_the_crate_standardwebhooks() {
 #[test]
 #[ignore = "installs packages from PyPI; .ci/run has it"]
 fn messages_go_both_ways_with_libraries_of_pypi() {
-    let folder = folder("venv");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-    let python = folder.join("bin/python");
-    let install =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    run(Command::new(&python).args(install).arg(format!("{HERE}/requirements.txt")));
-    let mut judge = Judge::begin(Command::new(&python).arg(format!("{HERE}/judge.py")));
+    let mut judge = Judge::of_pypi("signatures_interop");
     check(&libraries("PyPI"), |ask| judge.ask(ask));
 }
 
 #[test]
 #[ignore = "installs packages from npm; .ci/run has it"]
 fn messages_go_both_ways_with_libraries_of_npm() {
-    let folder = folder("npm");
-    for file in ["package.json", "judge.mjs"] {
-        std::fs::copy(format!("{HERE}/{file}"), folder.join(file)).unwrap();
-    }
-    let options = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
-    run(Command::new("npm").args(options).current_dir(&folder));
-    let mut judge = Judge::begin(Command::new("node").arg("judge.mjs").current_dir(&folder));
+    let mut judge = Judge::of_npm("signatures_interop");
     check(&libraries("npm"), |ask| judge.ask(ask));
 }

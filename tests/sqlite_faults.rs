@@ -3,8 +3,8 @@
 //!
 //! `cargo test --test sqlite_faults -- --ignored --nocapture --test-threads=1` needs Linux and
 //! `strace`. `FAULT_POINTS` sets at how many calls to the system the process is killed (1,000),
-//! `FAULT_ERRORS` how many of them fail (300), `FAULT_IMAGES` how many disks a cut of the power leaves
-//! (2,000), `FAULT_SEED` with which script it begins.
+//! `FAULT_ERRORS` how many of them fail (300), `FAULT_IMAGES` how many disks a cut of the power
+//! leaves (2,000), `FAULT_SEED` with which script it begins.
 #![cfg(all(target_os = "linux", feature = "sqlite"))]
 
 #[path = "sqlite_faults/judge.rs"]
@@ -150,8 +150,8 @@ fn room() -> &'static Path {
     if memory.is_dir() { memory } else { Path::new("/tmp") }
 }
 
-/// Does something with 0, 1, 2 and so on, two at a time, until it says that there is no more, or finds
-/// something wrong.
+/// Does something with 0, 1, 2 and so on, two at a time, until it says that there is no more, or
+/// finds something wrong.
 fn by_two(work: impl Fn(usize) -> bool + Sync) {
     let (next, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let all = || {

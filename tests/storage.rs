@@ -1,5 +1,5 @@
-//! The suite of the storage contract, for each storage of the crate and the example's; and what only
-//! SQLite promises.
+//! The suite of the storage contract, for each storage of the crate and the example's; and what
+//! only SQLite promises.
 
 #[path = "../examples/own_storage"]
 mod example {

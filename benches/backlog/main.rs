@@ -1,8 +1,8 @@
 //! What a backlog of a million deliveries costs, beside one of a thousand or none: claims and
 //! settlements, how long a start takes to its first delivery, and with SQLite resident memory.
 //!
-//! `bash tests/with_postgres cargo bench --features postgres --bench backlog` (3 GiB of disk); without
-//! the server and the feature, SQLite alone.
+//! `bash tests/with_postgres cargo bench --features postgres --bench backlog` (3 GiB of disk);
+//! without the server and the feature, SQLite alone.
 
 mod claims;
 mod fill;

@@ -83,8 +83,8 @@ fn nested(triggers: usize) {
     run(&name, triggers, &event(data), |n| json!({"data": deep(n, depth)}));
 }
 
-/// An `$or` in each of many objects within each other, all below one array of which no element fits:
-/// as flat rules they would be two to the power of the depth.
+/// An `$or` in each of many objects within each other, all below one array of which no element
+/// fits: as flat rules they would be two to the power of the depth.
 fn consistent(triggers: usize) {
     let deep = |n: usize, depth: usize| {
         let last = json!({"$or": [{"a": [n]}, {"b": [n]}]});

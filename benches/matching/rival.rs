@@ -1,6 +1,7 @@
 //! The third reference: the crate `quamina`, with rules that its 0.7.0 survives: each wants one
-//! kind or two, one registry, and an exact repository (70 %) or what repository (15 %) or tag (15 %) begin with.
-//! The index is given the very same rules, and both the same events; `quamina` reads them as JSON.
+//! kind or two, one registry, and an exact repository (70 %) or what repository (15 %) or tag
+//! (15 %) begin with. The index is given the very same rules, and both the same events; `quamina`
+//! reads them as JSON.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -42,8 +43,8 @@ impl Rival {
         Self { case, quamina, times: Vec::new() }
     }
 
-    /// One round of both. So few rules stay in the caches: each is measured once it is warm, after a
-    /// pass that does not count.
+    /// One round of both. So few rules stay in the caches: each is measured once it is warm, after
+    /// a pass that does not count.
     pub(crate) fn measure(&mut self) {
         self.case.warm();
         self.case.measure();

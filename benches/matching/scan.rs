@@ -1,7 +1,7 @@
 //! The first reference: a linear scan over precompiled tests on borrowed fields of the event. A
 //! trigger's kinds are a bit each, its tests stand side by side in one list, the registry's first,
-//! and the first that fails ends it. Equal texts and regexes are shared, so that those of neighbours
-//! are near.
+//! and the first that fails ends it. Equal texts and regexes are shared, so that those of
+//! neighbours are near.
 //!
 //! The same tests, looked up by registry, are the oracle for what every event must match.
 

@@ -1,8 +1,8 @@
 //! Events matched and recorded per second, beside the same rows written straight through the client
 //! crate.
 //!
-//! `bash tests/with_postgres cargo bench --features postgres --bench publish`; without the server and
-//! the feature, SQLite alone.
+//! `bash tests/with_postgres cargo bench --features postgres --bench publish`; without the server
+//! and the feature, SQLite alone.
 
 mod postgres;
 mod sqlite;
@@ -42,8 +42,8 @@ fn main() {
     table("PostgreSQL", "tokio-postgres", &rounds);
 }
 
-/// What a round found, per second: the rows alone, `publish_all`, and many publishers. Taken in turns,
-/// so that what else the machine does falls on all alike.
+/// What a round found, per second: the rows alone, `publish_all`, and many publishers. Taken in
+/// turns, so that what else the machine does falls on all alike.
 type Round = [f64; 3];
 
 fn table(name: &str, client: &str, rounds: &[Round]) {

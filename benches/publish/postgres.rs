@@ -1,5 +1,5 @@
-//! The same rows through tokio-postgres, by one statement for each batch that takes each column as an
-//! array.
+//! The same rows through tokio-postgres, by one statement for each batch that takes each column as
+//! an array.
 
 use std::time::Instant;
 

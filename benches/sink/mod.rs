@@ -1,5 +1,5 @@
-//! A receiver on loopback that reads posts and answers each with 204, as cheaply as can be; and what
-//! posts to it.
+//! A receiver on loopback that reads posts and answers each with 204, as cheaply as can be; and
+//! what posts to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,8 @@ async fn answer(mut stream: TcpStream, on_post: Arc<impl Fn(&str)>) -> std::io::
     }
 }
 
-/// The head of the request at the beginning of a buffer, and the length of all of it, if it is there.
+/// The head of the request at the beginning of a buffer, and the length of all of it, if it is
+/// there.
 fn request(buffer: &[u8]) -> Option<(&str, usize)> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;

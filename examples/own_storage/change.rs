@@ -117,7 +117,7 @@ mod payload {
 /// Reads a delivery from the JSON that it prints itself as.
 mod delivery {
     use super::{Delivery, DeliveryId, Deserialize, EventId, Timestamp, TriggerId};
-    use artifact_triggers::delivery::{DeadReason, EndpointKey, State, Turn};
+    use artifact_triggers::delivery::{CancelReason, DeadReason, EndpointKey, State, Turn};
     use artifact_triggers::event::Scope;
     use artifact_triggers::id::MessageId;
     use serde::{Deserializer, de};
@@ -148,7 +148,7 @@ mod delivery {
         Leased { until: Timestamp },
         Delivered,
         Dead { reason: DeadReason },
-        Cancelled,
+        Cancelled { reason: CancelReason },
         Parked,
     }
 
@@ -162,7 +162,7 @@ mod delivery {
             StateForm::Leased { until } => State::Leased { until },
             StateForm::Delivered => State::Delivered,
             StateForm::Dead { reason } => State::Dead { reason },
-            StateForm::Cancelled => State::Cancelled,
+            StateForm::Cancelled { reason } => State::Cancelled { reason },
             StateForm::Parked => State::Parked,
         };
         let endpoint = EndpointKey::new(form.endpoint);

@@ -1,7 +1,8 @@
 //! Plain maps, and the decisions of the contract on them.
 //!
-//! Nothing changes a map but [`Content::apply`], here and when the log is read at the start, so what
-//! is in memory is what the log says. Scans are plain: a storage for millions would keep indexes.
+//! Nothing changes a map but [`Content::apply`], here and when the log is read at the start, so
+//! what is in memory is what the log says. Scans are plain: a storage for millions would keep
+//! indexes.
 
 mod prune;
 
@@ -10,7 +11,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Claimed, Delivery, EndpointKey, Lease, State, Turn};
+use artifact_triggers::delivery::{
+    CancelReason, Claimed, Delivery, EndpointKey, Lease, State, Turn,
+};
 use artifact_triggers::event::Event;
 use artifact_triggers::id::{DeliveryId, EventId, TriggerId};
 use artifact_triggers::payload::Payload;
@@ -158,11 +161,15 @@ impl Content {
         if !record.cursors.iter().all(|cursor| self.is_where_expected(cursor)) {
             return Recorded::CursorMoved;
         }
+        let made_at = record.deliveries.first().map(|(delivery, _)| delivery.created_at);
         for (delivery, payload) in record.deliveries {
             // Rule 6: a known delivery stays as it is.
             if !self.deliveries.contains_key(&delivery.id) {
                 self.insert(delivery, payload);
             }
+        }
+        if let Some(now) = made_at {
+            record.supersedes.into_iter().for_each(|id| self.supersede(id, now));
         }
         for cursor in record.cursors {
             self.move_cursor(cursor);
@@ -183,6 +190,19 @@ impl Content {
         delivery.queue();
         self.make(Change::Delivery(Row { delivery, token: 0, place, settled_at }));
         self.next_of(turn, created_at);
+    }
+
+    /// Rule 21: what waits or is queued gives way to what takes its place.
+    fn supersede(&mut self, id: DeliveryId, now: Timestamp) {
+        let Some(mut row) = self.deliveries.get(&id).cloned() else { return };
+        if !matches!(row.delivery.state, State::Waiting { .. } | State::Queued) {
+            return;
+        }
+        row.delivery.state = State::Cancelled { reason: CancelReason::Superseded };
+        row.settled_at = now;
+        let turn = row.delivery.turn;
+        self.make(Change::Delivery(row));
+        self.next_of(turn, now);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {

@@ -63,8 +63,8 @@ impl Journal {
 /// The changes of every whole line, and how many bytes those are.
 ///
 /// Rule 1: a crash in the middle of a write leaves a last line that is cut off or has holes. It is
-/// as if it had never been: nobody was answered for it. Anything else that cannot be read is damage,
-/// found here at the start, so that no claim meets it (rule 7).
+/// as if it had never been: nobody was answered for it. Anything else that cannot be read is
+/// damage, found here at the start, so that no claim meets it (rule 7).
 fn read(bytes: &[u8]) -> io::Result<(Vec<Change>, u64)> {
     let (mut changes, mut whole) = (Vec::new(), 0);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

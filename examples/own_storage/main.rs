@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use artifact_triggers::action::{Action, ActionCall, ActionError};
+use artifact_triggers::action::{Action, ActionCall, ActionError, Done};
 use artifact_triggers::engine::Engine;
 use artifact_triggers::event::{Artifact, Event, EventKind, Scope};
 use artifact_triggers::storage::DeliveryQuery;
@@ -35,10 +35,10 @@ struct Mirror;
 
 #[async_trait]
 impl Action for Mirror {
-    async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
+    async fn run(&self, call: ActionCall) -> Result<Done, ActionError> {
         let purl = call.event.artifact.and_then(|artifact| artifact.purl).unwrap_or_default();
         println!("   mirrored {purl}");
-        Ok("mirrored".to_owned())
+        Ok("mirrored".into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The suite of [`Deliverer`].
 //!
-//! In: a [`Subject`] that speaks HTTP/1.1 and may dial `http://127.0.0.1`, whose endpoints the suite
-//! plays itself, on ports that the system gives. A deliverer that speaks something else has no use for
-//! it beyond the rules' words.
+//! In: a [`Subject`] that speaks HTTP/1.1 and may dial `http://127.0.0.1`, whose endpoints the
+//! suite plays itself, on ports that the system gives. A deliverer that speaks something else has
+//! no use for it beyond the rules' words.
 
 mod ending;
 mod endpoint;
@@ -38,6 +38,7 @@ suite! {
     macro deliverer_conformance($) of deliverer::Subject;
     exchange by each {
         rule_01_the_body_and_the_header_arrive_as_they_were_given,
+        rule_01_the_method_is_the_one_that_was_given,
         rule_01_fields_of_one_name_keep_their_order,
         rule_01_fields_that_frame_the_message_are_refused_before_anything_is_dialled,
         rule_02_every_status_is_answered_and_none_followed,

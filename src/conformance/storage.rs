@@ -1,8 +1,8 @@
 //! The suite of [`Storage`](crate::storage::Storage).
 //!
 //! In: a [`Subject`]. What is stored and asked stands in [`samples`], for tests of what only your
-//! storage promises. Times are artificial, given as `now` and `created_at`: a storage that goes by a
-//! time of its own (rule 13) needs an option to go by the caller's, for tests.
+//! storage promises. Times are artificial, given as `now` and `created_at`: a storage that goes by
+//! a time of its own (rule 13) needs an option to go by the caller's, for tests.
 
 mod atomicity;
 mod claims;
@@ -19,6 +19,7 @@ mod reopening;
 mod retention;
 pub mod samples;
 mod subject;
+mod superseding;
 mod triggers;
 
 use std::future::Future;
@@ -134,6 +135,16 @@ suite! {
         rule_16_companions_fit_their_number_and_bytes,
         rule_16_what_was_replayed_may_go_with_others_and_what_is_done_does_not,
     }
+    superseding by each {
+        rule_21_what_waits_is_cancelled_and_what_takes_its_place_is_not,
+        rule_21_what_is_leased_or_done_stays_as_it_is,
+        rule_04_a_duplicate_supersedes_nothing,
+        rule_05_what_a_cursor_stops_supersedes_nothing,
+        rule_21_what_has_no_event_supersedes_and_what_has_no_delivery_does_not,
+        rule_21_what_was_queued_behind_goes_on,
+        rule_21_what_was_superseded_is_pruned_as_cancelled,
+        rule_21_what_many_claim_and_supersede_is_leased_or_cancelled,
+    }
     nodes by among_nodes {
         rule_05_a_cursor_is_moved_once_among_nodes,
         rule_07_what_nodes_claim_is_disjoint,
@@ -147,7 +158,7 @@ suite! {
         rule_03_what_was_under_way_is_there_whole_or_not_after_a_reopening,
     }
     model by from_scratch {
-        rules_01_to_20_random_calls_are_answered_as_by_the_model,
+        rules_01_to_21_random_calls_are_answered_as_by_the_model,
     }
 }
 

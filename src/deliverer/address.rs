@@ -28,9 +28,9 @@ use crate::request::{MAX_URL_BYTES, check_spelling};
 ///
 /// An IPv6 address that holds an IPv4 address (NAT64, 6to4, Teredo, ISATAP and so on) has to pass
 /// with both. None of these blocks is public, so a translator's prefix is allowed as a network:
-/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. A translator's prefix of your
-/// own is not seen through, so it must not be allowed. An address that is allowed one by one is
-/// allowed as it stands.
+/// `64:ff9b::/96` allows all that is public behind NAT64, and no more. A translator's prefix of
+/// your own is not seen through, so it must not be allowed. An address that is allowed one by one
+/// is allowed as it stands.
 ///
 /// Host names and ports can be denied, or all be denied but some. That narrows: an address that a
 /// host resolves to has to pass whatever the host is called.
@@ -128,8 +128,8 @@ impl AddressPolicy {
         self
     }
 
-    /// Denies all but this network, and others of which it is said too. It allows nothing: what is not
-    /// public has to be [allowed](Self::allow_network) besides.
+    /// Denies all but this network, and others of which it is said too. It allows nothing: what is
+    /// not public has to be [allowed](Self::allow_network) besides.
     pub fn only_network(mut self, network: IpNet) -> Self {
         self.only.push(canonical(network));
         self
@@ -169,9 +169,9 @@ impl AddressPolicy {
             .fold(self, |policy, network| policy.allow_network(network).tell_failures_of(network))
     }
 
-    /// Lets what fails at the addresses of an allowed network be told in as many words as what fails
-    /// at public ones. Without it whoever may choose a URL learns only whether an endpoint there
-    /// answers by HTTP, not which ports are open.
+    /// Lets what fails at the addresses of an allowed network be told in as many words as what
+    /// fails at public ones. Without it whoever may choose a URL learns only whether an endpoint
+    /// there answers by HTTP, not which ports are open.
     pub fn tell_failures_of(mut self, network: IpNet) -> Self {
         self.told.push(canonical(network));
         self
@@ -228,8 +228,8 @@ impl AddressPolicy {
     /// Judges all addresses that a name resolved to: if one is refused, all are.
     ///
     /// # Errors
-    /// [`Refusal::NoAddress`] if there is none; [`Refusal::Resolved`], which does not tell which one
-    /// was refused or why.
+    /// [`Refusal::NoAddress`] if there is none; [`Refusal::Resolved`], which does not tell which
+    /// one was refused or why.
     pub fn judge_all(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Refusal> {
         let mut addresses = addresses.into_iter().peekable();
         if addresses.peek().is_none() {
@@ -354,7 +354,8 @@ impl AddressPolicy {
     }
 }
 
-/// A network of IPv4-mapped addresses as the IPv4 network that it is: what is judged is never mapped.
+/// A network of IPv4-mapped addresses as the IPv4 network that it is: what is judged is never
+/// mapped.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(outer) = network else { return network };
     let mapped = outer.addr().to_ipv4_mapped().zip(outer.prefix_len().checked_sub(96));

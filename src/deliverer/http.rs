@@ -1,8 +1,8 @@
 //! The HTTP deliverer: hyper, with the address policy in its connector and rustls for TLS.
 //!
-//! Nothing goes round the policy: the connector judges literal addresses, resolves names to addresses
-//! that it judges, and dials those and no others, for each connection anew. There is no redirect, no
-//! cookie, no decompression, and no proxy unless it is [configured](Proxy).
+//! Nothing goes round the policy: the connector judges literal addresses, resolves names to
+//! addresses that it judges, and dials those and no others, for each connection anew. There is no
+//! redirect, no cookie, no decompression, and no proxy unless it is [configured](Proxy).
 
 mod build;
 mod builder;
@@ -135,14 +135,15 @@ impl Deliverer for HttpDeliverer {
         if head.headers.len() > self.shared.limits.response_headers {
             return Err(DeliverError::Broken { reason: TOO_LARGE.to_owned() });
         }
-        let body = read(body, way.response_bytes.max(wanted), deadline).await;
+        let (body, complete) = read(body, way.response_bytes.max(wanted), deadline).await;
         if visit.is_last()
             && let Some(reached) = reached(&connection)
         {
             reached.closing.ask();
         }
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Ok(Response { status: head.status.as_u16(), headers: headers.collect::<Headers>(), body })
+        let (status, headers) = (head.status.as_u16(), headers.collect::<Headers>());
+        Ok(Response { status, headers, body, complete })
     }
 
     fn check_url(&self, scope: &Scope, url: &url::Url) -> Result<(), String> {
@@ -173,7 +174,7 @@ impl Shared {
         let uri = Bytes::from(String::from(request.url));
         let uri = Uri::from_maybe_shared(uri).map_err(|error| invalid(&error.to_string()))?;
         let mut outgoing = hyper::Request::new(Full::new(Bytes::from_owner(request.body)));
-        *outgoing.method_mut() = Method::POST;
+        *outgoing.method_mut() = method(request.method);
         *outgoing.uri_mut() = uri;
         let fields = outgoing.headers_mut();
         let count = request.headers.len() + 1;
@@ -197,6 +198,17 @@ fn invalid(reason: &str) -> DeliverError {
     DeliverError::Invalid { reason: reason.to_owned() }
 }
 
+fn method(method: crate::request::Method) -> Method {
+    match method {
+        crate::request::Method::Post => Method::POST,
+        crate::request::Method::Put => Method::PUT,
+        crate::request::Method::Patch => Method::PATCH,
+        crate::request::Method::Delete => Method::DELETE,
+        crate::request::Method::Get => Method::GET,
+        crate::request::Method::Head => Method::HEAD,
+    }
+}
+
 /// The name of a field; those that every signed message has cost no allocation.
 fn field_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
     match name {
@@ -207,18 +219,26 @@ fn field_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
-/// Reads a body and keeps its beginning. The rest is read away, up to a limit, so that the connection
-/// can be used again. What breaks, is late or is longer still costs the connection, nothing else.
-async fn read(mut body: Incoming, most: usize, deadline: Instant) -> Vec<u8> {
+/// Reads a body and keeps its beginning. The rest is read away, up to a limit, so that the
+/// connection can be used again. What breaks, is late or is longer still costs the connection,
+/// nothing else. Says also whether all was kept.
+async fn read(mut body: Incoming, most: usize, deadline: Instant) -> (Vec<u8>, bool) {
     let mut kept = Vec::new();
+    let mut all_kept = true;
     let mut left = most.max(READ_AWAY);
-    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+    loop {
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return (kept, all_kept),
+            Ok(Some(Err(_))) | Err(_) => return (kept, false),
+        };
         let Some(data) = frame.data_ref() else { continue };
-        kept.extend_from_slice(&data[..data.len().min(most - kept.len())]);
+        let room = most - kept.len();
+        all_kept &= data.len() <= room;
+        kept.extend_from_slice(&data[..data.len().min(room)]);
         match left.checked_sub(data.len()) {
             Some(rest) => left = rest,
-            None => break,
+            None => return (kept, false),
         }
     }
-    kept
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::action::RunRef;
 use crate::clock::Timestamp;
 use crate::request::{DeliverError, Response, retry_after};
 
@@ -32,7 +33,8 @@ pub enum Outcome {
     Rejected,
     /// The address may not be dialled. The delivery is dead.
     Blocked,
-    /// It can never succeed: the request cannot be made, or an action said so. The delivery is dead.
+    /// It can never succeed: the request cannot be made, or an action said so. The delivery is
+    /// dead.
     Invalid,
 }
 
@@ -89,8 +91,8 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Which attempt of the delivery it was, from 1 on; a replay begins at 1 again. A number that is
-    /// missing in the log is of an attempt whose outcome nobody could write down.
+    /// Which attempt of the delivery it was, from 1 on; a replay begins at 1 again. A number that
+    /// is missing in the log is of an attempt whose outcome nobody could write down.
     pub number: u32,
     /// When it began.
     pub started_at: Timestamp,
@@ -108,6 +110,9 @@ pub struct Attempt {
     /// The beginning of what the endpoint answered, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
+    /// What was started elsewhere, if the target said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunRef>,
 }
 
 impl Attempt {
@@ -116,7 +121,8 @@ impl Attempt {
 
     /// An attempt by its number and outcome.
     pub fn new(number: u32, started_at: Timestamp, ended_at: Timestamp, outcome: Outcome) -> Self {
-        Self { number, started_at, ended_at, outcome, status: None, error: None, response: None }
+        let (status, error, response, run) = (None, None, None, None);
+        Self { number, started_at, ended_at, outcome, status, error, response, run }
     }
 
     /// Sets the status code.
@@ -147,6 +153,12 @@ impl Attempt {
         self
     }
 
+    /// Sets what was started elsewhere.
+    pub fn with_run(mut self, run: RunRef) -> Self {
+        self.run = Some(run);
+        self
+    }
+
     /// The attempt that an answer ends.
     pub fn answered(
         number: u32,
@@ -159,5 +171,70 @@ impl Attempt {
             Ok(response) => attempt.with_status(response.status).with_response(&response.body),
             Err(error) => attempt.with_error(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix_seconds(1_700_000_000)
+    }
+
+    #[test]
+    fn each_status_is_of_its_class() {
+        let throttled = || Outcome::Throttled { retry_after: None };
+        for (statuses, expected) in [
+            (vec![200, 202, 204, 299], Outcome::Accepted),
+            (vec![410], Outcome::Gone),
+            (vec![429, 502, 503, 504], throttled()),
+            (vec![408, 425, 500, 501, 505, 599], Outcome::Transient),
+            (vec![199, 300, 301, 304, 399, 400, 401, 404, 409, 411, 499, 600], Outcome::Rejected),
+        ] {
+            for status in statuses {
+                let answer = Ok(Response { status, ..Response::default() });
+                assert_eq!(Outcome::of(&answer, now()), expected, "{status}");
+            }
+        }
+        for (error, expected) in [
+            (DeliverError::Blocked { reason: String::new() }, Outcome::Blocked),
+            (DeliverError::Invalid { reason: String::new() }, Outcome::Invalid),
+            (DeliverError::Connect { reason: String::new() }, Outcome::Transient),
+        ] {
+            assert_eq!(Outcome::of(&Err(error), now()), expected);
+        }
+    }
+
+    #[test]
+    fn a_class_is_read_by_the_name_that_it_is_written_by() {
+        let retry_after = Some(Duration::from_secs(7));
+        let throttled = Outcome::Throttled { retry_after };
+        for (class, outcome) in [
+            ("accepted", Outcome::Accepted),
+            ("gone", Outcome::Gone),
+            ("throttled", throttled),
+            ("transient", Outcome::Transient),
+            ("rejected", Outcome::Rejected),
+            ("blocked", Outcome::Blocked),
+            ("invalid", Outcome::Invalid),
+        ] {
+            assert_eq!(outcome.class(), class);
+            assert_eq!(Outcome::of_class(class, retry_after), Some(outcome.clone()));
+            assert_eq!(serde_json::json!(outcome)["class"], class);
+        }
+        assert_eq!(Outcome::of_class("lost", None), None);
+    }
+
+    #[test]
+    fn of_what_is_answered_the_beginning_is_kept_and_of_nothing_nothing() {
+        let attempt = Attempt::new(1, now(), now(), Outcome::Accepted);
+        assert_eq!(attempt.clone().with_response(b"").response, None);
+        assert_eq!(attempt.clone().with_response(b"a\0b").response.unwrap(), "a\u{fffd}b");
+        let long = vec![b'x'; Attempt::MAX_RESPONSE_BYTES + 1];
+        let kept = attempt.clone().with_response(&long).response.unwrap();
+        assert_eq!(kept.len(), Attempt::MAX_RESPONSE_BYTES);
+        let error = attempt.with_error("é".repeat(Attempt::MAX_RESPONSE_BYTES)).error.unwrap();
+        assert_eq!(error.len(), Attempt::MAX_RESPONSE_BYTES);
     }
 }

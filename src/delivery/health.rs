@@ -30,8 +30,8 @@ pub enum Diagnosis {
     Began(Failing),
     /// The span of failure ended: an attempt succeeded.
     Recovered,
-    /// Half of the span has passed after which the trigger is suspended, or all of it and nobody was
-    /// warned: told as `trigger.failing`.
+    /// Half of the span has passed after which the trigger is suspended, or all of it and nobody
+    /// was warned: told as `trigger.failing`.
     Warn(Failing),
     /// The span has passed and it was warned of: the trigger is suspended, told as
     /// `trigger.disabled`.
@@ -41,8 +41,8 @@ pub enum Diagnosis {
 impl DeliveryPolicy {
     /// What follows for a trigger from an attempt of one of its deliveries.
     ///
-    /// `changed_at` is when the trigger was last changed: who changed it may have mended it, so that
-    /// a span of failure begins anew with it.
+    /// `changed_at` is when the trigger was last changed: who changed it may have mended it, so
+    /// that a span of failure begins anew with it.
     pub fn diagnose(
         &self,
         known: Option<Failing>,

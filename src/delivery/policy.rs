@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{
-    Batch, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement, WhileSuspended,
+    Batch, Coalesce, DeadReason, Jitter, OnDead, Order, Outcome, RetrySchedule, Settlement,
+    WhileSuspended,
 };
 use crate::clock::Timestamp;
 use crate::document::{Field, Object, Problems, or_mismatch, span};
@@ -35,6 +36,8 @@ pub struct DeliveryPolicy {
     pub while_suspended: WhileSuspended,
     /// How events are gathered to go in one request; each goes alone if `None`.
     pub batch: Option<Batch>,
+    /// Which deliveries stand for others; each for itself if `None`.
+    pub coalesce: Option<Box<Coalesce>>,
 }
 
 impl Default for DeliveryPolicy {
@@ -52,6 +55,7 @@ impl Default for DeliveryPolicy {
             disable_after: Some(Self::DISABLE_AFTER),
             while_suspended: WhileSuspended::Park,
             batch: None,
+            coalesce: None,
         }
     }
 }
@@ -132,11 +136,17 @@ impl DeliveryPolicy {
         self
     }
 
+    /// Lets deliveries stand for others.
+    pub fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
+        self.coalesce = Some(Box::new(coalesce));
+        self
+    }
+
     /// Decides what follows an attempt.
     ///
-    /// `fraction` is drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a clock or rolls
-    /// dice. `Retry-After` is a floor, capped at [`MAX_RETRY_AFTER`](Self::MAX_RETRY_AFTER); jitter
-    /// only adds to it.
+    /// `fraction` is drawn evenly from `0.0..1.0` for the jitter. Nothing here sleeps, reads a
+    /// clock or rolls dice. `Retry-After` is a floor, capped at
+    /// [`MAX_RETRY_AFTER`](Self::MAX_RETRY_AFTER); jitter only adds to it.
     pub fn settle(&self, attempt: &Settling<'_>, now: Timestamp, fraction: f64) -> Settlement {
         let refused = attempt.status.is_some_and(|status| self.final_statuses.contains(&status));
         match attempt.outcome {
@@ -187,6 +197,9 @@ impl DeliveryPolicy {
         if let Some(batch) = self.batch {
             value["batch"] = batch.to_value();
         }
+        if let Some(coalesce) = &self.coalesce {
+            value["coalesce"] = coalesce.to_value();
+        }
         value
     }
 
@@ -209,6 +222,9 @@ impl DeliveryPolicy {
                 problems.add(path, format!("expected no order beside it, found {found}"));
             }
         }
+        if let Some(coalesce) = &self.coalesce {
+            self.check_coalesce(coalesce, &format!("{path}.coalesce"), problems);
+        }
         let path = format!("{path}.final_statuses");
         let found = self.final_statuses.len();
         if found > Self::MAX_FINAL_STATUSES {
@@ -220,6 +236,22 @@ impl DeliveryPolicy {
                 let path = format!("{path}[{n}]");
                 problems.add(path, format!("expected {}, found {status}", Status::EXPECTED));
             }
+        }
+    }
+}
+
+impl DeliveryPolicy {
+    fn check_coalesce(&self, coalesce: &Coalesce, path: &str, problems: &mut Problems) {
+        coalesce.check(path, problems);
+        if self.batch.is_some() {
+            problems.add(path, "expected no batch beside it, found one");
+        }
+        let wait = coalesce.longest_wait();
+        if let Some(age) = self.max_age.filter(|age| *age <= wait) {
+            let [wait, age] = [wait, age].map(span::print);
+            let message =
+                format!("expected a wait that is shorter than max_age, {age}, found {wait}");
+            problems.add(path, message);
         }
     }
 }
@@ -273,6 +305,7 @@ impl Field for DeliveryPolicy {
                 .map_or(default.disable_after, |DisableAfter(span)| span),
             while_suspended: object.optional("while_suspended", problems).unwrap_or_default(),
             batch: object.optional("batch", problems),
+            coalesce: object.optional("coalesce", problems).map(Box::new),
         };
         object.finish(problems);
         Some(policy)
@@ -373,11 +406,16 @@ mod tests {
 
     #[test]
     fn a_span_of_failure_that_is_no_span_is_refused() {
-        let policy = DeliveryPolicy::default().with_disable_after(Some(Duration::ZERO));
-        let mut problems = Problems::default();
-        policy.check("policy", DeliveryPolicy::MAX_TIMEOUT, &mut problems);
+        let problems_of = |span| {
+            let policy = DeliveryPolicy::default().with_disable_after(Some(span));
+            let mut problems = Problems::default();
+            policy.check("policy", DeliveryPolicy::MAX_TIMEOUT, &mut problems);
+            problems.to_string()
+        };
         let expected = "policy.disable_after: expected 1m or more, or never";
-        assert!(problems.to_string().contains(expected), "{problems}");
+        let too_short = problems_of(Duration::from_secs(59));
+        assert!(too_short.contains(expected), "{too_short}");
+        assert_eq!(problems_of(Duration::from_secs(60)), "");
     }
 
     #[test]
@@ -387,5 +425,42 @@ mod tests {
             settle(&policy, 1, &Outcome::Transient, None),
             Settlement::Dead(DeadReason::TooOld)
         );
+        let old_enough = policy.with_jitter(Jitter::None).with_max_age(Duration::from_secs(5));
+        assert_eq!(settle(&old_enough, 1, &Outcome::Transient, None), seconds(5));
+    }
+
+    #[test]
+    fn a_delivery_is_too_old_once_it_is_older_than_it_may_be() {
+        let policy = DeliveryPolicy::default().with_max_age(Duration::from_secs(4));
+        for (later, expected) in [(0, false), (3_999, false), (4_000, false), (4_001, true)] {
+            let now = NOW + Duration::from_millis(later);
+            assert_eq!(policy.is_too_old(NOW, now), expected, "{later} ms");
+        }
+        let long = NOW + Duration::from_secs(1_000_000_000);
+        assert!(!DeliveryPolicy::default().is_too_old(NOW, long));
+    }
+
+    #[test]
+    fn what_is_set_is_what_is_written() {
+        let policy = DeliveryPolicy::default()
+            .with_order(Order::Strict)
+            .with_on_dead(OnDead::Block)
+            .with_while_suspended(WhileSuspended::Drop)
+            .with_batch(Batch::default().with_max_events(7))
+            .with_disable_after(None);
+        let written = policy.to_value();
+        for (member, expected) in [
+            ("order", json!("strict")),
+            ("on_dead", json!("block")),
+            ("while_suspended", json!("drop")),
+            ("disable_after", json!("never")),
+        ] {
+            assert_eq!(written[member], expected, "{member}");
+        }
+        assert_eq!(written["batch"]["max_events"], 7);
+        let ordered = DeliveryPolicy::default().with_order(Order::Strict).to_value();
+        assert_eq!(ordered["order"], "strict");
+        let read = Problems::gather(|problems| DeliveryPolicy::read(written, "", problems));
+        assert_eq!(read, Ok(policy));
     }
 }

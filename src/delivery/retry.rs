@@ -219,6 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn pauses_may_stay_as_they_are_and_not_shrink() {
+        let problems_of = |factor| {
+            let (first, longest) = (Duration::from_secs(1), Duration::from_secs(5));
+            let schedule = RetrySchedule::Exponential { first, factor, longest, attempts: 4 };
+            let mut problems = Problems::default();
+            schedule.check("retry", &mut problems);
+            problems.to_string()
+        };
+        assert_eq!(problems_of(1.0), "");
+        let expected = "retry.exponential.factor: expected 1 or more, found 0.9";
+        assert_eq!(problems_of(0.9), expected);
+    }
+
+    #[test]
     fn jitter_stays_within_what_it_says() {
         let pause = Duration::from_secs(10);
         for fraction in [0.0, 0.3, 0.999] {

@@ -1,8 +1,8 @@
 //! Order: which deliveries wait for which.
 //!
 //! In: a trigger's [`Order`] and an event. Out: the [`Turn`] of the delivery. Deliveries with one
-//! ordering key go one after the other, in the order in which they were recorded; storages keep that
-//! by [`Delivery::holds_turn`].
+//! ordering key go one after the other, in the order in which they were recorded; storages keep
+//! that by [`Delivery::holds_turn`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,7 +73,7 @@ fn key(trigger: TriggerId, parts: &[&[u8]]) -> OrderingKey {
 }
 
 /// What an artifact is called, whichever version of it.
-fn identity(artifact: Option<&Artifact>) -> [&[u8]; 5] {
+pub(super) fn identity(artifact: Option<&Artifact>) -> [&[u8]; 5] {
     let of = |field: fn(&Artifact) -> &Option<String>| {
         artifact.and_then(|artifact| field(artifact).as_deref()).unwrap_or_default().as_bytes()
     };
@@ -102,7 +102,7 @@ impl Delivery {
         match self.state {
             State::Waiting { .. } | State::Leased { .. } => true,
             State::Dead { .. } | State::Parked => turn.on_dead == OnDead::Block,
-            State::Queued | State::Delivered | State::Cancelled => false,
+            State::Queued | State::Delivered | State::Cancelled { .. } => false,
         }
     }
 }

@@ -85,9 +85,9 @@ impl From<&Number> for Decimal {
     }
 }
 
-/// The name of the only member of the object as which `serde_json` shows a number if somebody in the
-/// build turned on its feature `arbitrary_precision`. Of an event that has it, it makes a number
-/// too, with the feature.
+/// The name of the only member of the object as which `serde_json` shows a number if somebody in
+/// the build turned on its feature `arbitrary_precision`. Of an event that has it, it makes a
+/// number too, with the feature.
 const KEPT_NUMBER: &str = "$serde_json::private::Number";
 
 /// Whether a member's name says that its value is the text of a number.
@@ -95,7 +95,11 @@ pub(super) fn is_kept(name: &str) -> bool {
     name == KEPT_NUMBER && *KEEPS_NUMBERS
 }
 
-/// Whether `serde_json` keeps the texts of numbers.
+/// Whether `serde_json` keeps the texts of numbers, so that they may be of any length.
+pub(crate) fn keeps_numbers() -> bool {
+    *KEEPS_NUMBERS
+}
+
 static KEEPS_NUMBERS: LazyLock<bool> =
     LazyLock::new(|| serde_json::from_str::<Number>("1.00").is_ok_and(|n| n.to_string() == "1.00"));
 

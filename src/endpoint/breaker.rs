@@ -1,5 +1,5 @@
-//! The circuit breaker of an endpoint: leaves it alone while it fails, and asks with one delivery at
-//! a time whether it is well again.
+//! The circuit breaker of an endpoint: leaves it alone while it fails, and asks with one delivery
+//! at a time whether it is well again.
 //!
 //! In: what came of attempts. Out: whether another may be begun. Times are those of the endpoint's
 //! own [`Steady`](super::steady::Steady) clock.

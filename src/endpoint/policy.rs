@@ -147,8 +147,8 @@ pub struct BreakerPolicy {
 }
 
 impl Default for BreakerPolicy {
-    /// After 10 failures in a row, or once 50 % of at least 20 outcomes in 60 s are; for 30 s, and up
-    /// to 10 minutes.
+    /// After 10 failures in a row, or once 50 % of at least 20 outcomes in 60 s are; for 30 s, and
+    /// up to 10 minutes.
     fn default() -> Self {
         Self {
             enabled: true,

@@ -14,8 +14,8 @@ use crate::document::{Field, Object, Problems, span};
 /// So many deliveries in a span of time.
 ///
 /// In any window of length `w`, wherever it begins and both ends included, at most
-/// `burst + w × events / per` deliveries are begun, rounded down. With 100 per second and a burst of
-/// 10 these are 110 in any second, and in the long run 100 per second.
+/// `burst + w × events / per` deliveries are begun, rounded down. With 100 per second and a burst
+/// of 10 these are 110 in any second, and in the long run 100 per second.
 ///
 /// ```
 /// use artifact_triggers::endpoint::Rate;
@@ -70,7 +70,7 @@ impl Rate {
         json!({"events": self.events, "per": span::print(self.per), "burst": self.burst})
     }
 
-    pub(super) fn check(&self, path: &str, problems: &mut Problems) {
+    pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
         for (name, found) in [("events", self.events), ("burst", self.burst)] {
             if found == 0 || found > Self::MAX_EVENTS {
                 let message = format!("expected 1 to {}, found {found}", Self::MAX_EVENTS);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// A step back up to this is waited out: clocks tremble, and callers on several threads may read one
-/// before they take their turn.
+/// A step back up to this is waited out: clocks tremble, and callers on several threads may read
+/// one before they take their turn.
 const TREMBLE: Duration = Duration::from_secs(1);
 
 /// Counts the microseconds that have passed, by a clock that may go back or jump.

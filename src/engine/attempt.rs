@@ -12,25 +12,29 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, join_all, select};
 
 use super::Core;
+use super::coalesce::newest_of;
 use super::credentials::Credentials;
-use super::gate::Slot;
+use super::exchange::Exchanged;
+use super::place::Place;
 use super::token::NoToken;
-use crate::action::{ActionCall, ActionError};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::deliverer::DeliverError;
 use crate::delivery::{
-    Attempt, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
+    Attempt, CancelReason, Claimed, DeadReason, Delivery, Lease, Outcome, Settlement, Settling,
 };
-use crate::event::Event;
 use crate::payload::BatchForm;
-use crate::request::{Request, Response};
-use crate::storage::{Settle, Settled, StorageError};
-use crate::trigger::{ActionTarget, EndpointAuth, Target, Trigger};
+use crate::request::Request;
+use crate::storage::{NewEvent, Settle, Settled, StorageError};
+use crate::trigger::{EndpointAuth, Target, Trigger};
 
 /// How much longer than its time-out the engine waits for an attempt.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a drain waits before it tries again what could not be tried for a failure of ours.
 const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that what cannot be attempted for a failure of ours is left alone, unless triggers
+/// are looked at less often.
+const LONGEST_PUT_OFF: Duration = Duration::from_secs(60);
 
 /// An attempt that ended.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(super) struct Finished {
     pub(super) trigger: Option<Arc<Trigger>>,
     /// Whether what came of it tells of the endpoint, and not of one that had to be asked before.
     pub(super) tells_of_endpoint: bool,
+    /// What the action told, to be recorded with the outcome.
+    pub(super) events: Vec<NewEvent>,
     /// Whether it is written down, and only what follows for its trigger is not.
     pub(super) is_settled: bool,
 }
@@ -54,7 +60,8 @@ impl Finished {
         settlement: Settlement,
     ) -> Self {
         let settle = Settle { lease, settlement, attempts: Vec::new(), records: Vec::new() };
-        Self { settle, delivery, trigger: None, tells_of_endpoint: false, is_settled: false }
+        let (tells_of_endpoint, events, is_settled) = (false, Vec::new(), false);
+        Self { settle, delivery, trigger: None, tells_of_endpoint, events, is_settled }
     }
 }
 
@@ -63,20 +70,33 @@ pub(super) struct Made {
     pub(super) attempt: Attempt,
     /// Whether it tells of the endpoint.
     pub(super) tells_of_endpoint: bool,
+    /// What an action told.
+    pub(super) events: Vec<NewEvent>,
+}
+
+/// When an attempt can be made that cannot be made now. None is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Later {
+    /// Once what it takes can be had; observers were told why it cannot.
+    OnceReady,
+    /// Once there is room at its endpoint.
+    OnceThereIsRoom,
+    /// Then: before, somebody who has to be asked is not.
+    At(Timestamp),
 }
 
 impl From<Attempt> for Made {
     fn from(attempt: Attempt) -> Self {
-        Self { attempt, tells_of_endpoint: true }
+        Self { attempt, tells_of_endpoint: true, events: Vec::new() }
     }
 }
 
 impl Core {
     /// Tries what goes together: one delivery, or several of a trigger that batches.
-    pub(super) async fn attempt(&self, together: Vec<Claimed>) -> Vec<Finished> {
+    pub(super) async fn attempt(&self, together: Vec<Claimed>, place: &mut Place) -> Vec<Finished> {
         let settlement = match self.trigger_of(&together[0].delivery).await {
             Ok(Ok(trigger)) if trigger.suspended.is_none() && trigger.spec.enabled => {
-                return self.attempt_with(trigger, together).await;
+                return self.attempt_newest(trigger, together, place).await;
             }
             Ok(Ok(_)) => Settlement::Parked,
             Ok(Err(without)) => without,
@@ -88,15 +108,52 @@ impl Core {
         together.into_iter().map(without_attempt).collect()
     }
 
-    /// What follows where something of ours failed: no attempt is used up. A drain would take what is
-    /// due later for done, so it gets it again soon.
+    /// Tries what goes together, unless a newer one stands for it.
+    async fn attempt_newest(
+        &self,
+        trigger: Arc<Trigger>,
+        mut together: Vec<Claimed>,
+        place: &mut Place,
+    ) -> Vec<Finished> {
+        if newest_of(&trigger).is_none() {
+            return self.attempt_with(trigger, together, place).await;
+        }
+        // There are others only where the trigger batched when they were put together. Each is
+        // asked about by itself.
+        let now = self.clock.now();
+        let others = together.split_off(1).into_iter().map(|one| {
+            let released = Settlement::Released { at: one.due.min(now) };
+            without_attempt(&trigger, one, released)
+        });
+        let mut finished: Vec<Finished> = others.collect();
+        // The storage is asked; what goes meanwhile is not to go closer to this than it may.
+        place.leave();
+        let then = match self.is_outdated(&trigger, &together[0].delivery).await {
+            Ok(false) => {
+                finished.extend(self.attempt_with(trigger, together, place).await);
+                return finished;
+            }
+            Ok(true) => Settlement::Cancelled(CancelReason::Superseded),
+            Err(_) => self.put_off(&together[0]).await,
+        };
+        let first = together.into_iter().map(|one| without_attempt(&trigger, one, then.clone()));
+        finished.extend(first);
+        finished
+    }
+
+    /// What follows where something of ours failed: no attempt is used up. A drain would take what
+    /// is due later for done, so it gets it again soon. What has waited for long waits a little
+    /// longer: thousands that nobody signs must not be taken up again and again.
     async fn put_off(&self, claimed: &Claimed) -> Settlement {
         let is_draining = self.due_by.borrow().is_some();
         if is_draining {
             self.clock.sleep(DRAIN_PAUSE).await;
             return Settlement::Released { at: claimed.due };
         }
-        Settlement::Released { at: self.clock.now() + self.options.refresh }
+        let now = self.clock.now();
+        let waited = now.since(claimed.delivery.created_at) / 4;
+        let pause = waited.min(LONGEST_PUT_OFF).max(self.options.refresh);
+        Settlement::Released { at: now + pause }
     }
 
     /// Tries what goes together, of a trigger that is at work. Each ends by itself.
@@ -104,6 +161,7 @@ impl Core {
         &self,
         trigger: Arc<Trigger>,
         together: Vec<Claimed>,
+        place: &mut Place,
     ) -> Vec<Finished> {
         let mut finished = Vec::with_capacity(together.len());
         let mut going: Vec<Claimed> = Vec::with_capacity(together.len());
@@ -114,18 +172,51 @@ impl Core {
                 None => going.push(claimed),
             }
         }
+        let going = self.make_unmade(&trigger, going, &mut finished);
         if going.is_empty() {
             return finished;
         }
-        let Some((request, credentials)) = self.ready(&trigger, &going).await else {
-            let put_off = join_all(going.iter().map(|claimed| self.put_off(claimed))).await;
-            let ended = going.into_iter().zip(put_off);
-            finished.extend(ended.map(|(one, then)| without_attempt(&trigger, one, then)));
-            return finished;
-        };
-        let made = self.guarded(&trigger, &going, request, &credentials).await;
-        finished.extend(self.ended(&trigger, going, &made));
+        match self.made(&trigger, &going, place).await {
+            Ok(made) => finished.extend(self.ended(&trigger, going, made)),
+            Err(later) => {
+                let then = join_all(going.iter().map(|claimed| self.later(claimed, later))).await;
+                let ended = going.into_iter().zip(then);
+                finished.extend(ended.map(|(one, then)| without_attempt(&trigger, one, then)));
+            }
+        }
         finished
+    }
+
+    /// Makes the attempt of what goes together, if it can be made now.
+    async fn made(
+        &self,
+        trigger: &Trigger,
+        going: &[Claimed],
+        place: &mut Place,
+    ) -> Result<Made, Later> {
+        let (request, credentials) =
+            self.ready(trigger, going, place).await.ok_or(Later::OnceReady)?;
+        if !self.is_back(place) {
+            return Err(Later::OnceThereIsRoom);
+        }
+        self.guarded(trigger, going, request, (&credentials, place)).await
+    }
+
+    /// Whether a place is held, after it may have been left.
+    pub(super) fn is_back(&self, place: &mut Place) -> bool {
+        let runs = *self.runs.borrow();
+        place.take_again(runs)
+    }
+
+    /// What follows for a delivery of which no attempt could be made now; none is used up.
+    async fn later(&self, claimed: &Claimed, later: Later) -> Settlement {
+        match later {
+            Later::OnceReady => self.put_off(claimed).await,
+            Later::OnceThereIsRoom => {
+                Settlement::Released { at: claimed.due.min(self.clock.now()) }
+            }
+            Later::At(at) => Settlement::Released { at },
+        }
     }
 
     /// The request of an attempt, none of an action, and what else it takes; `None` if it cannot be
@@ -134,7 +225,11 @@ impl Core {
         &self,
         trigger: &Trigger,
         going: &[Claimed],
+        place: &mut Place,
     ) -> Option<(Option<Request>, Credentials)> {
+        if !self.are_at_hand(trigger) {
+            place.leave();
+        }
         let credentials = match self.credentials(trigger).await {
             Ok(credentials) => credentials,
             Err(unready) => {
@@ -149,7 +244,7 @@ impl Core {
     }
 
     /// What follows for each of what was tried together.
-    fn ended(&self, trigger: &Arc<Trigger>, going: Vec<Claimed>, made: &Made) -> Vec<Finished> {
+    fn ended(&self, trigger: &Arc<Trigger>, going: Vec<Claimed>, mut made: Made) -> Vec<Finished> {
         // One for all: those that failed together come due together.
         let fraction = self.entropy.fraction();
         let end = |Claimed { lease, delivery, .. }: Claimed| {
@@ -163,8 +258,10 @@ impl Core {
             let settlement = trigger.spec.policy.settle(&settling, attempt.ended_at, fraction);
             let attempts = vec![attempt];
             let settle = Settle { lease, settlement, attempts, records: Vec::new() };
-            let (trigger, tells_of_endpoint) = (Some(trigger.clone()), made.tells_of_endpoint);
-            Finished { settle, delivery, trigger, tells_of_endpoint, is_settled: false }
+            // Actions take deliveries one by one.
+            let (trigger, events) = (Some(trigger.clone()), std::mem::take(&mut made.events));
+            let tells_of_endpoint = made.tells_of_endpoint;
+            Finished { settle, delivery, trigger, tells_of_endpoint, events, is_settled: false }
         };
         going.into_iter().map(end).collect()
     }
@@ -173,7 +270,8 @@ impl Core {
     fn without_attempt(&self, trigger: &Trigger, claimed: &Claimed) -> Option<Settlement> {
         let number = claimed.delivery.attempts;
         let policy = &trigger.spec.policy;
-        // More attempts were begun than there are: their outcomes were lost, one crash after another.
+        // More attempts were begun than there are: their outcomes were lost, one crash after
+        // another.
         if number > 1 && policy.retry.pause_after(number - 1).is_none() {
             return Some(Settlement::Dead(DeadReason::Exhausted));
         }
@@ -204,24 +302,8 @@ impl Core {
         (!fits).then(|| Settlement::Released { at: claimed.due.min(self.clock.now()) })
     }
 
-    /// Tells the endpoint's gate what came of an attempt, or that none was made.
-    pub(super) fn report(&self, finished: &[Finished], slot: Slot) {
-        let mut telling = finished.iter().filter(|one| one.tells_of_endpoint);
-        match telling.find_map(|one| one.settle.attempts.last()) {
-            Some(Attempt { outcome: Outcome::Accepted, .. }) => {
-                slot.end(&Outcome::Accepted, true, 0.0);
-            }
-            Some(attempt) => {
-                let said = matches!(attempt.outcome, Outcome::Throttled { .. } | Outcome::Invalid);
-                let answered = attempt.status.is_some() || said;
-                slot.end(&attempt.outcome, answered, self.entropy.fraction());
-            }
-            None => slot.unused(),
-        }
-    }
-
-    /// The trigger of a delivery; without one, what follows. One that the index does not have may be
-    /// new, of another node.
+    /// The trigger of a delivery; without one, what follows. One that the index does not have may
+    /// be new, of another node.
     async fn trigger_of(
         &self,
         delivery: &Delivery,
@@ -235,7 +317,7 @@ impl Core {
         Ok(match known.index.get(id) {
             Some(trigger) => Ok(trigger.clone()),
             None if known.unreadable.contains_key(&id) => Err(Settlement::Parked),
-            None => Err(Settlement::Cancelled),
+            None => Err(Settlement::Cancelled(CancelReason::TriggerDeleted)),
         })
     }
 
@@ -245,18 +327,18 @@ impl Core {
         trigger: &Trigger,
         going: &[Claimed],
         request: Option<Request>,
-        credentials: &Credentials,
-    ) -> Made {
+        (credentials, place): (&Credentials, &mut Place),
+    ) -> Result<Made, Later> {
         let number = going[0].delivery.attempts;
         let started_at = self.clock.now();
         let observed: Vec<_> =
             going.iter().map(|claimed| self.observe_attempt(claimed, started_at)).collect();
         let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
         let timeout = self.timeout_of(trigger);
-        let attempt = self.make(trigger, going, request, credentials, started_at);
+        let attempt = self.make(trigger, going, request, (credentials, place), started_at);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let made = match self.within(&leases, timeout + GRACE, attempt).await {
-            Some(Ok(made)) => made,
+            Some(Ok(made)) => made?,
             Some(Err(_)) => Attempt::new(number, started_at, self.clock.now(), Outcome::Transient)
                 .with_error("the handler panicked")
                 .into(),
@@ -265,13 +347,13 @@ impl Core {
                 let attempt = Attempt::answered(number, started_at, self.clock.now(), &answer);
                 // Where it takes a token, that may be what was waited for.
                 let tells_of_endpoint = !matches!(credentials.auth, Some(EndpointAuth::OAuth2(_)));
-                Made { attempt, tells_of_endpoint }
+                Made { attempt, tells_of_endpoint, events: Vec::new() }
             }
         };
         for observed in observed {
             observed.ended(&made.attempt);
         }
-        made
+        Ok(made)
     }
 
     /// How long an attempt of a trigger may take. A webhook's no longer than the lease leaves room
@@ -284,8 +366,8 @@ impl Core {
         }
     }
 
-    /// Waits for an attempt to end within its time, and extends its leases if they may run out before;
-    /// `None` if the time is up, or others have them all.
+    /// Waits for an attempt to end within its time, and extends its leases if they may run out
+    /// before; `None` if the time is up, or others have them all.
     pub(super) async fn within<T>(
         &self,
         leases: &[Lease],
@@ -328,36 +410,18 @@ impl Core {
         trigger: &Trigger,
         going: &[Claimed],
         request: Option<Request>,
-        credentials: &Credentials,
+        (credentials, place): (&Credentials, &mut Place),
         started_at: Timestamp,
-    ) -> Made {
+    ) -> Result<Made, Later> {
         let number = going[0].delivery.attempts;
         match (&trigger.spec.target, request) {
             (Target::Webhook(_), None) => unreachable!("a webhook's request was made"),
             (Target::Webhook(endpoint), Some(request)) => {
-                let answer = self.exchange(trigger, endpoint, request, credentials).await;
-                answered(number, started_at, self.clock.now(), answer)
+                let exchange = self.exchange(trigger, endpoint, request, (credentials, place));
+                answered(number, started_at, exchange.await, &*self.clock)
             }
-            (Target::Action(target), _) => {
-                let answer = self.act(target, &going[0]).await;
-                acted(number, started_at, self.clock.now(), answer).into()
-            }
+            (Target::Action(target), _) => Ok(self.act(target, &going[0], started_at).await),
         }
-    }
-
-    async fn act(&self, target: &ActionTarget, claimed: &Claimed) -> Result<String, ActionError> {
-        let Some(action) = self.actions.get(&target.name) else {
-            let reason = format!("no action {:?} is registered here", target.name);
-            return Err(ActionError::Transient(reason));
-        };
-        let event = Event::from_json(&claimed.payload.body).map_err(|problems| {
-            ActionError::Permanent(format!("the event is damaged: {problems}"))
-        })?;
-        let delivery = &claimed.delivery;
-        let mut call = ActionCall::new(event, delivery.trigger).with_config(target.config.clone());
-        call.message_id = delivery.message_id;
-        call.attempt = delivery.attempts;
-        action.run(call).await
     }
 }
 
@@ -373,36 +437,18 @@ fn without_attempt(trigger: &Arc<Trigger>, claimed: Claimed, settlement: Settlem
 fn answered(
     number: u32,
     started_at: Timestamp,
-    ended_at: Timestamp,
-    answer: Result<Result<Response, DeliverError>, NoToken>,
-) -> Made {
-    match answer {
-        Ok(answer) => Attempt::answered(number, started_at, ended_at, &answer).into(),
-        Err(NoToken { outcome, reason }) => {
-            let attempt = Attempt::new(number, started_at, ended_at, outcome).with_error(reason);
-            Made { attempt, tells_of_endpoint: false }
+    exchanged: Exchanged,
+    clock: &dyn Clock,
+) -> Result<Made, Later> {
+    match exchanged {
+        Exchanged::Answered { answer, run } => {
+            let attempt = Attempt::answered(number, started_at, clock.now(), &answer);
+            Ok(Attempt { run, ..attempt }.into())
         }
-    }
-}
-
-fn acted(
-    number: u32,
-    started_at: Timestamp,
-    ended_at: Timestamp,
-    answer: Result<String, ActionError>,
-) -> Attempt {
-    let attempt = |outcome| Attempt::new(number, started_at, ended_at, outcome);
-    match answer {
-        Ok(note) => attempt(Outcome::Accepted).with_response(note.as_bytes()),
-        Err(error) => {
-            let outcome = match &error {
-                ActionError::Transient(_) => Outcome::Transient,
-                ActionError::Throttled { retry_after, .. } => {
-                    Outcome::Throttled { retry_after: Some(*retry_after) }
-                }
-                ActionError::Permanent(_) => Outcome::Invalid,
-            };
-            attempt(outcome).with_error(error.to_string())
+        Exchanged::WithoutToken(NoToken { outcome, reason }) => {
+            let attempt = Attempt::new(number, started_at, clock.now(), outcome).with_error(reason);
+            Ok(Made { attempt, tells_of_endpoint: false, events: Vec::new() })
         }
+        Exchanged::Later(later) => Err(later),
     }
 }

@@ -7,8 +7,8 @@ use super::Core;
 use crate::delivery::{Delivery, State};
 
 impl Core {
-    /// Takes in which endpoints have as much waiting as may be, if that is limited. What was found last
-    /// holds if the storage fails.
+    /// Takes in which endpoints have as much waiting as may be, if that is limited. What was found
+    /// last holds if the storage fails.
     pub(super) async fn look_at_backlog(&self) {
         let Some(most) = self.options.max_backlog else { return };
         let Ok(backlog) = self.storage.backlog().await else { return };

@@ -1,11 +1,11 @@
 //! Batch: which deliveries of a trigger go in one request, and when it has enough of them.
 //!
-//! In: deliveries as they are made, and as they are claimed. Out: when one is due, and groups that go
-//! together, filled up with what waits for company. A group is never empty; most are of one.
+//! In: deliveries as they are made, and as they are claimed. Out: when one is due, and groups that
+//! go together, filled up with what waits for company. A group is never empty; most are of one.
 //!
-//! One that makes a batch full is due at once and takes those before it along. It is never taken along
-//! itself while others wait (rule 16 of the storage), and given back where a run has no room for those
-//! before it, so whatever is enough for a batch goes at once.
+//! One that makes a batch full is due at once and takes those before it along. It is never taken
+//! along itself while others wait (rule 16 of the storage), and given back where a run has no room
+//! for those before it, so whatever is enough for a batch goes at once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -135,8 +135,8 @@ struct Groups {
 }
 
 impl Groups {
-    /// Asks for companions of the group that has been due for longest, and of others as far as a run
-    /// may have so many deliveries.
+    /// Asks for companions of the group that has been due for longest, and of others as far as a
+    /// run may have so many deliveries.
     fn new(mut all: Vec<Group>, limit: usize, now: Timestamp) -> Self {
         all.sort_by_key(Group::due);
         let rows: usize = all.iter().map(|group| group.members.len()).sum();
@@ -169,8 +169,8 @@ impl Groups {
         }
     }
 
-    /// What goes, and what is given back. A group that was not filled has nobody left to wait for, so
-    /// that those of one kind go together.
+    /// What goes, and what is given back. A group that was not filled has nobody left to wait for,
+    /// so that those of one kind go together.
     fn finish(self) -> Together {
         let mut going = merge(self.going, |_| true);
         let mut returned = Vec::new();
@@ -211,8 +211,8 @@ pub(super) struct Together {
 }
 
 impl Core {
-    /// Puts together what goes in one request, filled up with what waits for company: no more requests
-    /// than were claimed, and no more deliveries than the limit but for one batch.
+    /// Puts together what goes in one request, filled up with what waits for company: no more
+    /// requests than were claimed, and no more deliveries than the limit but for one batch.
     pub(super) async fn together(
         &self,
         claimed: Vec<Claimed>,
@@ -247,8 +247,8 @@ impl Core {
         Some((batch, BatchForm::of(&claimed.payload)?))
     }
 
-    /// Takes companions under a lease. Those who wait for them have theirs already, so they go without
-    /// if the storage does not answer.
+    /// Takes companions under a lease. Those who wait for them have theirs already, so they go
+    /// without if the storage does not answer.
     async fn companions(&self, asked: Vec<Companions>, now: Timestamp) -> Claims {
         let claim = Claim {
             now,

@@ -1,8 +1,8 @@
 //! Credentials: what an attempt signs with and proves itself by, at its time.
 //!
-//! In: an endpoint. Out: its secrets that are active, and the credential of its `auth`, fetched from
-//! the provider where the trigger only names them. What cannot be had now is nobody's failure but
-//! ours: the delivery is given back, and no attempt is made.
+//! In: an endpoint. Out: its secrets that are active, and the credential of its `auth`, fetched
+//! from the provider where the trigger only names them. What cannot be had now is nobody's failure
+//! but ours: the delivery is given back, and no attempt is made.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join, join_all, select};
+use url::Url;
 
 use super::fetched::Answer;
 use super::{Core, token};
@@ -17,9 +18,9 @@ use crate::clock::Timestamp;
 use crate::document::Problems;
 use crate::event::Scope;
 use crate::observer::Transition;
-use crate::provider::{ProviderError, SecretAsk};
+use crate::provider::{ProviderError, SecretAsk, SecretUse};
 use crate::secret::Secret;
-use crate::signature::{Scheme, SigningSecret};
+use crate::signature::SigningSecret;
 use crate::trigger::{
     Credential, Endpoint, EndpointAuth, EndpointSecret, Target, Trigger, TriggerSpec,
 };
@@ -32,6 +33,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Credentials {
     pub(super) secrets: Vec<SigningSecret>,
     pub(super) auth: Option<EndpointAuth>,
+}
+
+/// What a provider was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    scope: Scope,
+    reference: String,
+    origin: String,
+    usage: SecretUse,
+}
+
+impl Asked {
+    fn new(reference: &str, scope: &Scope, recipient: &Url, usage: SecretUse) -> Self {
+        let origin = recipient.origin().ascii_serialization();
+        Self { scope: scope.clone(), reference: reference.to_owned(), origin, usage }
+    }
+
+    fn ask(&self) -> SecretAsk<'_> {
+        SecretAsk::new(&self.reference, &self.scope, &self.origin, self.usage)
+    }
 }
 
 /// Why an attempt cannot be made now.
@@ -59,11 +80,10 @@ impl Core {
             return Err(Unready::NoneActive);
         }
         let scope = &trigger.spec.scope;
-        let fetch = |secret| self.signing_secret(scope, &endpoint.scheme, secret);
-        let secrets = active.iter().map(|secret| fetch(&secret.value));
+        let secrets = active.iter().map(|one| self.signing_secret(scope, endpoint, &one.value));
         let auth = async {
             match &endpoint.auth {
-                Some(auth) => self.held_auth(scope, auth).await.map(Some),
+                Some(auth) => self.held_auth(scope, &endpoint.url, auth).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -71,28 +91,47 @@ impl Core {
         Ok(Credentials { secrets: secrets.into_iter().collect::<Result<_, _>>()?, auth: auth? })
     }
 
+    /// Whether nobody has to be asked for the credentials of a trigger, but for a token.
+    pub(super) fn are_at_hand(&self, trigger: &Trigger) -> bool {
+        let Target::Webhook(endpoint) = &trigger.spec.target else { return true };
+        let now = self.clock.now();
+        let scope = &trigger.spec.scope;
+        let mut asked = endpoint.provided();
+        asked.all(|(reference, recipient, usage)| {
+            self.provided.has(&Asked::new(reference, scope, recipient, usage), now, |_| true)
+        })
+    }
+
     async fn signing_secret(
         &self,
         scope: &Scope,
-        scheme: &Scheme,
+        endpoint: &Endpoint,
         secret: &Credential<SigningSecret>,
     ) -> Result<SigningSecret, Unready> {
         match secret {
             Credential::Held(secret) => Ok(secret.clone()),
             Credential::Provided(reference) => {
-                let text = self.provided(scope, reference).await?;
+                let asked = Asked::new(reference, scope, &endpoint.url, SecretUse::Signing);
+                let text = self.provided(asked).await?;
                 let unfit = |expected| Unready::Unfit { reference: reference.clone(), expected };
                 let parsed = std::str::from_utf8(text.expose()).ok().and_then(|t| t.parse().ok());
                 let secret = parsed
                     .ok_or_else(|| unfit("secret for signing (whsec_…, whsk_… or text:…)"))?;
-                scheme.refuses(&secret).map_or(Ok(secret), |expected| Err(unfit(expected)))
+                endpoint.scheme.refuses(&secret).map_or(Ok(secret), |expected| Err(unfit(expected)))
             }
         }
     }
 
-    async fn held_auth(&self, scope: &Scope, auth: &EndpointAuth) -> Result<EndpointAuth, Unready> {
+    async fn held_auth(
+        &self,
+        scope: &Scope,
+        url: &Url,
+        auth: &EndpointAuth,
+    ) -> Result<EndpointAuth, Unready> {
         let Credential::Provided(reference) = auth.credential() else { return Ok(auth.clone()) };
-        let secret = self.provided(scope, reference).await?;
+        let recipient = auth.recipient(url);
+        let asked = Asked::new(reference, scope, recipient, SecretUse::Authentication);
+        let secret = self.provided(asked).await?;
         let is_text = |byte: &u8| (0x20..=0x7e).contains(byte);
         if secret.expose().is_empty() || !secret.expose().iter().all(is_text) {
             let expected = "printable ASCII";
@@ -101,22 +140,21 @@ impl Core {
         Ok(auth.with_credential(secret))
     }
 
-    /// What the provider holds under a name. An answer is kept for a while, also that there is none:
-    /// who waited for it does not ask again.
-    async fn provided(&self, scope: &Scope, reference: &str) -> Result<Secret, Unready> {
-        let key = (scope.clone(), reference.to_owned());
-        let (answer, _) =
-            self.provided.get(key, &*self.clock, |_| true, self.ask(scope, reference)).await;
-        answer.map_err(|error| Unready::Provider { reference: reference.to_owned(), error })
+    /// What the provider holds under a name. An answer is kept for a while, also that there is
+    /// none: who waited for it does not ask again.
+    async fn provided(&self, asked: Asked) -> Result<Secret, Unready> {
+        let (key, fetch) = (asked.clone(), self.ask(asked.ask()));
+        let (answer, _) = self.provided.get(key, &*self.clock, |_| true, fetch).await;
+        answer.map_err(|error| Unready::Provider { reference: asked.reference.clone(), error })
     }
 
-    async fn ask(&self, scope: &Scope, reference: &str) -> Answer<Result<Secret, ProviderError>> {
+    async fn ask(&self, ask: SecretAsk<'_>) -> Answer<Result<Secret, ProviderError>> {
         let value = match &self.provider {
             None => Err(ProviderError::new("this engine has no secret provider")),
             Some(provider) => {
                 let limit = self.options.longest_ask();
                 // Within the async block, since what makes the future may panic too.
-                let asked = async { provider.secret(SecretAsk::new(reference, scope)).await };
+                let asked = async { provider.secret(ask).await };
                 let asked = pin!(AssertUnwindSafe(asked).catch_unwind());
                 match select(asked, self.clock.sleep(limit)).await {
                     Either::Left((Ok(answer), _)) => answer,
@@ -143,10 +181,11 @@ impl Core {
         let Target::Webhook(endpoint) = &spec.target else { return };
         let path = "target.webhook";
         endpoint.check_secrets_from(self.clock.now(), path, problems);
-        for reference in endpoint.references() {
+        for (reference, recipient, usage) in endpoint.provided() {
+            let asked = Asked::new(reference, &spec.scope, recipient, usage);
             let checked = match &self.provider {
                 None => Err("expected no reference: this engine has no secret provider".to_owned()),
-                Some(provider) => provider.check(SecretAsk::new(reference, &spec.scope)),
+                Some(provider) => provider.check(asked.ask()),
             };
             if let Err(message) = checked {
                 problems.add(path, format!("provider {reference:?}: {message}"));

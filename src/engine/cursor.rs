@@ -1,4 +1,5 @@
-//! Cursors in which the nodes of a storage share something small: changed by comparing what is there.
+//! Cursors in which the nodes of a storage share something small: changed by comparing what is
+//! there.
 
 use super::Core;
 use super::observe::Publishing;

@@ -17,21 +17,21 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Drained {
     /// Whether everything that was due as it began was attempted, and what came of it written down.
     pub is_complete: bool,
-    /// What waits now, by endpoint: what was not attempted in time, is to be tried again later, waits
-    /// for others of its batch, or was published meanwhile; or what other nodes attempt.
+    /// What waits now, by endpoint: what was not attempted in time, is to be tried again later,
+    /// waits for others of its batch, or was published meanwhile; or what other nodes attempt.
     pub left: Vec<Backlog>,
 }
 
 impl Engine {
     /// Works off what is due in the storage now, whoever published it, then ends as
-    /// [`shutdown`](Self::shutdown) does, which does not wait for what is not begun. For a node that is
-    /// taken from work, and before a storage in memory is given up.
+    /// [`shutdown`](Self::shutdown) does, which does not wait for what is not begun. For a node
+    /// that is taken from work, and before a storage in memory is given up.
     ///
     /// Events can be published throughout, and are stored; this engine begins nothing that came due
-    /// after the call, neither those nor what is tried again, what is queued in an order, put off by
-    /// a `scope_rate`, or waits for others of a batch. It does not wait for endpoints that are paused.
-    /// At the limit what is in flight is given back. Without a [`run`](Self::run) nothing is worked
-    /// off.
+    /// after the call, neither those nor what is tried again, what is queued in an order, put off
+    /// by a `scope_rate`, or waits for others of a batch. It does not wait for endpoints that are
+    /// paused. At the limit what is in flight is given back. Without a [`run`](Self::run) nothing
+    /// is worked off.
     ///
     /// # Errors
     /// The storage's, if it does not tell what is left. The runs have ended all the same.

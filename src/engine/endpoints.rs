@@ -44,15 +44,16 @@ pub enum PauseError {
 
 impl Engine {
     /// What is known of each endpoint that this engine has to do with now: those that have
-    /// something in flight, whose outcomes still count, that are held back, paused, or have a policy
-    /// of their own. In the order of their keys.
+    /// something in flight, whose outcomes still count, that are held back, paused, or have a
+    /// policy of their own. In the order of their keys.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.core.gate.status(self.core.clock.now())
     }
 
     /// Begins no delivery to an endpoint until it is [resumed](Self::resume). What is in flight
-    /// ends; what is due waits, and uses up no attempt. Counts for this engine at once, for others on
-    /// the same storage within their [`refresh`](super::EngineOptions::refresh), and after a restart.
+    /// ends; what is due waits, and uses up no attempt. Counts for this engine at once, for others
+    /// on the same storage within their [`refresh`](super::EngineOptions::refresh), and after a
+    /// restart.
     ///
     /// # Errors
     /// [`PauseError`].

@@ -27,19 +27,32 @@ impl Engine {
     /// most 100, those that came nearest first.
     ///
     /// # Cost
-    /// At most 10,000 triggers are looked at, in no order, and only those that are given are explained.
-    /// Finding them takes at most four times [`MAX_STEPS`], explaining them as many, and looking at
-    /// what was found at most [`MAX_STEPS`] for each. A trigger that takes more than its share of these
-    /// to judge is passed over.
+    /// At most 10,000 triggers are looked at, in no order, and only those that are given are
+    /// explained. Finding them takes at most four times [`MAX_STEPS`], explaining them as many, and
+    /// looking at what was found at most [`MAX_STEPS`] for each. A trigger that takes more than its
+    /// share of these to judge is passed over.
     pub fn nearest_misses(&self, event: &Event, limit: usize) -> Vec<(TriggerId, Explanation)> {
+        let misses = self.nearest_misses_within(&Scope::root(), event, limit, |_| true);
+        misses.into_iter().map(|(trigger, explanation)| (trigger.id, explanation)).collect()
+    }
+
+    /// Those of them that are at or below a scope that the event is in, and that are asked for.
+    pub(super) fn nearest_misses_within(
+        &self,
+        scope: &Scope,
+        event: &Event,
+        limit: usize,
+        is_asked_for: impl Fn(&Trigger) -> bool,
+    ) -> Vec<(Arc<Trigger>, Explanation)> {
         let known = self.core.known();
-        let seeing = known.index.seeing(&event.scope, MAX_LOOKED_AT);
+        let mut seeing = known.index.seeing_within(scope, &event.scope, MAX_LOOKED_AT);
+        seeing.retain(|trigger| is_asked_for(trigger));
         let limit = limit.min(MAX_EXPLAINED);
         let misses = nearest(&seeing, event, limit);
         let share = STEPS / misses.len().max(1);
         let explained = misses.into_iter().map(|(trigger, near)| {
             let steps = share.min(MAX_STEPS);
-            (trigger.id, trigger.explain_within(event, near.filter_held, steps))
+            (trigger.clone(), trigger.explain_within(event, near.filter_held, steps))
         });
         explained.collect()
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::clock::{Clock, Timestamp};
 
@@ -18,6 +18,9 @@ pub(super) struct Fetched<K, V>(std::sync::Mutex<HashMap<K, Slot<V>>>);
 
 /// Where one answer is kept; locked while it is asked for.
 type Slot<V> = Arc<Mutex<Option<Answer<V>>>>;
+
+/// The turn to ask for an answer, and the one that is kept.
+pub(super) type Turn<V> = OwnedMutexGuard<Option<Answer<V>>>;
 
 /// An answer, and until when it counts.
 #[derive(Debug, Clone)]
@@ -32,9 +35,10 @@ impl<K, V> Default for Fetched<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Fetched<K, V> {
-    /// The answer that is kept, if it counts still and will do; else the one that `fetch` gets, which
-    /// is kept. Whoever asks meanwhile waits for it. Tells besides whether it was kept before.
+impl<K: Eq + Hash + Clone, V: Clone> Fetched<K, V> {
+    /// The answer that is kept, if it counts still and will do; else the one that `fetch` gets,
+    /// which is kept. Whoever asks meanwhile waits for it. Tells besides whether it was kept
+    /// before.
     pub(super) async fn get(
         &self,
         key: K,
@@ -42,8 +46,7 @@ impl<K: Eq + Hash, V: Clone> Fetched<K, V> {
         will_do: impl Fn(&V) -> bool,
         fetch: impl Future<Output = Answer<V>>,
     ) -> (V, bool) {
-        let slot = self.slot(key);
-        let mut kept = slot.lock().await;
+        let mut kept = self.turn(key).await;
         if let Some(answer) = &*kept
             && clock.now() < answer.until
             && will_do(&answer.value)
@@ -55,13 +58,38 @@ impl<K: Eq + Hash, V: Clone> Fetched<K, V> {
         (answer.value, false)
     }
 
+    /// What is kept under a key, once nobody else asks for it: the turn to ask, until dropped.
+    pub(super) async fn turn(&self, key: K) -> Turn<V> {
+        self.slot(key).lock_owned().await
+    }
+
+    /// Whether an answer is kept that counts now and will do.
+    pub(super) fn has(&self, key: &K, now: Timestamp, will_do: impl Fn(&V) -> bool) -> bool {
+        let slots = self.0.lock().expect("no code panics while it looks");
+        let kept = slots.get(key).and_then(|slot| slot.try_lock().ok());
+        kept.and_then(|kept| kept.as_ref().map(|kept| now < kept.until && will_do(&kept.value)))
+            .unwrap_or_default()
+    }
+
     fn slot(&self, key: K) -> Slot<V> {
         let mut slots = self.0.lock().expect("no code panics while it looks");
-        // To forget an answer costs another question.
         if slots.len() >= MAX_KEPT && !slots.contains_key(&key) {
-            slots.clear();
+            forget_one(&mut slots);
         }
         slots.entry(key).or_default().clone()
+    }
+}
+
+/// Forgets the answer that ends first, which costs no more than another question; one that is being
+/// asked for only if there are no others.
+fn forget_one<K: Eq + Hash + Clone, V>(slots: &mut HashMap<K, Slot<V>>) {
+    let end = |slot: &Slot<V>| {
+        let kept = slot.try_lock().ok()?;
+        Some(kept.as_ref().map_or(Timestamp::MIN, |answer| answer.until))
+    };
+    let first = slots.iter().min_by_key(|(_, slot)| end(slot).unwrap_or(Timestamp::MAX));
+    if let Some(key) = first.map(|(key, _)| key.clone()) {
+        slots.remove(&key);
     }
 }
 
@@ -127,11 +155,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_are_kept_than_may_be() {
+    async fn no_more_are_kept_than_may_be_and_what_ends_first_is_forgotten_first() {
         let (asked, clock) = (Asked::default(), ManualClock::at(Timestamp::UNIX_EPOCH));
-        for key in 0..=MAX_KEPT as u64 {
+        asked.get(u64::MAX, &clock, |_| true).await;
+        clock.set(clock.now() + SECOND / 2);
+        for key in 0..MAX_KEPT as u64 {
             asked.get(key, &clock, |_| true).await;
         }
-        assert_eq!(asked.kept.0.lock().unwrap().len(), 1);
+        let is_kept = |key| asked.kept.has(&key, clock.now(), |_| true);
+        assert_eq!(asked.kept.0.lock().unwrap().len(), MAX_KEPT);
+        assert!(!is_kept(u64::MAX) && is_kept(0) && is_kept(MAX_KEPT as u64 - 1));
     }
 }

@@ -1,9 +1,9 @@
 //! Gate: what each endpoint may be given now, by which run, and when there may be more to give.
 //!
-//! In: policies, what is claimed, how it ends and how long it took, and what is paused. Out: quotas for
-//! a claim, and the [`Outlook`] after it. An endpoint that keeps a request waiting for longer than
-//! usual, or did not answer last, gets nothing more until that ends. The states are forgotten once they
-//! are [idle](EndpointState::is_idle).
+//! In: policies, what is claimed, how it ends and how long it took, and what is paused. Out: quotas
+//! for a claim, and the [`Outlook`] after it. An endpoint that keeps a request waiting for longer
+//! than usual, or did not answer last, gets nothing more until that ends. The states are forgotten
+//! once they are [idle](EndpointState::is_idle).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Paused;
+use super::place::Left;
 use super::stalled::PATIENCE;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{EndpointKey, Outcome};
@@ -149,11 +150,32 @@ impl Gate {
 
     /// Counts an attempt that a run begins.
     pub(super) fn occupy(&self, endpoint: EndpointKey, run: RunId, now: Timestamp) -> Slot {
-        let endpoints = &mut *self.lock();
-        let known = match endpoints.known.entry(endpoint.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Known::new(&endpoints.default)),
-        };
+        let mut endpoints = self.lock();
+        self.slot(endpoints.of(&endpoint), endpoint, run, now)
+    }
+
+    /// Counts an attempt of a run at an endpoint, if it may be given one now.
+    ///
+    /// # Errors
+    /// When it may by the passing of time, if that is known.
+    pub(super) fn enter(
+        &self,
+        endpoint: &EndpointKey,
+        asking: Asking,
+    ) -> Result<Slot, Option<Timestamp>> {
+        let now = self.0.clock.now();
+        let mut endpoints = self.lock();
+        if endpoints.paused.all || endpoints.paused.endpoints.contains(endpoint) {
+            return Err(None);
+        }
+        let known = endpoints.of(endpoint);
+        if known.quota(asking, now) == 0 {
+            return Err(known.state.opens_at(now));
+        }
+        Ok(self.slot(known, endpoint.clone(), asking.run, now))
+    }
+
+    fn slot(&self, known: &mut Known, endpoint: EndpointKey, run: RunId, now: Timestamp) -> Slot {
         match known.by_run.iter_mut().find(|(id, _)| *id == run) {
             Some((_, count)) => *count += 1,
             None => known.by_run.push((run, 1)),
@@ -163,8 +185,8 @@ impl Gate {
         Slot { gate: self.clone(), endpoint, run, begun, permit }
     }
 
-    /// Adds to an outlook when a run may be given more of endpoints of which it was given all that it
-    /// may have. What ends from now on wakes the run.
+    /// Adds to an outlook when a run may be given more of endpoints of which it was given all that
+    /// it may have. What ends from now on wakes the run.
     pub(super) fn look_out<'k>(
         &self,
         asking: Asking,
@@ -232,6 +254,15 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Endpoints> {
         self.0.endpoints.lock().expect("no code panics while it counts")
+    }
+}
+
+impl Endpoints {
+    fn of(&mut self, endpoint: &EndpointKey) -> &mut Known {
+        match self.known.entry(endpoint.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Known::new(&self.default)),
+        }
     }
 }
 
@@ -321,6 +352,19 @@ impl Slot {
     /// Ends it if no attempt was made.
     pub(super) fn unused(mut self) {
         self.leave(None, EndpointState::give_back);
+    }
+
+    /// Ends it for now: no attempt was made yet. Its run too may have use for the room.
+    pub(super) fn left(self) -> Left {
+        let (gate, endpoint, run) = (self.gate.clone(), self.endpoint.clone(), self.run);
+        self.unused();
+        gate.wake();
+        Left { gate, endpoint, run }
+    }
+
+    /// The run that it is of.
+    pub(super) fn run(&self) -> RunId {
+        self.run
     }
 
     fn leave(

@@ -3,8 +3,8 @@
 //! In: attempts. Out: a cursor for each trigger that fails, and what
 //! [`diagnose`](crate::delivery::DeliveryPolicy::diagnose) says should follow. A success is written
 //! before it is settled: one that could not be settled is made again, and a span of failure that
-//! nobody could end would disable a trigger that works. A failure counts once it is settled: one of a
-//! lost lease is another worker's to tell.
+//! nobody could end would disable a trigger that works. A failure counts once it is settled: one of
+//! a lost lease is another worker's to tell.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};

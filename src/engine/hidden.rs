@@ -1,7 +1,8 @@
 //! Hidden: takes out of what was answered what it repeats of a trigger's secrets.
 //!
-//! In: what a request carried, and what came back. Out: the latter, with `[redacted]` where it repeats
-//! one of them, as they were sent or percent-encoded. Some endpoints answer with the request.
+//! In: what a request carried, and what came back. Out: the latter, with `[redacted]` where it
+//! repeats one of them, as they were sent or percent-encoded. Some endpoints answer with the
+//! request.
 
 use url::form_urlencoded;
 
@@ -24,7 +25,8 @@ const SHORTEST_SEGMENT: usize = 8;
 pub(super) struct Hidden(Vec<Secret>);
 
 impl Hidden {
-    /// The secrets of an endpoint, the tokens that it was sent, and the parts of its URL that may be.
+    /// The secrets of an endpoint, the tokens that it was sent, and the parts of its URL that may
+    /// be.
     pub(super) fn of(endpoint: &Endpoint, credentials: &Credentials, tokens: &[Secret]) -> Self {
         let mut hidden = Self(Vec::new());
         for token in tokens {

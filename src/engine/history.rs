@@ -12,7 +12,8 @@ use crate::storage::{
 };
 
 impl Engine {
-    /// A page of events, oldest id first. One that cannot be read is left out, and told to observers.
+    /// A page of events, oldest id first. One that cannot be read is left out, and told to
+    /// observers.
     ///
     /// # Errors
     /// The storage's.
@@ -81,9 +82,9 @@ impl Engine {
         self.core.replay(replay).await
     }
 
-    /// Discards dead and parked deliveries of a selection: they become cancelled, and hold up nobody
-    /// in their [order](crate::delivery::Order) any more. Takes as many as the query's limit, in the
-    /// order of ids, and answers with those taken.
+    /// Discards dead and parked deliveries of a selection: they become cancelled, and hold up
+    /// nobody in their [order](crate::delivery::Order) any more. Takes as many as the query's
+    /// limit, in the order of ids, and answers with those taken.
     ///
     /// # Errors
     /// The storage's.

@@ -250,7 +250,14 @@ impl Engine {
     /// [`JobError`].
     pub async fn start_backfill(&self, plan: BackfillPlan) -> Result<JobId, JobError> {
         let id = plan.trigger;
-        self.core.known().index.get(id).ok_or(JobError::NoTrigger { id })?;
+        let known = self.core.known();
+        let trigger = known.index.get(id).ok_or(JobError::NoTrigger { id })?;
+        if trigger.spec.is_fed() {
+            let message =
+                "expected one without schedule and watch, which gets nothing but its own events";
+            return Err(JobError::Invalid { problems: Problems::at("trigger", message) });
+        }
+        drop(known);
         self.core.begin_job(Plan::Backfill(plan)).await
     }
 
@@ -263,8 +270,8 @@ impl Engine {
     }
 
     /// The jobs that this engine cannot read, as they are stored: of a newer version of this crate,
-    /// or damaged. They are kept, count as under way, and are not worked at here; observers are told
-    /// of them.
+    /// or damaged. They are kept, count as under way, and are not worked at here; observers are
+    /// told of them.
     ///
     /// # Errors
     /// The storage's.

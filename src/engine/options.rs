@@ -15,7 +15,8 @@ pub struct EngineOptions {
     /// waited for an answer for longer than a quarter of a second.
     pub concurrency: usize,
     /// How many attempts one [`run`](super::Engine::run) may have besides that have waited for an
-    /// answer for longer than a quarter of a second: endpoints that hang do not keep the others waiting.
+    /// answer for longer than a quarter of a second: endpoints that hang do not keep the others
+    /// waiting.
     pub stalled: usize,
     /// What each endpoint may be given by all `run`s together, unless it has a policy of its own
     /// ([`EngineBuilder::endpoint`](super::EngineBuilder::endpoint)).
@@ -24,13 +25,14 @@ pub struct EngineOptions {
     /// A webhook's time-out must be at most half of it; an action may take longer, its lease is
     /// extended.
     pub lease: Duration,
-    /// How often a [`run`](super::Engine::run) looks for triggers that other nodes changed and jobs that
-    /// they began.
+    /// How often a [`run`](super::Engine::run) looks for triggers that other nodes changed and jobs
+    /// that they began.
     pub refresh: Duration,
-    /// How long a call of the storage may take, but at most a quarter of the lease; then it counts as
-    /// failed.
+    /// How long a call of the storage may take, but at most a quarter of the lease; then it counts
+    /// as failed.
     pub storage_timeout: Duration,
-    /// An event with so many hops behind it is recorded and goes to no trigger: it goes round in a loop.
+    /// An event with so many hops behind it is recorded and goes to no trigger: it goes round in a
+    /// loop.
     pub max_hops: usize,
     /// How many events of each scope are delivered in a span of time, at most, whatever they are
     /// about; those beyond are due later. No limit if `None`.
@@ -39,8 +41,8 @@ pub struct EngineOptions {
     pub max_fan_out: usize,
     /// How many events may be on their way into the storage at once.
     pub publishing: usize,
-    /// How many bytes they may have at once, with what is sent of them, about. An event that has more
-    /// goes alone. Counted in KiB.
+    /// How many bytes they may have at once, with what is sent of them, about. An event that has
+    /// more goes alone. Counted in KiB.
     pub publishing_bytes: usize,
     /// How often a [`run`](super::Engine::run) looks whether something was left in the
     /// [outbox](super::EngineBuilder::outbox), while nothing is.
@@ -49,13 +51,14 @@ pub struct EngineOptions {
     pub pings: usize,
     /// What becomes of an event that is published, or a ping, while there are so many.
     pub overload: Overload,
-    /// How many deliveries may be waiting or leased for one endpoint, as a [`run`](super::Engine::run)
-    /// found it at its last [`refresh`](Self::refresh); what is published for it beyond is
-    /// [parked](crate::delivery::State::Parked). No limit if `None`.
+    /// How many deliveries may be waiting or leased for one endpoint, as a
+    /// [`run`](super::Engine::run) found it at its last [`refresh`](Self::refresh); what is
+    /// published for it beyond is [parked](crate::delivery::State::Parked). No limit if `None`.
     pub max_backlog: Option<u64>,
     /// How large the filters of triggers may be that this engine stores.
     pub filter_limits: FilterLimits,
-    /// How long what a [secret provider](super::EngineBuilder::secret_provider) gave is kept, in memory.
+    /// How long what a [secret provider](super::EngineBuilder::secret_provider) gave is kept, in
+    /// memory.
     pub provider_cache: Duration,
     /// How long a secret provider may take, but at most a quarter of the lease.
     pub provider_timeout: Duration,
@@ -249,8 +252,8 @@ impl EngineOptions {
     }
 }
 
-/// What becomes of an event that is published while as much as may be is on its way into the storage,
-/// and of a ping while as many as may be are under way.
+/// What becomes of an event that is published while as much as may be is on its way into the
+/// storage, and of a ping while as many as may be are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overload {

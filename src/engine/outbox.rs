@@ -1,8 +1,8 @@
 //! Outbox: publishes what transactions of the embedder's own left there.
 //!
-//! In: entries, under a lease that keeps other nodes from overtaking. Out: events in the storage, and
-//! word to the outbox of what is done. A crash between the two is harmless: taken again, an event has
-//! the id that it had.
+//! In: entries, under a lease that keeps other nodes from overtaking. Out: events in the storage,
+//! and word to the outbox of what is done. A crash between the two is harmless: taken again, an
+//! event has the id that it had.
 
 use std::future::Future;
 use std::pin::pin;
@@ -42,8 +42,8 @@ impl Source {
 
 impl Engine {
     /// Says that something was left in the [outbox](super::EngineBuilder::outbox), so that it is
-    /// looked for at once. For who has committed a transaction in the same process; without it, it is
-    /// found within the [interval](super::EngineOptions::outbox_interval).
+    /// looked for at once. For who has committed a transaction in the same process; without it, it
+    /// is found within the [interval](super::EngineOptions::outbox_interval).
     pub fn wake_outbox(&self) {
         if let Some(source) = &self.core.outbox {
             source.hint.notify_one();
@@ -61,8 +61,8 @@ enum Look {
     Failed,
 }
 
-/// Publishes what is left in the outbox until the engine ends. Of several, one does; another goes on
-/// if that one is dropped.
+/// Publishes what is left in the outbox until the engine ends. Of several, one does; another goes
+/// on if that one is dropped.
 pub(super) async fn follow(core: &Core) {
     let Some(source) = &core.outbox else { return };
     let (turn, ending) = (pin!(source.turn.lock()), pin!(core.until_ending()));
@@ -171,7 +171,7 @@ impl Core {
         *self.signal.borrow()
     }
 
-    async fn until_ending(&self) {
+    pub(super) async fn until_ending(&self) {
         // The sender lives in the core, so waiting cannot fail.
         let _ = self.signal.subscribe().wait_for(Option::is_some).await;
     }

@@ -1,7 +1,8 @@
 //! Pace: how quickly the events of each scope are delivered.
 //!
-//! The backstop against loops whose hops somebody strips: beyond the rate nothing is lost or refused,
-//! but what is published is due later and later, so that a loop goes round at the rate and no faster.
+//! The backstop against loops whose hops somebody strips: beyond the rate nothing is lost or
+//! refused, but what is published is due later and later, so that a loop goes round at the rate and
+//! no faster.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

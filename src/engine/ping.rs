@@ -6,15 +6,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::observe::Publishing;
+use super::place::Place;
+use super::unmade::Room;
 use super::{Core, Engine, PublishError};
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, Claimed, Lease, RetrySchedule, Settlement, State};
+use crate::delivery::{Attempt, CancelReason, Claimed, Lease, RetrySchedule, Settlement, State};
 use crate::event::{Event, EventKind, Scope, Source};
 use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::Publisher;
 use crate::request::Request;
 use crate::storage::{Claim, ClaimOf, NewEvent, Record, StorageError};
-use crate::trigger::Trigger;
+use crate::trigger::{ENGINE, Target, Trigger};
 
 /// How long a ping's delivery is left to the one who pings, before a run may take it.
 const OWN_TIME: Duration = Duration::from_secs(3_600);
@@ -44,17 +46,23 @@ pub enum PingError {
     /// The ping could not be stored. Nothing was sent, or its outcome is not written down.
     #[error("the ping could not be stored")]
     Storage(#[from] StorageError),
-    /// There are too many [pings](crate::engine::EngineOptions::pings) under way, or events on their
-    /// way into the storage.
+    /// The trigger's template makes nothing of the event.
+    #[error("the template makes no request: {reason}")]
+    Unmade {
+        /// Why, with the path of the text.
+        reason: String,
+    },
+    /// There are too many [pings](crate::engine::EngineOptions::pings) under way, or events on
+    /// their way into the storage.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
 
 impl Engine {
-    /// Sends a synthetic event of kind `ping` to a trigger, the whole way: stored, signed, attempted
-    /// once and logged, whatever the trigger's filter and schedule say, whether it is enabled, and
-    /// whatever the limits, breaker or pause of its endpoint are. Answers with what came of it, which
-    /// neither ends nor lengthens a span of failure of the trigger.
+    /// Sends a synthetic event of kind `ping` to a trigger, the whole way: stored, signed,
+    /// attempted once and logged, whatever the trigger's filter and schedule say, whether it is
+    /// enabled, and whatever the limits, breaker or pause of its endpoint are. Answers with what
+    /// came of it, which neither ends nor lengthens a span of failure of the trigger.
     ///
     /// # Errors
     /// [`PingError`].
@@ -70,10 +78,11 @@ impl Engine {
             self.core.record_ping(&trigger).await?
         };
         let (event, delivery) = (claimed.delivery.event, claimed.delivery.id);
-        let mut finished = self.core.attempt_with(once(&trigger), vec![claimed]).await;
+        let (once, mut place) = (once(&trigger), Place::Unlimited);
+        let mut finished = self.core.attempt_with(once, vec![claimed], &mut place).await;
         // What could not be tried now, such as one that could not be signed, is not sent later.
         for one in finished.iter_mut().filter(|one| one.settle.attempts.is_empty()) {
-            one.settle.settlement = Settlement::Cancelled;
+            one.settle.settlement = Settlement::Cancelled(CancelReason::NotSent);
         }
         let attempt = finished.iter().find_map(|one| one.settle.attempts.first().cloned());
         let settled = self.core.settle(finished).await;
@@ -82,14 +91,14 @@ impl Engine {
         Ok(Pinged { event, delivery, attempt })
     }
 
-    /// What a trigger would send of an event, signed as of now; nothing is stored or sent, and nobody
-    /// is asked: what takes a [signer](crate::engine::EngineBuilder::signer), a secret provider or a
-    /// token endpoint is left out. The request holds credentials: show its body, and of its fields the
-    /// names. `None` for a trigger with an action. Whether the trigger wants the event is for
-    /// [`explain`](Self::explain) to say.
+    /// What a trigger would send of an event, signed as of now; nothing is stored or sent, and
+    /// nobody is asked: what takes a [signer](crate::engine::EngineBuilder::signer), a secret
+    /// provider or a token endpoint is left out. The request holds credentials: show its body, and
+    /// of its fields the names. `None` for a trigger with an action. Whether the trigger wants the
+    /// event is for [`explain`](Self::explain) to say.
     ///
     /// # Errors
-    /// [`PingError::NoTrigger`].
+    /// [`PingError::NoTrigger`], [`PingError::Unmade`].
     pub fn preview(
         &self,
         scope: &Scope,
@@ -97,7 +106,11 @@ impl Engine {
         event: Event,
     ) -> Result<Option<Request>, PingError> {
         let trigger = self.trigger(scope, id).ok_or(PingError::NoTrigger { id })?;
-        let (delivery, payload) = self.core.delivery(&NewEvent::of(event), &trigger);
+        let (delivery, payload) =
+            self.core.delivery(&NewEvent::of(event), &trigger, &mut Room::new());
+        if let Some(reason) = payload.unmade() {
+            return Err(PingError::Unmade { reason: reason.to_owned() });
+        }
         let lease = Lease { delivery: delivery.id, token: 0 };
         let now = self.core.clock.now();
         let claimed = [Claimed { lease, delivery, payload, due: now }];
@@ -111,11 +124,12 @@ impl Core {
         let now = self.clock.now();
         let event = Event::builder(EventKind::PING)
             .scope(trigger.spec.scope.clone())
-            .source(Source::new("engine"))
+            .source(Source::new(ENGINE))
             .attribute("trigger", trigger.id.to_string())
             .build_at(now, &*self.entropy);
-        let new = NewEvent::of(event.expect("what a ping tells is short"));
-        let (mut delivery, payload) = self.delivery(&new, trigger);
+        let event = event.expect("what a ping tells is short");
+        let new = NewEvent::of(with_sample(event, trigger));
+        let (mut delivery, payload) = self.delivery(&new, trigger, &mut Room::new());
         let due = now + OWN_TIME;
         (delivery.turn, delivery.batched) = (None, false);
         let delivery = delivery.with_state(State::Waiting { due });
@@ -148,6 +162,22 @@ fn once(trigger: &Trigger) -> Arc<Trigger> {
     trigger.spec.enabled = true;
     trigger.suspended = None;
     Arc::new(trigger)
+}
+
+/// A ping with what the template of a trigger may ask for, of the kind that it gets otherwise.
+fn with_sample(mut ping: Event, trigger: &Trigger) -> Event {
+    let mut known = EventKind::KNOWN.iter();
+    let wanted = |kind: &&EventKind| trigger.spec.kinds.iter().any(|one| one.matches(kind));
+    if let Target::Webhook(endpoint) = &trigger.spec.target
+        && endpoint.format.as_str() == "template"
+        && let Some(kind) = known.find(wanted)
+    {
+        let sample = Event::sample(kind.clone());
+        (ping.artifact, ping.from) = (sample.artifact, sample.from);
+        (ping.actor, ping.data) = (sample.actor, sample.data);
+        ping.attributes.extend(sample.attributes);
+    }
+    ping
 }
 
 fn lost(reason: &str) -> StorageError {

@@ -8,8 +8,9 @@ use crate::storage::{Pruned, Retention, StorageError};
 const PRUNE_BATCH: usize = 1_000;
 
 impl Engine {
-    /// Deletes of the history what a policy does not keep, as of now. To delete all that is older than
-    /// a span, say [`Retention::for_span`]: dead letters go too then, so choose it accordingly.
+    /// Deletes of the history what a policy does not keep, as of now. To delete all that is older
+    /// than a span, say [`Retention::for_span`]: dead letters go too then, so choose it
+    /// accordingly.
     ///
     /// # Errors
     /// The storage's; what was deleted until then stays deleted.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::coalesce::Undecided;
 use super::observe::Publishing;
+use super::unmade::{self, Room};
 use super::{Core, Engine, Overload};
-use crate::delivery::{Delivery, State, Turn, WhileSuspended};
+use crate::delivery::{CancelReason, Delivery, State, Turn, WhileSuspended};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
 use crate::id::{DeliveryId, EventId};
 use crate::observer::{Publisher, Transition};
-use crate::payload::{Payload, TriggerName};
+use crate::payload::Payload;
 use crate::storage::{NewEvent, Record, Recorded, StorageError};
-use crate::trigger::{Target, Trigger};
+use crate::trigger::{KindPattern, Trigger};
 
 /// What became of a published event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,7 +26,8 @@ pub struct Published {
     pub id: EventId,
     /// Whether an event of this id was stored before. Nothing was done then.
     pub duplicate: bool,
-    /// The deliveries that were made, one for each trigger that it concerns.
+    /// The deliveries that were made, one for each trigger that it concerns, but for those that
+    /// [wait](crate::delivery::Coalesce::AllOf) for other events. One may be superseded already.
     pub deliveries: Vec<DeliveryId>,
     /// Whether it went to no trigger because too many
     /// [hops](crate::engine::EngineOptions::max_hops) lie behind it: it goes round in a loop. The
@@ -32,7 +35,8 @@ pub struct Published {
     pub is_loop: bool,
 }
 
-/// The attribute of an event that was recorded and sent to no trigger, since it goes round in a loop.
+/// The attribute of an event that was recorded and sent to no trigger, since it goes round in a
+/// loop.
 pub const LOOP: &str = "loop";
 /// The most that one event's deliveries may send in all, in bytes.
 const MAX_FAN_OUT_BYTES: usize = 256 * 1024 * 1024;
@@ -51,8 +55,8 @@ pub enum PublishError {
         /// What is wrong with it.
         problems: Problems,
     },
-    /// As many events or bytes as may be are on their way into the storage, or as many pings as may be
-    /// are under way, and the engine was told to [refuse](crate::engine::Overload::Refuse) more.
+    /// As many events or bytes as may be are on their way into the storage, or as many pings as may
+    /// be are under way, and the engine was told to [refuse](crate::engine::Overload::Refuse) more.
     /// Publish it again later.
     #[error("too many events are being stored")]
     Overloaded,
@@ -62,8 +66,8 @@ pub enum PublishError {
 }
 
 impl Engine {
-    /// Publishes an event. Once this has answered `Ok`, every trigger that it concerns will be told,
-    /// whatever crashes, to the degree that the storage is durable.
+    /// Publishes an event. Once this has answered `Ok`, every trigger that it concerns will be
+    /// told, whatever crashes, to the degree that the storage is durable.
     ///
     /// # Errors
     /// [`PublishError`]; nothing was stored, or in the case of a storage that failed, perhaps.
@@ -80,8 +84,8 @@ impl Engine {
     /// them is told in their order.
     ///
     /// # Errors
-    /// [`PublishError::Invalid`] and [`PublishError::Overloaded`] before anything is stored, if one of
-    /// the events is invalid or there is no room for all of them together;
+    /// [`PublishError::Invalid`] and [`PublishError::Overloaded`] before anything is stored, if one
+    /// of the events is invalid or there is no room for all of them together;
     /// [`PublishError::Storage`] if the storage did not take them, or not all.
     ///
     /// # Cancel safety
@@ -106,6 +110,13 @@ impl Addressed {
     /// About how many bytes it takes, with what is sent of it.
     fn bytes(&self) -> usize {
         self.new.json.len().saturating_mul(1 + self.triggers.len())
+    }
+}
+
+impl Addressed {
+    /// Whether deliveries of it may stand for others.
+    fn coalesces(&self) -> bool {
+        self.triggers.iter().any(|trigger| trigger.spec.policy.coalesce.is_some())
     }
 }
 
@@ -144,6 +155,10 @@ impl Core {
         by: Publishing,
     ) -> Result<Vec<Published>, PublishError> {
         let _bytes = self.room_for(&addressed).await?;
+        if addressed.iter().any(Addressed::coalesces) {
+            let undecided = addressed.into_iter().map(|one| self.undecided(one)).collect();
+            return self.publish_coalesced(undecided, by).await;
+        }
         let records: Vec<Record> = addressed.into_iter().map(|one| self.record_of(one)).collect();
         let published: Vec<Published> = records.iter().filter_map(Published::of).collect();
         self.tell_accepted(&records, by);
@@ -153,8 +168,13 @@ impl Core {
     }
 
     /// Makes the deliveries of an event.
-    pub(super) fn record_of(&self, addressed: Addressed) -> Record {
+    fn record_of(&self, addressed: Addressed) -> Record {
         self.deliveries(addressed.new, &addressed.triggers)
+    }
+
+    /// Makes the deliveries of an event, of which is to be decided what becomes of them.
+    pub(super) fn undecided(&self, Addressed { new, triggers }: Addressed) -> Undecided {
+        Undecided::new(self.deliveries(new, &triggers), &triggers, self.clock.now())
     }
 
     /// Waits until so many events may be on their way into the storage, or refuses them.
@@ -209,6 +229,11 @@ impl Core {
         Ok(Addressed { new, triggers })
     }
 
+    /// An event that may be published, whatever comes of it. One that goes round in a loop says so.
+    pub(super) fn within_limits(&self, event: Event) -> Result<NewEvent, Problems> {
+        self.check_limits(event).map(|addressed| addressed.new)
+    }
+
     fn check_fan_out(&self, found: usize, new: &NewEvent) -> Result<(), Problems> {
         let most = self.options.max_fan_out;
         if found > most {
@@ -226,14 +251,29 @@ impl Core {
         event.correlation.hops.len() >= self.options.max_hops
     }
 
-    /// Finds the triggers of an event of the engine's own and makes its deliveries. One that too many
-    /// want is recorded and goes to none.
+    /// Finds the triggers of an event of the engine's own and makes its deliveries. One that too
+    /// many want is recorded and goes to none.
     pub(super) fn prepare(&self, new: NewEvent) -> Record {
         let triggers = self.wanting(&new.event);
         match self.check_fan_out(triggers.len(), &new) {
             Ok(()) => self.deliveries(new, &triggers),
             Err(_) => Record::of_event(new, Vec::new()),
         }
+    }
+
+    /// Makes the deliveries of an event that was made for a trigger: to that one, if it wants it,
+    /// and to the others that want it. If these are too many, to that one alone.
+    pub(super) fn prepare_for(&self, new: NewEvent, own: &Arc<Trigger>) -> Record {
+        let mut triggers = self.wanting(&new.event);
+        if self.check_fan_out(triggers.len() + 1, &new).is_err() {
+            triggers.clear();
+        }
+        let sees = |kind: &KindPattern| kind.matches(&new.event.kind);
+        if own.spec.kinds.iter().any(sees) && own.spec.filter.matches(&new.event) {
+            triggers.push(own.clone());
+            triggers.sort_unstable_by_key(|trigger| trigger.id);
+        }
+        self.deliveries(new, &triggers)
     }
 
     /// The triggers that an event goes to, in the order of their ids.
@@ -247,8 +287,9 @@ impl Core {
     fn deliveries(&self, new: NewEvent, triggers: &[Arc<Trigger>]) -> Record {
         let paced = self.options.scope_rate.filter(|_| !triggers.is_empty());
         let due = paced.map(|rate| self.pace.due(rate, &new.event.scope, self.clock.now()));
+        let mut room = Room::new();
         let delivery = |trigger: &Arc<Trigger>| {
-            let (mut delivery, payload) = self.delivery(&new, trigger);
+            let (mut delivery, payload) = self.delivery(&new, trigger, &mut room);
             if let State::Waiting { due: at } = &mut delivery.state {
                 if let Some(batch) = trigger.spec.policy.batch {
                     *at = self.gathering.due(trigger.id, batch, payload.body.len(), *at);
@@ -263,7 +304,12 @@ impl Core {
     }
 
     /// The delivery of an event to a trigger, and what it sends.
-    pub(super) fn delivery(&self, new: &NewEvent, trigger: &Trigger) -> (Delivery, Payload) {
+    pub(super) fn delivery(
+        &self,
+        new: &NewEvent,
+        trigger: &Trigger,
+        room: &mut Room,
+    ) -> (Delivery, Payload) {
         let NewEvent { event, json } = new;
         let target = &trigger.spec.target;
         let scope = trigger.spec.scope.clone();
@@ -277,18 +323,11 @@ impl Core {
         let delivery = match trigger.suspended {
             Some(_) => delivery.with_state(match policy.while_suspended {
                 WhileSuspended::Park => State::Parked,
-                WhileSuspended::Drop => State::Cancelled,
+                WhileSuspended::Drop => State::Cancelled { reason: CancelReason::Suspended },
             }),
             None => delivery,
         };
-        let payload = match target {
-            Target::Webhook(endpoint) => {
-                let name = TriggerName { id: trigger.id, name: &trigger.spec.name };
-                endpoint.format.render(event, json, name).with_hops(event, trigger.id)
-            }
-            Target::Action(_) => Payload::of_action(json),
-        };
-        (delivery, payload)
+        (delivery, unmade::payload_in(room, event, json, trigger))
     }
 
     /// Stores records and wakes who may deliver them.

@@ -1,20 +1,34 @@
 //! Receive: takes an incoming webhook from its bytes to published events.
 //!
-//! In: a request and the [`Receiver`] of its endpoint. Out: what became of each event, or the status
-//! to answer with. It is answered well only after everything is stored.
+//! In: a request and the [`Receiver`] of its endpoint. Out: what became of each event, or the
+//! status to answer with. It is answered well only after everything is stored.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "oidc")]
+use super::key_sets;
 use super::observe::Publishing;
 use super::publish::Published;
-use super::{Core, Engine, PublishError};
+use super::{Core, Engine, PublishError, inbox};
+use crate::clock::Timestamp;
 use crate::id::EventId;
-use crate::incoming::known::{self, Decision, SkipReason};
+use crate::incoming::known::{self, Decision, SkipReason, Undo};
 use crate::incoming::replay::Memory;
-use crate::incoming::{Incoming, Notice, ReceiveError, Receiver, hops};
+use crate::incoming::{Answer, Incoming, Notice, ReceiveError, Receiver, hops};
 use crate::observer::{Publisher, Transition};
+#[cfg(feature = "oidc")]
+use crate::signature::VerifyError;
+use crate::signature::{Fingerprint, Verifier};
 use crate::storage::{Record, Recorded, StorageError};
 
 /// How often a decision is made anew when another one comes in between.
 const TRIES: usize = 8;
+
+/// After what span a request may come again that found too much under way.
+const SOON: Duration = Duration::from_secs(1);
+/// After what span a storage that failed may do better.
+const STORAGE_BACK: Duration = Duration::from_secs(5);
 
 /// What became of one event of an incoming webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +56,14 @@ pub enum IncomingError {
     /// An event of it could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The issuer's keys could not be fetched, so that nobody knows who sent it. It should come
+    /// again.
+    #[cfg(feature = "oidc")]
+    #[error("the issuer's keys: {reason}")]
+    NoKeys {
+        /// Why.
+        reason: String,
+    },
     /// Others changed what is known of the artifact all the time. It should come again.
     #[error("what is known of the artifact changed {TRIES} times in between")]
     Contended,
@@ -56,6 +78,20 @@ impl IncomingError {
             Self::Publish(PublishError::Invalid { .. }) => 400,
             Self::Publish(PublishError::Overloaded | PublishError::Storage(_))
             | Self::Contended => 503,
+            #[cfg(feature = "oidc")]
+            Self::NoKeys { .. } => 503,
+        }
+    }
+
+    /// How long to wait before it comes again, to be told as `Retry-After`; `None` if coming again
+    /// does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(_) | Self::Publish(PublishError::Invalid { .. }) => None,
+            Self::Publish(PublishError::Overloaded) | Self::Contended => Some(SOON),
+            Self::Publish(PublishError::Storage(_)) => Some(STORAGE_BACK),
+            #[cfg(feature = "oidc")]
+            Self::NoKeys { .. } => Some(key_sets::PAUSE),
         }
     }
 }
@@ -68,13 +104,14 @@ impl From<StorageError> for IncomingError {
 
 impl Engine {
     /// Verifies, understands and publishes an incoming webhook. Answer it with 202 or another 2xx
-    /// once this is `Ok`, else with the error's [`status`](IncomingError::status).
+    /// once this is `Ok`, else with the error's [`status`](IncomingError::status), or let
+    /// [`answer`](Self::answer) do so. One that only asks whether anybody is there has no events.
     ///
-    /// A signed message that was taken before, whole, is a replay: it is answered like the first time,
-    /// and each of its events is [skipped](SkipReason::Replayed). It is known as one for
-    /// [as long](crate::signature::Fingerprint::span) as its time lets it be accepted, a day at most. One
-    /// of which something could not be stored is taken anew when it comes again. Of two that arrive at
-    /// once both may be taken: their events are recognised by their ids.
+    /// A signed message that was taken before, whole, is a replay: it is answered like the first
+    /// time, and each of its events is [skipped](SkipReason::Replayed). It is known as one for
+    /// [as long](crate::signature::Fingerprint::span) as its time lets it be accepted, a day at
+    /// most. One of which something could not be stored is taken anew when it comes again. Of two
+    /// that arrive at once both may be taken: their events are recognised by their ids.
     ///
     /// # Errors
     /// [`IncomingError`].
@@ -87,41 +124,120 @@ impl Engine {
         receiver: &dyn Receiver,
         incoming: Incoming<'_>,
     ) -> Result<Vec<Received>, IncomingError> {
+        match self.take(receiver, incoming).await? {
+            Taken::Events(events) => Ok(events),
+            Taken::Handshake(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Receives an incoming webhook as [`receive`](Self::receive) does, and says what to answer:
+    /// 202 once it is stored, what the receiver [answers](Receiver::handshake) to one that only
+    /// asks whether anybody is there, and problem details (RFC 9457) to one that is refused, with
+    /// `Retry-After` if it should come again.
+    ///
+    /// # Cancel safety
+    /// As [`receive`](Self::receive).
+    pub async fn answer(&self, receiver: &dyn Receiver, incoming: Incoming<'_>) -> Answer {
+        match self.take(receiver, incoming).await {
+            Ok(Taken::Events(_)) => Answer::new(202),
+            Ok(Taken::Handshake(answer)) => answer,
+            Err(error) => inbox::refusal(&error),
+        }
+    }
+
+    async fn take(
+        &self,
+        receiver: &dyn Receiver,
+        incoming: Incoming<'_>,
+    ) -> Result<Taken, IncomingError> {
         let by = Publishing { by: Publisher::Receiver, since: self.core.clock.now() };
-        let hops = hops(incoming.headers);
-        let opened = receiver.check(incoming, by.since).and_then(|verified| {
-            let notices = receiver.parse(verified, incoming.headers, by.since)?;
-            Ok((verified.fingerprint(), notices))
-        });
-        let (fingerprint, notices) = opened.inspect_err(|error| {
+        #[cfg(feature = "oidc")]
+        let with_keys = self.core.with_keys(receiver.verifier(), incoming.headers).await;
+        #[cfg(feature = "oidc")]
+        let with_keys = with_keys.inspect_err(|_| {
+            let error = &ReceiveError::NotVerified(VerifyError::NoKeySet);
             self.core.observers.tell(&Transition::ReceiveRefused { error });
         })?;
+        #[cfg(feature = "oidc")]
+        let verifier = with_keys.as_ref().unwrap_or(receiver.verifier());
+        #[cfg(not(feature = "oidc"))]
+        let verifier = receiver.verifier();
+        let opened = Opened::of(receiver, verifier, incoming, by.since).inspect_err(|error| {
+            self.core.observers.tell(&Transition::ReceiveRefused { error });
+        })?;
+        let (fingerprint, notices) = match opened {
+            Opened::Handshake(answer) => {
+                self.core.observers.tell(&Transition::Received { events: 0 });
+                return Ok(Taken::Handshake(answer));
+            }
+            Opened::Notices { fingerprint, notices } => (fingerprint, notices),
+        };
         self.core.observers.tell(&Transition::Received { events: notices.len() });
         let memory = fingerprint
             .zip(notices.first())
             .map(|(fingerprint, notice)| Memory::of(&fingerprint, &notice.event.scope, by.since));
-        if let Some(memory) = &memory
-            && memory.is_known(&self.core.storage.cursors(memory.keys()).await?)
-        {
-            return Ok(notices.iter().map(|notice| self.core.skipped(notice)).collect());
+        let Some(memory) = memory else {
+            let taken = self.core.record_notices(notices, &hops(incoming.headers), by).await?;
+            return Ok(Taken::Events(taken));
+        };
+        let values = self.core.storage.cursors(memory.keys()).await?;
+        if memory.is_known(&values) {
+            let skipped = notices.iter().map(|notice| self.core.skipped(notice));
+            return Ok(Taken::Events(skipped.collect()));
         }
-        let mut taken = Vec::with_capacity(notices.len());
-        // One after the other: each may say something about the next.
-        for mut notice in notices {
-            let told = &mut notice.event.correlation.hops;
-            if told.len() < hops.len() {
-                told.clone_from(&hops);
-            }
-            taken.push(self.core.take_in(notice, by).await?);
+        let taken = self.core.record_notices(notices, &hops(incoming.headers), by).await?;
+        self.core.remember(&memory, values).await?;
+        Ok(Taken::Events(taken))
+    }
+}
+
+/// What became of an incoming webhook that was not refused.
+enum Taken {
+    Events(Vec<Received>),
+    Handshake(Answer),
+}
+
+/// A request that was verified and understood.
+enum Opened {
+    Notices { fingerprint: Option<Fingerprint>, notices: Vec<Notice> },
+    Handshake(Answer),
+}
+
+impl Opened {
+    fn of(
+        receiver: &dyn Receiver,
+        by: &Verifier,
+        incoming: Incoming<'_>,
+        now: Timestamp,
+    ) -> Result<Self, ReceiveError> {
+        let verified = receiver.check_by(by, incoming, now)?;
+        if let Some(answer) = receiver.handshake(verified, incoming.headers) {
+            return Ok(Self::Handshake(answer));
         }
-        if let Some(memory) = &memory {
-            self.core.remember(memory).await?;
-        }
-        Ok(taken)
+        let notices = receiver.parse(verified, incoming.headers, now)?;
+        Ok(Self::Notices { fingerprint: receiver.fingerprint(verified), notices })
     }
 }
 
 impl Core {
+    /// Records notices one after the other: each may say something about the next.
+    async fn record_notices(
+        &self,
+        notices: Vec<Notice>,
+        hops: &[String],
+        by: Publishing,
+    ) -> Result<Vec<Received>, IncomingError> {
+        let mut taken = Vec::with_capacity(notices.len());
+        for mut notice in notices {
+            let told = &mut notice.event.correlation.hops;
+            if told.len() < hops.len() {
+                hops.clone_into(told);
+            }
+            taken.push(self.record_notice(Box::new(notice), by).await?);
+        }
+        Ok(taken)
+    }
+
     /// An event of a message that was taken before.
     fn skipped(&self, notice: &Notice) -> Received {
         let (id, reason) = (notice.event.id, SkipReason::Replayed);
@@ -129,49 +245,63 @@ impl Core {
         Received::Skipped { id, reason }
     }
 
-    /// Remembers a message that was taken, whole.
-    async fn remember(&self, memory: &Memory) -> Result<(), IncomingError> {
+    /// Remembers a message that was taken, whole, from the values as they were before.
+    async fn remember(
+        &self,
+        memory: &Memory,
+        mut values: Vec<Option<String>>,
+    ) -> Result<(), IncomingError> {
         for _ in 0..TRIES {
-            let values = self.storage.cursors(memory.keys()).await?;
-            if memory.is_known(&values) {
-                return Ok(());
-            }
             let record = Record::of_cursors(memory.moves(&values));
             match self.storage.record(vec![record]).await?.first() {
                 Some(Recorded::CursorMoved) => {}
                 _ => return Ok(()),
+            }
+            values = self.storage.cursors(memory.keys()).await?;
+            if memory.is_known(&values) {
+                return Ok(());
             }
         }
         Err(IncomingError::Contended)
     }
 
     /// Decides what follows from a notice and records it, anew if what is known changed in between.
-    async fn take_in(&self, notice: Notice, by: Publishing) -> Result<Received, IncomingError> {
+    /// The notice is boxed, since a future is moved with all that it holds.
+    async fn record_notice(
+        &self,
+        mut notice: Box<Notice>,
+        by: Publishing,
+    ) -> Result<Received, IncomingError> {
         for tried in 0..TRIES {
             let keys = known::keys(&notice);
             let values =
                 if keys.is_empty() { Vec::new() } else { self.storage.cursors(keys).await? };
-            let (event, cursors) = match known::decide(notice.clone(), &values) {
+            let (id, undo) = (notice.event.id, Box::new(Undo::of(&notice)));
+            let (event, cursors) = match known::decide(*notice, &values) {
                 Decision::Skip { reason } => {
-                    let id = notice.event.id;
                     self.observers.tell(&Transition::Skipped { event: id, reason });
                     return Ok(Received::Skipped { id, reason });
                 }
-                Decision::Publish { event, cursors } => (*event, cursors),
+                Decision::Publish { event, cursors } => (event, cursors),
             };
             let _room = self.room(1).await?;
-            let addressed = [self.checked(event, by.by)?];
+            let addressed = [self.checked(*event, by.by)?];
             let _bytes = self.room_for(&addressed).await?;
-            let [addressed] = addressed;
-            let mut record = self.record_of(addressed);
-            record.cursors = cursors;
+            let undecided = addressed.map(|one| self.undecided(one));
+            let _alone = self.deciding.alone(&undecided).await;
+            let mut record = self.decided(undecided.iter()).await?.remove(0);
+            record.cursors.extend(cursors);
             let published = Published::of(&record).expect("it has an event");
+            let event = record.event.as_ref().map(|new| new.event.clone());
             let records = vec![record];
             if tried == 0 {
                 self.tell_accepted(&records, by);
             }
             match self.record(records, by).await?.first() {
-                Some(Recorded::CursorMoved) => {}
+                Some(Recorded::CursorMoved) => {
+                    let event = Arc::unwrap_or_clone(event.expect("it has an event"));
+                    *notice = undo.notice(event);
+                }
                 Some(recorded) => return Ok(Received::Published(published.after(*recorded))),
                 None => unreachable!("one record gives one answer"),
             }

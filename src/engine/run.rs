@@ -1,9 +1,9 @@
 //! Run: the loop that claims, attempts and settles, as one plain future.
 //!
 //! In: wake-ups, time, and ends of what it began. From claim to settlement it holds at most
-//! [`concurrency`](super::EngineOptions::concurrency) deliveries and one batch more, those aside that
-//! are [stalled](super::stalled). One claim, one settlement and one refresh are under way at most, so
-//! that the first two grow with the load.
+//! [`concurrency`](super::EngineOptions::concurrency) deliveries and one batch more, those aside
+//! that are [stalled](super::stalled). One claim, one settlement and one refresh are under way at
+//! most, so that the first two grow with the load.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -13,7 +13,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::{BoxFuture, join};
+#[cfg(feature = "schedule")]
+use futures_util::future::join;
+use futures_util::future::{BoxFuture, join3};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
@@ -21,8 +23,11 @@ use super::Core;
 use super::attempt::Finished;
 use super::claim::{NextClaim, Taken};
 use super::gate::{RunId, Slot};
-use super::outbox;
+use super::place::Place;
 use super::stalled::Stalled;
+#[cfg(feature = "schedule")]
+use super::tick;
+use super::{outbox, poll};
 use crate::clock::{Sleep, Timestamp};
 use crate::delivery::{Claimed, Delivery, Lease, Settlement};
 use crate::id::DeliveryId;
@@ -40,13 +45,17 @@ const MAX_ENDED: usize = 64;
 
 pub(super) async fn run(core: &Arc<Core>) {
     let _counted = Counted::new(core);
-    join(deliver(core), outbox::follow(core)).await;
+    let delivering = join3(deliver(core), outbox::follow(core), poll::follow(core));
+    #[cfg(feature = "schedule")]
+    let delivering = join(delivering, tick::follow(core));
+    delivering.await;
 }
 
 async fn deliver(core: &Arc<Core>) {
     let mut worker = Worker::new(core.clone());
     loop {
-        // One reading for each turn, or what comes due between two would be neither begun nor timed.
+        // One reading for each turn, or what comes due between two would be neither begun nor
+        // timed.
         let now = core.clock.now();
         if worker.is_done(now) {
             return;
@@ -354,8 +363,8 @@ impl Worker {
                     }
                 }
             }
-            // Besides, finds what other nodes left: wake-ups are only hints. A look at triggers that
-            // failed is tried again soon, and what is known can be delivered meanwhile.
+            // Besides, finds what other nodes left: wake-ups are only hints. A look at triggers
+            // that failed is tried again soon, and what is known can be delivered meanwhile.
             Step::Woken | Step::Refreshed(Err(_)) => self.claim_by(Some(now)),
             Step::Refreshed(Ok(job_at)) => {
                 self.refresh_at = job_at.into_iter().fold(self.refresh_at, Timestamp::min);
@@ -398,8 +407,9 @@ impl Worker {
         }
         self.begun.in_attempts += together.len();
         self.begun.attempts.push(Box::pin(async move {
-            let finished = core.attempt(together).await;
-            core.report(&finished, slot);
+            let mut place = Place::Held(slot);
+            let finished = core.attempt(together, &mut place).await;
+            core.report(&finished, place);
             finished
         }));
     }

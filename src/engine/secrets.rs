@@ -1,5 +1,5 @@
-//! Secrets of triggers: rotated, sealed anew under a newer key, and kept or dropped when a trigger is
-//! changed by who does not see them.
+//! Secrets of triggers: rotated, sealed anew under a newer key, and kept or dropped when a trigger
+//! is changed by who does not see them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub struct Rotated {
 pub struct Updated {
     /// The trigger as it is now.
     pub trigger: Arc<Trigger>,
-    /// The paths of credentials that were stored and are no more, since they were not given anew for
-    /// another origin: tell who made the change.
+    /// The paths of credentials that were stored and are no more, since they were not given anew
+    /// for another origin: tell who made the change.
     pub dropped: Vec<String>,
 }
 
@@ -52,9 +52,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`StorageError::NotFound`] if there is no such trigger at or below the scope;
-    /// [`TriggerError::Invalid`] if it has an action, a scheme in which not each of several `whsec_`
-    /// secrets signs, a secret that a provider holds or of another form, or as many secrets as may be;
-    /// [`StorageError::Conflict`] if it was changed meanwhile.
+    /// [`TriggerError::Invalid`] if it has an action, a scheme in which not each of several
+    /// `whsec_` secrets signs, a secret that a provider holds or of another form, or as many
+    /// secrets as may be; [`StorageError::Conflict`] if it was changed meanwhile.
     pub async fn rotate_secret(
         &self,
         scope: &Scope,
@@ -76,10 +76,10 @@ impl Engine {
         Ok(Rotated { trigger, secret })
     }
 
-    /// Changes a trigger by the [JSON](crate::manual::wire_format) of a spec in which secrets may stand
-    /// as they are shown: what is `[redacted]` or absent stays as it is stored. If the URL's origin is
-    /// another one, it does not: credentials for one origin never go to another unless they are given
-    /// anew. For management APIs, whose users do not see what is stored.
+    /// Changes a trigger by the [JSON](crate::manual::wire_format) of a spec in which secrets may
+    /// stand as they are shown: what is `[redacted]` or absent stays as it is stored. If the URL's
+    /// origin is another one, it does not: credentials for one origin never go to another unless
+    /// they are given anew. For management APIs, whose users do not see what is stored.
     ///
     /// # Errors
     /// [`TriggerError`], also for a scope that is not at or below the one given;
@@ -105,10 +105,11 @@ impl Engine {
         Ok(Updated { trigger, dropped: revised.dropped })
     }
 
-    /// Seals anew what is sealed under another key than the [sealer](super::EngineBuilder::sealer)'s
-    /// newest, or not at all. Each trigger that it writes gets a new revision and is otherwise the same.
-    /// Once it answers that nothing is unreadable, older keys can be taken away on all nodes. It
-    /// can be called at any time, by several nodes at once, and again if it failed.
+    /// Seals anew what is sealed under another key than the
+    /// [sealer](super::EngineBuilder::sealer)'s newest, or not at all. Each trigger that it writes
+    /// gets a new revision and is otherwise the same. Once it answers that nothing is unreadable,
+    /// older keys can be taken away on all nodes. It can be called at any time, by several nodes at
+    /// once, and again if it failed.
     ///
     /// Without a sealer it does nothing.
     ///

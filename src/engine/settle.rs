@@ -2,8 +2,9 @@
 //!
 //! In: attempts that ended, each with the settlement that the
 //! [policy](crate::delivery::DeliveryPolicy::settle) decided. Out: what the
-//! [storage](crate::storage::Storage::settle) wrote. Beside the settlement go the events that a dead
-//! letter causes. What follows for the trigger comes after it, from what is written down alone.
+//! [storage](crate::storage::Storage::settle) wrote. Beside the settlement go the events that a
+//! dead letter causes, and those that an action told. What follows for the trigger comes after it,
+//! from what is written down alone.
 
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::Core;
 use super::attempt::Finished;
 use super::observe::{Publishing, Recording};
 use crate::clock::Timestamp;
-use crate::delivery::{DeadReason, OnDead, Settlement};
+use crate::delivery::{CancelReason, DeadReason, OnDead, Settlement};
 use crate::event::{Correlation, Event, EventBuilder, EventKind, MAX_EVENT_BYTES, Scope, Source};
 use crate::id::{DeliveryId, EventId};
 use crate::observer::Publisher;
@@ -19,7 +20,7 @@ use crate::storage::{DeliveryQuery, EventQuery, NewEvent, Record, Settled, Stora
 use crate::trigger::{SuspendReason, Trigger};
 
 /// What a dead letter is not told of: nobody listens where nobody answers.
-const UNTOLD: [EventKind; 4] = [
+pub(super) const UNTOLD: [EventKind; 4] = [
     EventKind::DELIVERY_DEAD,
     EventKind::TRIGGER_DISABLED,
     EventKind::TRIGGER_FAILING,
@@ -29,8 +30,8 @@ const UNTOLD: [EventKind; 4] = [
 const MAX_HOPS: usize = 64;
 
 impl Core {
-    /// Writes down a batch, then what follows for its triggers, and tells when the first of it is due
-    /// again. Gives back what the storage did not take, to try again.
+    /// Writes down a batch, then what follows for its triggers, and tells when the first of it is
+    /// due again. Gives back what the storage did not take, to try again.
     pub(super) async fn settle(
         &self,
         mut batch: Vec<Finished>,
@@ -52,7 +53,7 @@ impl Core {
     /// settle, and nothing follows from it: whoever has it will.
     async fn write(&self, batch: &mut Vec<Finished>) -> Result<(), StorageError> {
         let mut ended: Vec<Finished> = batch.extract_if(.., |one| !one.is_settled).collect();
-        let settled = self.write_ended(&ended).await;
+        let settled = self.write_ended(&mut ended).await;
         if let Ok(settled) = &settled {
             let mut settled = settled.iter();
             ended.retain_mut(|finished| {
@@ -64,18 +65,23 @@ impl Core {
         settled.map(drop)
     }
 
-    async fn write_ended(&self, ended: &[Finished]) -> Result<Vec<Settled>, StorageError> {
+    async fn write_ended(&self, ended: &mut [Finished]) -> Result<Vec<Settled>, StorageError> {
         if ended.is_empty() {
             return Ok(Vec::new());
         }
+        self.end_outdated(ended).await?;
+        let ended = &*ended;
         damaged_aside(self.follow_successes(ended).await)?;
         let mut settlements = Vec::with_capacity(ended.len());
         for finished in ended {
             let mut settle = finished.settle.clone();
+            let told = finished.events.iter().cloned();
+            settle.records = told.map(|new| self.prepare(new)).collect();
             if let (Some(trigger), Settlement::Dead(reason)) =
                 (&finished.trigger, &settle.settlement)
             {
-                settle.records = self.consequences(settle.lease.delivery, trigger, *reason).await?;
+                let caused = self.consequences(settle.lease.delivery, trigger, *reason).await?;
+                settle.records.extend(caused);
             }
             settlements.push(settle);
         }
@@ -89,6 +95,18 @@ impl Core {
             self.wake();
         }
         Ok(settled)
+    }
+
+    /// Lets what others stand for meanwhile end, in the place of being tried again.
+    async fn end_outdated(&self, ended: &mut [Finished]) -> Result<(), StorageError> {
+        for Finished { settle, delivery, trigger, .. } in ended {
+            if let (Some(trigger), Settlement::Retry { .. }) = (trigger, &settle.settlement)
+                && self.is_outdated(trigger, delivery).await?
+            {
+                settle.settlement = Settlement::Cancelled(CancelReason::Superseded);
+            }
+        }
+        Ok(())
     }
 
     /// What follows for the triggers of a batch that is written down.
@@ -106,8 +124,8 @@ impl Core {
         Ok(())
     }
 
-    /// Notes a trigger that was deleted while an attempt of it was under way, if what came of that holds
-    /// up others in their order.
+    /// Notes a trigger that was deleted while an attempt of it was under way, if what came of that
+    /// holds up others in their order.
     fn note_remains(&self, finished: &Finished) {
         let holds_up =
             matches!(finished.settle.settlement, Settlement::Dead(_) | Settlement::Parked)
@@ -121,9 +139,9 @@ impl Core {
         }
     }
 
-    /// Suspends a trigger whose endpoint is gone, if it is as it was attempted: who changed it since
-    /// knows better. Told first, and by an id of its revision: if it is not suspended after all, the
-    /// next answer does that, and it is told once, however many attempts got it.
+    /// Suspends a trigger whose endpoint is gone, if it is as it was attempted: who changed it
+    /// since knows better. Told first, and by an id of its revision: if it is not suspended after
+    /// all, the next answer does that, and it is told once, however many attempts got it.
     async fn suspend_gone(
         &self,
         delivery: DeliveryId,
@@ -173,8 +191,8 @@ impl Core {
         Ok(damaged_aside(self.storage.events(query).await)?.items.pop())
     }
 
-    /// The record of an event that the engine itself tells, of a dead letter. An artifact that is too
-    /// large to be told again is left to the event that caused it.
+    /// The record of an event that the engine itself tells, of a dead letter. An artifact that is
+    /// too large to be told again is left to the event that caused it.
     fn tell(
         &self,
         kind: &EventKind,

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
+use url::Url;
+
 use super::Core;
 use super::credentials::Credentials;
 use crate::clock::Timestamp;
+use crate::delivery::run::MAX_RUN_BYTES;
 use crate::delivery::{Claimed, Lease};
 use crate::event::Scope;
 use crate::id::MessageId;
@@ -30,16 +33,16 @@ impl Core {
         credentials: &Credentials,
     ) -> Result<Option<Request>, SignError> {
         let Target::Webhook(endpoint) = &trigger.spec.target else { return Ok(None) };
-        let outgoing = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+        let outgoing = Outgoing::of(going, endpoint, trigger.spec.policy.batch.is_some());
         let now = self.clock.now();
         let signature = match &endpoint.scheme {
             Scheme::Signer { name } => {
                 let limit = self.timeout_of(trigger).min(self.options.lease / 4);
                 let leases: Vec<Lease> = going.iter().map(|claimed| claimed.lease).collect();
-                let message = outgoing.message(endpoint, now);
+                let message = outgoing.message(now);
                 self.ask_signer(name, &trigger.spec.scope, &message, (&leases, limit)).await
             }
-            scheme => scheme.sign(&credentials.secrets, &outgoing.message(endpoint, now)),
+            scheme => scheme.sign(&credentials.secrets, &outgoing.message(now)),
         };
         match signature {
             Ok(signature) => {
@@ -89,9 +92,9 @@ impl Core {
         now: Timestamp,
     ) -> Option<Request> {
         let Target::Webhook(endpoint) = &trigger.spec.target else { return None };
-        let outgoing = Outgoing::of(going, trigger.spec.policy.batch.is_some());
+        let outgoing = Outgoing::of(going, endpoint, trigger.spec.policy.batch.is_some());
         let credentials = Credentials::at_hand(endpoint, now);
-        let message = outgoing.message(endpoint, now);
+        let message = outgoing.message(now);
         let signature = endpoint.scheme.sign(&credentials.secrets, &message).unwrap_or_default();
         let signature = with_id_and_time(signature, &message);
         Some(self.request(trigger, endpoint, &outgoing, signature, &credentials))
@@ -106,12 +109,13 @@ impl Core {
         credentials: &Credentials,
     ) -> Request {
         Request {
-            url: endpoint.url.clone(),
+            method: outgoing.payload.method(),
+            url: outgoing.url.clone(),
             headers: outgoing.headers(endpoint, signature, credentials),
             body: outgoing.payload.body.clone(),
             timeout: self.timeout_of(trigger),
             scope: trigger.spec.scope.clone(),
-            response_bytes: 0,
+            response_bytes: if endpoint.format.starts_runs() { MAX_RUN_BYTES } else { 0 },
         }
     }
 }
@@ -119,40 +123,45 @@ impl Core {
 /// What an attempt sends.
 struct Outgoing<'a> {
     id: String,
+    url: Url,
     payload: Cow<'a, Payload>,
 }
 
 impl<'a> Outgoing<'a> {
     /// What is sent of what goes together, of a trigger that batches or one that does not. Of one
     /// that does it is a batch of however few, if there is a form for it.
-    fn of(going: &'a [Claimed], batched: bool) -> Self {
+    fn of(going: &'a [Claimed], endpoint: &Endpoint, batched: bool) -> Self {
         let first = &going[0];
         match BatchForm::of(&first.payload).filter(|_| batched) {
             Some(form) => {
                 let members = going.iter().map(|one| (one.delivery.message_id, &one.payload));
                 let ids: Vec<MessageId> = members.clone().map(|(id, _)| id).collect();
                 let payload = Cow::Owned(form.join(members));
-                Self { id: MessageId::of_batch(&ids).to_string(), payload }
+                let id = MessageId::of_batch(&ids).to_string();
+                Self { id, url: endpoint.url.clone(), payload }
             }
             None => Self {
                 id: first.delivery.message_id.to_string(),
+                url: first.payload.url(&endpoint.url),
                 payload: Cow::Borrowed(&first.payload),
             },
         }
     }
 
     /// What is signed: the bytes that are sent.
-    fn message<'m>(&'m self, endpoint: &'m Endpoint, now: Timestamp) -> Message<'m> {
-        let message = Message::new(&self.id, now, &self.payload.body).with_url(&endpoint.url);
-        let mut types = self.payload.headers.iter().filter(|(name, _)| name == "content-type");
+    fn message(&self, now: Timestamp) -> Message<'_> {
+        let message = Message::new(&self.id, now, &self.payload.body)
+            .with_method(self.payload.method())
+            .with_url(&self.url);
+        let mut types = self.payload.fields().filter(|(name, _)| *name == "content-type");
         match types.next() {
             Some((_, content_type)) => message.with_content_type(content_type),
             None => message,
         }
     }
 
-    /// The header fields: those of the signature first, so that no other can stand before them, and no
-    /// other of their names.
+    /// The header fields: those of the signature first, so that no other can stand before them, and
+    /// no other of their names.
     fn headers(
         &self,
         endpoint: &Endpoint,
@@ -161,8 +170,7 @@ impl<'a> Outgoing<'a> {
     ) -> Headers {
         let signed = signature.len();
         let mut headers = signature;
-        let own =
-            self.payload.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let own = self.payload.fields().map(|(name, value)| (name, value.as_bytes()));
         let proof = credentials.field();
         let proof = proof.iter().map(|(name, value)| (name.as_str(), value.expose()));
         let others: Headers = own
@@ -187,8 +195,8 @@ fn is_sendable(fields: &Headers) -> bool {
     })
 }
 
-/// The fields of a signer, with a message's id and time if it gave none: receivers tell messages apart
-/// by them, whoever signed.
+/// The fields of a signer, with a message's id and time if it gave none: receivers tell messages
+/// apart by them, whoever signed.
 fn with_id_and_time(mut fields: Headers, message: &Message<'_>) -> Headers {
     for (name, value) in standard_webhooks::id_and_time(message) {
         if fields.all(&name).next().is_none() {

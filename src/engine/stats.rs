@@ -126,7 +126,7 @@ impl Tally {
             Settlement::Delivered => &self.delivered,
             Settlement::Retry { .. } => &self.retried,
             Settlement::Dead(_) => &self.dead,
-            Settlement::Cancelled => &self.cancelled,
+            Settlement::Cancelled(_) => &self.cancelled,
             Settlement::Parked => &self.parked,
             Settlement::Released { .. } => &self.released,
             Settlement::Extended { .. } => return None,

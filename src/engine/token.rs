@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::deliverer::DeliverError;
 use crate::delivery::Outcome;
 use crate::event::Scope;
-use crate::request::{Headers, Request, Response};
+use crate::request::{Headers, Method, Request, Response};
 use crate::secret::Secret;
 use crate::trigger::{ClientAuth, ClientCredentials, Credential};
 
@@ -36,7 +36,8 @@ pub(super) struct Token {
     pub(super) until: Timestamp,
 }
 
-/// Why there is no token. What follows for the delivery is what would of an endpoint that answered so.
+/// Why there is no token. What follows for the delivery is what would of an endpoint that answered
+/// so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NoToken {
     pub(super) outcome: Outcome,
@@ -75,7 +76,15 @@ pub(super) fn request(client: &ClientCredentials, scope: &Scope, timeout: Durati
     }
     let body = form.finish().into_bytes().into();
     let (url, scope) = (client.token_url.clone(), scope.clone());
-    Request { url, headers, body, timeout, scope, response_bytes: MAX_ANSWER_BYTES }
+    Request {
+        method: Method::Post,
+        url,
+        headers,
+        body,
+        timeout,
+        scope,
+        response_bytes: MAX_ANSWER_BYTES,
+    }
 }
 
 /// The value of `authorization` for a user and a password (RFC 7617).
@@ -153,7 +162,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> Response {
-        Response { status, headers: Headers::new(), body: body.as_bytes().to_vec() }
+        Response { status, body: body.as_bytes().to_vec(), ..Response::default() }
     }
 
     fn refusal(status: u16, body: &str) -> (Outcome, String) {

@@ -101,9 +101,9 @@ impl Engine {
     }
 
     /// Puts a new spec in the place of the one of a revision. Waiting deliveries go where the new
-    /// spec says. All that the new spec holds is meant for where it says, whatever was there before:
-    /// for a change by who does not see secrets there is [`revise_trigger`](Self::revise_trigger). What
-    /// the engine had suspended stays so until it is
+    /// spec says. All that the new spec holds is meant for where it says, whatever was there
+    /// before: for a change by who does not see secrets there is
+    /// [`revise_trigger`](Self::revise_trigger). What the engine had suspended stays so until it is
     /// [enabled](Self::enable_trigger).
     ///
     /// # Errors
@@ -138,8 +138,8 @@ impl Engine {
             .await
     }
 
-    /// Takes a trigger from work. What happens meanwhile is not delivered; what waits is parked when
-    /// it comes due.
+    /// Takes a trigger from work. What happens meanwhile is not delivered; what waits is parked
+    /// when it comes due.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] and others.
@@ -210,6 +210,7 @@ impl Core {
                 }
                 self.check_target(spec, problems);
                 self.check_credentials(spec, problems);
+                self.check_watch(spec, problems);
                 self.check_batch(spec.policy.batch, problems);
                 spec.filter.check_within(&self.options.filter_limits, "filter", problems);
                 Some(())
@@ -246,12 +247,30 @@ impl Core {
                     problems.add("target.webhook.scheme.signer", message);
                 }
             }
-            Target::Action(action) if !self.actions.contains_key(&action.name) => {
-                let found = &action.name;
-                let message = format!("expected the name of a registered action, found {found:?}");
-                problems.add("target.action.name", message);
+            Target::Action(target) => {
+                let Some(action) = self.actions.get(&target.name) else {
+                    let expected = "expected the name of a registered action";
+                    let message = format!("{expected}, found {:?}", target.name);
+                    problems.add("target.action.name", message);
+                    return;
+                };
+                if let Err(message) = action.check_config(&target.config) {
+                    problems.add("target.action.config", message);
+                }
             }
-            Target::Action(_) => {}
+        }
+    }
+
+    fn check_watch(&self, spec: &TriggerSpec, problems: &mut Problems) {
+        let Some(watch) = &spec.watch else { return };
+        let Some(upstream) = self.upstreams.get(&watch.upstream) else {
+            let found = cut(&watch.upstream);
+            let message = format!("expected the name of a registered upstream, found {found:?}");
+            problems.add("watch.upstream", message);
+            return;
+        };
+        if let Err(message) = upstream.check(&spec.scope, &watch.package) {
+            problems.add("watch.package", message);
         }
     }
 
@@ -334,12 +353,15 @@ impl Core {
         if let TriggerWrite::Delete(id) = write {
             self.remains.note(id);
         }
-        self.change_known(|known| match write {
+        let (id, state) = match write {
             TriggerWrite::Create(trigger) | TriggerWrite::Update(trigger) => {
-                known.apply(trigger.id, TriggerState::Stored(trigger));
+                (trigger.id, TriggerState::Stored(trigger))
             }
-            TriggerWrite::Delete(id) => known.apply(id, TriggerState::Deleted),
-        });
+            TriggerWrite::Delete(id) => (id, TriggerState::Deleted),
+        };
+        self.note_outgrown(id, &state);
+        self.change_known(|known| known.apply(id, state));
+        self.note_fed([id]);
         Ok(())
     }
 
@@ -353,15 +375,40 @@ impl Core {
                 *applied = last.sequence;
                 let is_gone = |change: &&TriggerChange| change.trigger == TriggerState::Deleted;
                 changes.iter().filter(is_gone).for_each(|change| self.remains.note(change.id));
+                for change in &changes {
+                    self.note_outgrown(change.id, &change.trigger);
+                }
+                let ids: Vec<TriggerId> = changes.iter().map(|change| change.id).collect();
                 self.change_known(|known| {
                     for TriggerChange { id, trigger, .. } in changes {
                         known.apply(id, self.opened(trigger));
                     }
                 });
+                self.note_fed(ids);
             }
             if count < PAGE {
                 return Ok(());
             }
+        }
+    }
+
+    /// Takes in what a trigger looks at no more that is known and about to be changed.
+    fn note_outgrown(&self, id: TriggerId, state: &TriggerState) {
+        if let TriggerState::Stored(after) = state {
+            let before = self.known().index.get(id).cloned();
+            self.remains.note_changed(before.as_deref(), after);
+        }
+    }
+
+    /// Takes in which of some triggers have a schedule to be fired or a watch to be polled. To be
+    /// called while `applied` is locked.
+    fn note_fed(&self, changed: impl IntoIterator<Item = TriggerId>) {
+        let known = self.known();
+        for id in changed {
+            let trigger = known.index.get(id).filter(|trigger| trigger.spec.enabled);
+            self.watches.note(id, trigger.filter(|trigger| trigger.spec.watch.is_some()));
+            #[cfg(feature = "schedule")]
+            self.schedules.note(id, trigger.filter(|trigger| trigger.spec.schedule.is_some()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::document::{Field, Object, Problems, cut};
+use crate::document::{Field, Object, Path, Problems, cut};
 
 use super::OciFacts;
 use super::limits::{check_count, check_extra, check_text, check_texts};
@@ -74,7 +74,7 @@ macro_rules! with {
 pub(super) use with;
 
 impl Artifact {
-    pub(super) const MEMBERS: &[&str] = &[
+    pub(crate) const MEMBERS: &[&str] = &[
         "registry",
         "repository",
         "package_type",
@@ -140,7 +140,7 @@ impl Artifact {
         self
     }
 
-    pub(super) fn check(&self, path: &str, problems: &mut Problems) {
+    pub(super) fn check(&self, path: Path<'_>, problems: &mut Problems) {
         let texts = [
             ("registry", &self.registry),
             ("repository", &self.repository),
@@ -152,37 +152,38 @@ impl Artifact {
         ];
         check_texts(path, texts, problems);
         self.check_coordinates(path, problems);
-        check_count(&format!("{path}.files"), self.files.len(), problems);
+        check_count(path.member("files"), self.files.len(), problems);
         for (n, file) in self.files.iter().enumerate() {
-            file.check(&format!("{path}.files[{n}]"), problems);
+            file.check(path.member("files").item(n), problems);
         }
         if let Some(oci) = &self.oci {
-            oci.check(&format!("{path}.oci"), problems);
+            oci.check(path.member("oci"), problems);
         }
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 
-    fn check_coordinates(&self, path: &str, problems: &mut Problems) {
+    fn check_coordinates(&self, path: Path<'_>, problems: &mut Problems) {
         if let Some(found) = self.package_type.as_deref().filter(|text| !is_package_type(text)) {
             problems.add(
-                format!("{path}.package_type"),
+                path.member("package_type"),
                 format!(
                     "expected a package type in lower case, such as oci or npm, found {:?}",
                     cut(found)
                 ),
             );
         }
-        check_digest(&format!("{path}.digest"), self.digest.as_deref(), problems);
+        check_digest(path.member("digest"), self.digest.as_deref(), problems);
         if let Some(found) = self.version.as_deref().filter(|text| is_digest(text)) {
             problems.add(
-                format!("{path}.version"),
+                path.member("version"),
                 format!("expected a version, found the digest {:?}", cut(found)),
             );
         }
-        check_count(&format!("{path}.tags"), self.tags.len(), problems);
+        check_count(path.member("tags"), self.tags.len(), problems);
         for (n, tag) in self.tags.iter().enumerate() {
-            let path = format!("{path}.tags[{n}]");
-            check_text(&path, tag, problems);
+            let tags = path.member("tags");
+            let path = tags.item(n);
+            check_text(path, tag, problems);
             if is_digest(tag) {
                 problems.add(path, format!("expected a tag, found the digest {:?}", cut(tag)));
             }
@@ -209,7 +210,7 @@ pub fn is_digest(text: &str) -> bool {
         && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
 }
 
-pub(super) fn check_digest(path: &str, digest: Option<&str>, problems: &mut Problems) {
+pub(super) fn check_digest(path: Path<'_>, digest: Option<&str>, problems: &mut Problems) {
     if let Some(found) = digest.filter(|text| !is_digest(text)) {
         problems.add(
             path,
@@ -263,7 +264,7 @@ pub struct File {
 }
 
 impl File {
-    pub(super) const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
+    pub(crate) const MEMBERS: &[&str] = &["name", "size", "digest", "media_type"];
 
     /// A file with a name.
     pub fn new(name: impl Into<String>) -> Self {
@@ -283,10 +284,10 @@ impl File {
         with_media_type = media_type;
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
-        check_text(&format!("{path}.name"), &self.name, problems);
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
+        check_text(path.member("name"), &self.name, problems);
         check_texts(path, [("media_type", &self.media_type)], problems);
-        check_digest(&format!("{path}.digest"), self.digest.as_deref(), problems);
+        check_digest(path.member("digest"), self.digest.as_deref(), problems);
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
 }

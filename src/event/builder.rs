@@ -66,8 +66,8 @@ impl EventBuilder {
 
     /// Sets who tells it; `registry` if it is not set. With an id of the source's own, the event's
     /// id is derived from name, instance, that id and when it happened, unless it is set too; so
-    /// [`occurred_at`](Self::occurred_at) has to be told then. The id must be one event's alone: two
-    /// kinds of event need two.
+    /// [`occurred_at`](Self::occurred_at) has to be told then. The id must be one event's alone:
+    /// two kinds of event need two.
     pub fn source(mut self, source: Source) -> Self {
         self.source = source;
         self
@@ -100,6 +100,20 @@ impl EventBuilder {
     /// Sets what it belongs to.
     pub fn correlation(mut self, correlation: Correlation) -> Self {
         self.correlation = correlation;
+        self
+    }
+
+    /// Whether the event's id is told, or follows from what the source calls it.
+    #[cfg(feature = "engine")]
+    pub(crate) fn has_own_id(&self) -> bool {
+        self.id.is_some() || self.source.id.is_some()
+    }
+
+    /// Sets what it was caused by, whatever else it belongs to.
+    #[cfg(feature = "engine")]
+    pub(crate) fn caused_by(mut self, cause: Correlation) -> Self {
+        self.correlation.cause = cause.cause;
+        self.correlation.hops = cause.hops;
         self
     }
 

@@ -85,7 +85,7 @@ kinds! {
     REPOSITORY_CREATED = "repository.created";
     /// A repository was deleted, with all that was in it.
     REPOSITORY_DELETED = "repository.deleted";
-    /// A schedule came due.
+    /// The schedule of a trigger came due.
     SCHEDULE_FIRED = "schedule.fired";
     /// An incoming webhook was received that stands for itself.
     WEBHOOK_RECEIVED = "webhook.received";

@@ -7,7 +7,13 @@ use serde_json::{Map, Value};
 
 use super::artifact::{check_digest, with};
 use super::limits::{check_count, check_extra, check_map, check_text, check_texts};
-use crate::document::{Field, Object, Problems};
+use crate::document::{Field, Object, Path, Problems};
+
+/// The media types of manifests that list others.
+const INDEXES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
 
 /// What only OCI artifacts have (OCI image and distribution specifications 1.1).
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -43,7 +49,7 @@ pub struct OciFacts {
 }
 
 impl OciFacts {
-    pub(super) const MEMBERS: &[&str] = &[
+    pub(crate) const MEMBERS: &[&str] = &[
         "media_type",
         "artifact_type",
         "role",
@@ -70,24 +76,29 @@ impl OciFacts {
         with_subject_digest = subject_digest;
     }
 
-    pub(super) fn check(&self, path: &str, problems: &mut Problems) {
+    pub(super) fn check(&self, path: Path<'_>, problems: &mut Problems) {
         let texts = [("media_type", &self.media_type), ("artifact_type", &self.artifact_type)];
         check_texts(path, texts, problems);
-        check_digest(&format!("{path}.parent_digest"), self.parent_digest.as_deref(), problems);
-        check_digest(&format!("{path}.subject_digest"), self.subject_digest.as_deref(), problems);
-        check_count(&format!("{path}.child_digests"), self.child_digests.len(), problems);
+        check_digest(path.member("parent_digest"), self.parent_digest.as_deref(), problems);
+        check_digest(path.member("subject_digest"), self.subject_digest.as_deref(), problems);
+        check_count(path.member("child_digests"), self.child_digests.len(), problems);
         for (n, digest) in self.child_digests.iter().enumerate() {
-            check_digest(&format!("{path}.child_digests[{n}]"), Some(digest), problems);
+            check_digest(path.member("child_digests").item(n), Some(digest), problems);
         }
-        check_map(&format!("{path}.annotations"), &self.annotations, problems);
+        check_map(path.member("annotations"), &self.annotations, problems);
         if let Some(OciRole::Other(role)) = &self.role {
-            check_text(&format!("{path}.role"), role, problems);
+            check_text(path.member("role"), role, problems);
         }
         if let Some(platform) = &self.platform {
-            platform.check(&format!("{path}.platform"), problems);
+            platform.check(path.member("platform"), problems);
         }
         check_extra(path, &self.extra, Self::MEMBERS, problems);
     }
+}
+
+/// Whether a media type is of a manifest that lists others.
+pub(crate) fn is_index(media_type: &str) -> bool {
+    INDEXES.contains(&media_type)
 }
 
 impl Field for OciFacts {
@@ -165,7 +176,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    pub(super) const MEMBERS: &[&str] = &["architecture", "os", "variant"];
+    pub(crate) const MEMBERS: &[&str] = &["architecture", "os", "variant"];
 
     /// A platform of an operating system and a processor.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
@@ -177,7 +188,7 @@ impl Platform {
         with_variant = variant;
     }
 
-    fn check(&self, path: &str, problems: &mut Problems) {
+    fn check(&self, path: Path<'_>, problems: &mut Problems) {
         let texts =
             [("architecture", &self.architecture), ("os", &self.os), ("variant", &self.variant)];
         check_texts(path, texts, problems);

@@ -8,10 +8,10 @@ use super::artifact::Artifact;
 impl Artifact {
     /// The package URL that the coordinates give, in canonical form.
     ///
-    /// `oci` and `docker` artifacts, and Helm charts of an OCI registry without a version, become `pkg:oci`: no namespace, the repository's last segment as
-    /// name, the digest as version, the repository as `repository_url`, the tag as `tag`. `None`
-    /// where type or name is missing, the type's rules refuse them, or the text would be
-    /// longer than [`MAX_TEXT_BYTES`].
+    /// `oci` and `docker` artifacts, and Helm charts of an OCI registry without a version, become
+    /// `pkg:oci`: no namespace, the repository's last segment as name, the digest as version, the
+    /// repository as `repository_url`, the tag as `tag`. `None` where type or name is missing, the
+    /// type's rules refuse them, or the text would be longer than [`MAX_TEXT_BYTES`].
     ///
     /// ```
     /// use artifact_triggers::event::Artifact;

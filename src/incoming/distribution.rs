@@ -1,7 +1,8 @@
 //! The receiver for the notifications of the Docker / OCI distribution registry.
 //!
 //! In: the envelope that versions 2 and 3 of the registry post, as it is. Out: one notice an event.
-//! The registry says "push", "pull", "mount" and "delete"; of what, only the rest of an event tells:
+//! The registry says "push", "pull", "mount" and "delete"; of what, only the rest of an event
+//! tells:
 //!
 //! | action | of | kind |
 //! |---|---|---|
@@ -17,20 +18,20 @@
 //! | another one | anything | `distribution.` and the action |
 //!
 //! # What to know about the sender
-//! - It sends an envelope again and again until it is accepted, and holds later ones back meanwhile.
-//!   An envelope that is refused for what it says needs an operator; its problems are in the answer.
+//! - It sends an envelope again and again until it is accepted, and holds later ones back
+//!   meanwhile. An envelope that is refused for what it says needs an operator; its problems are in
+//!   the answer.
 //! - A `HEAD` is a pull too. Its method is kept in `data.request.method`.
 //! - It does not say what a manifest is a child of or refers to. One pushed by its digest alone has
-//!   the role `child`, also if it stands for itself or is a referrer; a subject is known only from a
-//!   tag that names it, cosign's or that of the referrers tag schema (`sha256-…`).
-//! - A deletion by digest does not say whether the digest is a blob's. One whose push was never seen
-//!   is taken for an artifact.
+//!   the role `child`, also if it stands for itself or is a referrer; a subject is known only from
+//!   a tag that names it, cosign's or that of the referrers tag schema (`sha256-…`).
+//! - A deletion by digest does not say whether the digest is a blob's. One whose push was never
+//!   seen is taken for an artifact.
 //! - The host of a request is what its client asked for. Where a registry has several names, or
 //!   clients are not trusted to tell it, give it one: [`DistributionReceiver::with_registry`].
 
 mod envelope;
 mod mapping;
-mod media;
 
 use super::{Change, Notice, ParseError, Receiver};
 use crate::clock::Timestamp;
@@ -92,8 +93,8 @@ impl DistributionReceiver {
         Self { scope, verifier, registry: None, blobs: true, downloads: true, max_body_bytes }
     }
 
-    /// Sets the registry's name for all events. Otherwise it is the host that the request asked for,
-    /// that of the artifact's URL, or the node's own address, whichever is told first.
+    /// Sets the registry's name for all events. Otherwise it is the host that the request asked
+    /// for, that of the artifact's URL, or the node's own address, whichever is told first.
     pub fn with_registry(mut self, name: impl Into<String>) -> Self {
         self.registry = Some(name.into());
         self
@@ -117,8 +118,9 @@ impl DistributionReceiver {
         self
     }
 
-    /// Sets the largest body taken, in bytes; [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES) if it is not
-    /// set. An event lists what its manifest refers to, so an index of many thousands needs more.
+    /// Sets the largest body taken, in bytes; [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES) if it is
+    /// not set. An event lists what its manifest refers to, so an index of many thousands needs
+    /// more.
     pub fn with_max_body_bytes(mut self, limit: usize) -> Self {
         self.max_body_bytes = limit;
         self

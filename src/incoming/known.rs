@@ -19,6 +19,9 @@ const MANIFEST: &str = "manifest";
 /// What a digest's cursor says of a blob.
 const BLOB: &str = "blob";
 
+/// What a tag's cursor says whose digest nobody told.
+const UNTOLD: &str = "?";
+
 /// What follows from a notice.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -68,7 +71,7 @@ pub fn keys(notice: &Notice) -> Vec<String> {
         Change::Push { tag: None, digest }
         | Change::PushBlob { digest }
         | Change::DeleteDigest { digest } => vec![place.digest(digest)],
-        Change::DeleteTag { tag } => vec![place.tag(tag)],
+        Change::PushTag { tag } | Change::DeleteTag { tag } => vec![place.tag(tag)],
         Change::None | Change::LeftOut | Change::DeleteRepository => Vec::new(),
     }
 }
@@ -80,6 +83,8 @@ pub fn keys(notice: &Notice) -> Vec<String> {
 /// | push by tag | nothing of the tag, or its digest was deleted since | the event's own kind, such as `artifact.ingested` |
 /// | push by tag | the tag with another digest | `artifact.updated`, `from` with that digest |
 /// | push by tag | the tag with this digest | nothing |
+/// | push by tag, its digest untold | nothing of the tag | the event's own kind |
+/// | push by tag, its digest untold | the tag | `artifact.updated`, `from` with the digest if it is known |
 /// | push by digest alone | no such manifest | the event's own kind |
 /// | push by digest alone | the manifest | nothing |
 /// | push or mount of a blob | anything | the event's own kind |
@@ -104,12 +109,46 @@ pub fn decide(notice: Notice, values: &[Option<String>]) -> Decision {
             push_by_tag(event, &place, &tag, digest, &[read(0), read(1)])
         }
         Change::Push { tag: None, digest } => push_by_digest(event, place.digest(&digest), read(0)),
+        Change::PushTag { tag } => push_untold(event, &place, &tag, read(0)),
         Change::PushBlob { digest } => push_blob(event, place.digest(&digest), read(0).is_some()),
         Change::DeleteDigest { digest } => delete_digest(event, place.digest(&digest), read(0)),
         Change::DeleteTag { tag } => publish(event, vec![set(place.tag(&tag), read(0), None)]),
         Change::DeleteRepository => {
             publish(event, vec![CursorMove::RemoveBelow { prefix: place.prefix }])
         }
+    }
+}
+
+/// What deciding takes from a notice: with it the notice is had again, to be
+/// [decided](decide) anew.
+#[cfg(feature = "engine")]
+#[derive(Debug)]
+pub(crate) struct Undo {
+    change: Change,
+    kind: EventKind,
+    from: Option<Artifact>,
+    /// Of a deletion alone, which may turn out to be a blob's.
+    artifact: Option<Artifact>,
+}
+
+#[cfg(feature = "engine")]
+impl Undo {
+    pub(crate) fn of(notice: &Notice) -> Self {
+        let Notice { event, change } = notice;
+        let may_be_blob = matches!(change, Change::DeleteDigest { .. });
+        Self {
+            change: change.clone(),
+            kind: event.kind.clone(),
+            from: event.from.clone(),
+            artifact: event.artifact.as_ref().filter(|_| may_be_blob).cloned(),
+        }
+    }
+
+    /// The notice as it was, from what was decided of it.
+    pub(crate) fn notice(self, decided: Event) -> Notice {
+        let artifact = self.artifact.or(decided.artifact);
+        let event = Event { kind: self.kind, from: self.from, artifact, ..decided };
+        Notice { event, change: self.change }
     }
 }
 
@@ -130,12 +169,7 @@ fn push_by_tag(
 ) -> Decision {
     match had {
         Some(old) if *old == digest && what.as_deref() == Some(MANIFEST) => return unchanged(),
-        Some(old) if *old != digest => {
-            event.from = Some(with_old_digest(event.artifact.as_ref(), tag, old));
-            if event.kind == EventKind::ARTIFACT_INGESTED {
-                event.kind = EventKind::ARTIFACT_UPDATED;
-            }
-        }
+        Some(old) if *old != digest => become_update(&mut event, tag, old),
         _ => {}
     }
     // Both are set, also where they have the value already: the decision rests on both.
@@ -145,6 +179,24 @@ fn push_by_tag(
         set(digest_key, what.clone(), Some(MANIFEST.to_owned())),
     ];
     publish(event, cursors)
+}
+
+/// A push by a tag of whose digest nothing is told: whether the tag moved nobody knows.
+fn push_untold(mut event: Event, place: &Place, tag: &str, had: Option<String>) -> Decision {
+    if let Some(old) = &had {
+        become_update(&mut event, tag, old);
+    }
+    publish(event, vec![set(place.tag(tag), had, Some(UNTOLD.to_owned()))])
+}
+
+/// The tag was there before. An event whose kind tells more keeps it.
+fn become_update(event: &mut Event, tag: &str, old: &str) {
+    if old != UNTOLD {
+        event.from = Some(with_old_digest(event.artifact.as_ref(), tag, old));
+    }
+    if event.kind == EventKind::ARTIFACT_INGESTED {
+        event.kind = EventKind::ARTIFACT_UPDATED;
+    }
 }
 
 fn push_by_digest(event: Event, key: String, what: Option<String>) -> Decision {
@@ -177,10 +229,13 @@ fn become_blob(event: &mut Event) {
     }
 }
 
-/// What the tag stood for before: the same coordinates with the old digest.
+/// What the tag, the version or the path stood for before: the same coordinates with the old
+/// digest.
 fn with_old_digest(artifact: Option<&Artifact>, tag: &str, old: &str) -> Artifact {
-    let mut from = Artifact { tags: vec![tag.to_owned()], ..Artifact::default() };
+    let mut from = Artifact::default();
     if let Some(artifact) = artifact {
+        from.tags.extend(artifact.tags.iter().find(|one| *one == tag).cloned());
+        from.version.clone_from(&artifact.version);
         from.registry.clone_from(&artifact.registry);
         from.repository.clone_from(&artifact.repository);
         from.package_type.clone_from(&artifact.package_type);
@@ -207,39 +262,70 @@ fn set(key: String, expected: Option<String>, value: Option<String>) -> CursorMo
     CursorMove::Set { key, expected, value }
 }
 
-/// Where the cursors of a repository are.
+/// Where the cursors of a repository are, or those of a package in it.
 #[derive(Debug)]
 struct Place {
     /// What their keys begin with, and no other repository's do: each part is escaped, so that only
-    /// the slashes between parts are slashes, and the last one ends the repository's name.
+    /// the slashes between parts are slashes, and the last one ends the repository's or the
+    /// package's name. What is below a repository includes its packages.
     prefix: String,
 }
 
 impl Place {
+    /// A repository of packages has many names in it, so what has a version is known by its name
+    /// too; so is what is in no repository.
     fn of(event: &Event) -> Option<Self> {
         let artifact = event.artifact.as_ref()?;
-        let repository = artifact.repository.as_deref()?;
         let registry = artifact.registry.as_deref().unwrap_or_default();
-        Some(Self::named(event.scope.as_str(), registry, repository))
+        let repository = artifact.repository.as_deref();
+        let (scope, source) = (event.scope.as_str(), event.source.name.as_str());
+        let place = Self::named([scope, source, registry, repository.unwrap_or_default()]);
+        let package = |name: &String| place.package(artifact, name);
+        match (repository, &artifact.version) {
+            (Some(_), None) => Some(place),
+            (Some(_), Some(_)) => Some(artifact.name.as_ref().map(package).unwrap_or(place)),
+            (None, _) => artifact.name.as_ref().map(package),
+        }
     }
 
-    fn named(scope: &str, registry: &str, repository: &str) -> Self {
-        let [scope, registry, repository] = [scope, registry, repository].map(escaped);
-        Self { prefix: format!("seen/{scope}/{registry}/{repository}/") }
+    /// Each source has what it told itself: another must not be able to say that it was told
+    /// before.
+    fn named(scope_source_registry_repository: [&str; 4]) -> Self {
+        Self { prefix: "seen/".to_owned() }.below(scope_source_registry_repository)
+    }
+
+    fn package(&self, artifact: &Artifact, name: &str) -> Self {
+        let parts = [&artifact.package_type, &artifact.namespace].map(Option::as_deref);
+        let [of_type, namespace] = parts.map(Option::unwrap_or_default);
+        Self { prefix: format!("{}package/", self.prefix) }.below([of_type, namespace, name])
+    }
+
+    fn below<const N: usize>(mut self, parts: [&str; N]) -> Self {
+        for part in parts {
+            push_escaped(&mut self.prefix, part);
+            self.prefix.push('/');
+        }
+        self
     }
 
     fn tag(&self, tag: &str) -> String {
-        format!("{}tag/{}", self.prefix, escaped(tag))
+        self.key("tag/", tag)
     }
 
     fn digest(&self, digest: &str) -> String {
-        format!("{}digest/{}", self.prefix, escaped(digest))
+        self.key("digest/", digest)
+    }
+
+    fn key(&self, of: &str, name: &str) -> String {
+        let mut key = [&self.prefix, of].concat();
+        push_escaped(&mut key, name);
+        key
     }
 }
 
-/// The text without slashes; different texts stay different.
-fn escaped(text: &str) -> String {
-    byte_serialize(text.as_bytes()).collect()
+/// Adds a text without slashes; different texts stay different.
+fn push_escaped(to: &mut String, text: &str) {
+    to.extend(byte_serialize(text.as_bytes()));
 }
 
 #[cfg(test)]

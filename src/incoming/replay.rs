@@ -1,97 +1,78 @@
 //! Decides whether a message was taken before, and what to remember of it.
 //!
 //! In: its [`Fingerprint`], the scope that it is for, the time now, and the values of its
-//! [keys](Memory::keys). Out: whether it is [known](Memory::is_known), and the [moves](Memory::moves)
-//! that remember it. What is remembered are cursors, in four stretches of time as long as the message
-//! must be remembered. Each stretch is forgotten as a whole when its slot is used again, so that what
-//! is kept is bounded by what comes in within a few of them. A message that came in one stretch is looked for in the next one too, and, for
-//! nodes whose clocks differ, in the one before.
+//! [keys](Memory::keys). Out: whether it is [known](Memory::is_known), and the
+//! [moves](Memory::moves) that remember it. What is remembered are cursors, in a ring of stretches
+//! of time as long as the message must be remembered. A message that came in one stretch is looked
+//! for in the next one too, and, for nodes whose clocks differ, in the one before.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::clock::ring::Ring;
 use crate::event::Scope;
 use crate::signature::Fingerprint;
 use crate::storage::CursorMove;
 
-/// How many stretches have a place of their own: before, now, next, and one that is forgotten.
-const SLOTS: u64 = 4;
 /// The longest that is remembered, whatever the tolerance.
 pub const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is remembered of a message, and where.
 #[derive(Debug)]
 pub struct Memory {
-    /// What the keys of all messages begin with that are remembered as long.
-    place: String,
+    /// Of all messages that are remembered as long.
+    ring: Ring,
     /// The name of this message.
     name: String,
-    /// The stretch of time that is now.
-    stretch: u64,
+    /// When it arrived, and for how long it is remembered, both in seconds.
+    arrived: u64,
+    span: u64,
 }
 
 impl Memory {
-    /// Of a message that arrives now for a scope. One that was sent for another scope too is not known
-    /// there, whoever signed both.
+    /// Of a message that arrives now for a scope. One that was sent for another scope too is not
+    /// known there, whoever signed both.
     pub fn of(fingerprint: &Fingerprint, scope: &Scope, now: Timestamp) -> Self {
         // Whole seconds, rounded up.
         let span = fingerprint.span().min(MAX_SPAN).as_secs() + 1;
         let since = now.since(Timestamp::MIN).as_secs();
         Self {
-            place: format!("replay/{span}/"),
+            ring: Ring::new(format!("replay/{span}/"), since / span),
             name: format!("{fingerprint}/{scope}"),
-            stretch: since / span,
+            arrived: since,
+            span,
         }
     }
 
     /// The cursors to read: of the message in the stretches before, now and next, and which stretch
     /// the slot of now is used for.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> =
-            self.stretches().into_iter().map(|stretch| self.key(stretch)).collect();
-        keys.push(self.slot_key());
-        keys
+        let of_message = self.ring.looked_at().map(|stretch| self.ring.slot(stretch) + &self.name);
+        of_message.into_iter().chain([self.ring.slot_key()]).collect()
     }
 
     /// Whether the message was taken, from the values of its keys.
     pub fn is_known(&self, values: &[Option<String>]) -> bool {
-        let is_of = |(stretch, value): (u64, &Option<String>)| {
-            value.as_deref() == Some(stretch.to_string().as_str())
+        let is_recent = |value: &Option<String>| {
+            let arrived = value.as_deref().and_then(|value| value.parse::<u64>().ok());
+            arrived.is_some_and(|arrived| arrived.abs_diff(self.arrived) <= self.span)
         };
-        self.stretches().into_iter().zip(values).any(is_of)
+        values.iter().take(Ring::LOOKED_AT).any(is_recent)
     }
 
-    /// What remembers the message, from the values of its keys; to be recorded once all that it says
-    /// is.
+    /// What remembers the message, from the values of its keys; to be recorded once all that it
+    /// says is.
     pub fn moves(&self, values: &[Option<String>]) -> Vec<CursorMove> {
-        let value = Some(self.stretch.to_string());
         let read = |n: usize| values.get(n).cloned().flatten();
-        let set = |key, expected| CursorMove::Set { key, expected, value: value.clone() };
+        let set = |key, n, value| CursorMove::Set { key, expected: read(n), value: Some(value) };
         let mut moves = Vec::new();
-        if read(3) != value {
-            moves.push(set(self.slot_key(), read(3)));
-            moves.push(CursorMove::RemoveBelow { prefix: self.slot(self.stretch) });
+        if !self.ring.has_slot(read(Ring::LOOKED_AT).as_deref()) {
+            moves.push(set(self.ring.slot_key(), Ring::LOOKED_AT, self.ring.slot_value()));
+            moves.push(CursorMove::RemoveBelow { prefix: self.ring.slot_of_now() });
         }
-        moves.push(set(self.key(self.stretch), read(1)));
+        let key = self.ring.slot_of_now() + &self.name;
+        moves.push(set(key, 1, self.arrived.to_string()));
         moves
-    }
-
-    fn stretches(&self) -> [u64; 3] {
-        [self.stretch.saturating_sub(1), self.stretch, self.stretch + 1]
-    }
-
-    /// What the keys of a stretch begin with.
-    fn slot(&self, stretch: u64) -> String {
-        format!("{}{}/", self.place, stretch % SLOTS)
-    }
-
-    fn key(&self, stretch: u64) -> String {
-        format!("{}{}", self.slot(stretch), self.name)
-    }
-
-    /// Says for which stretch a slot is used.
-    fn slot_key(&self) -> String {
-        format!("{}slot/{}", self.place, self.stretch % SLOTS)
     }
 }
 
@@ -203,5 +184,15 @@ mod tests {
         assert!(!cursors.take(&one, at(0)));
         assert!(cursors.take(&one, at(24 * 60 * 60)));
         assert!(!cursors.take(&one, at(4 * 24 * 60 * 60)));
+    }
+
+    #[test]
+    fn a_message_is_forgotten_when_its_time_is_over_whenever_it_came() {
+        let one = fingerprint("1", Duration::from_secs(30));
+        for begin in 0..200 {
+            let mut cursors = Cursors::default();
+            assert!(!cursors.take(&one, at(begin)));
+            assert!(!cursors.take(&one, at(begin + 62)), "{begin}");
+        }
     }
 }

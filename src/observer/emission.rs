@@ -12,8 +12,9 @@ use crate::event::{Event, EventKind};
 ///
 /// Clones share one log: give one to [`EngineBuilder::observer`](crate::engine::EngineBuilder) and
 /// keep the other. It has what [`publish`](crate::engine::Engine::publish) and `publish_all` have
-/// stored, once they have answered; not what receivers took in, nor what the engine tells of its own
-/// deliveries. An event of a known id is stored and delivered no second time, and does not count.
+/// stored, once they have answered; not what receivers took in, nor what the engine tells of its
+/// own deliveries. An event of a known id is stored and delivered no second time, and does not
+/// count.
 ///
 /// The [manual](crate::manual::testing) has an example.
 #[derive(Debug, Clone, Default)]

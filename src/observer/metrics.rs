@@ -94,6 +94,8 @@ metrics_table! {
         "changes made to triggers through this engine";
     NOT_SIGNED: Counter "artifact_triggers_requests_not_signed_total" [] false
         "requests that could not be signed";
+    POLLS_FAILED: Counter "artifact_triggers_polls_failed_total" [] false
+        "what was watched and could not be polled";
     OUTBOX_REFUSED: Counter "artifact_triggers_outbox_refused_total" [] false
         "what was left in the outbox and set aside";
     CREDENTIALS_MISSING: Counter "artifact_triggers_credentials_missing_total" [] false
@@ -255,6 +257,7 @@ impl Observer for MetricsObserver {
             Transition::StorageFailed { call, .. } => {
                 count(STORAGE_FAILURES, 1, fixed([("call", call.as_str())]));
             }
+            Transition::PollFailed { .. } => count(POLLS_FAILED, 1, Vec::new()),
             Transition::NotSigned { .. } => count(NOT_SIGNED, 1, Vec::new()),
             Transition::OutboxRefused { .. } => count(OUTBOX_REFUSED, 1, Vec::new()),
             Transition::BackedOff { .. } => count(BACK_OFFS, 1, Vec::new()),

@@ -204,6 +204,9 @@ fn of_engine(transition: &Transition<'_>) {
         Transition::CredentialsMissing { trigger, reason } => {
             of!("credentials_missing", Level::ERROR, {%trigger, reason,}, "credentials missing");
         }
+        Transition::PollFailed { trigger, error, failures } => {
+            of!("poll_failed", Level::WARN, {%trigger, %error, failures,}, "watch not polled");
+        }
         Transition::NotSigned { trigger, error } => {
             of!("not_signed", Level::WARN, {%trigger, %error,}, "request not signed");
         }

@@ -1,9 +1,9 @@
-//! An outbox in the schema of a [`PostgresStorage`]: events are left by the same transactions that change
-//! the embedder's own tables of that database.
+//! An outbox in the schema of a [`PostgresStorage`]: events are left by the same transactions that
+//! change the embedder's own tables of that database.
 //!
-//! Any language leaves one by the function `record_event(jsonb)` of the schema. Nobody is notified: a
-//! `NOTIFY` would have all transactions of the database commit one after the other, and the engine looks
-//! soon enough.
+//! Any language leaves one by the function `record_event(jsonb)` of the schema. Nobody is notified:
+//! a `NOTIFY` would have all transactions of the database commit one after the other, and the
+//! engine looks soon enough.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ impl PostgresOutbox {
         Self { database: storage.database(), taker: Uuid::from_bytes(taker) }
     }
 
-    /// Leaves an event in a transaction of the embedder's: it is heard of once that is committed, and
-    /// never if it is not. On a client outside of a transaction it is committed by itself.
+    /// Leaves an event in a transaction of the embedder's: it is heard of once that is committed,
+    /// and never if it is not. On a client outside of a transaction it is committed by itself.
     ///
     /// # Errors
     /// [`LeaveError`]. After one of PostgreSQL's the transaction can only be rolled back.

@@ -1,10 +1,10 @@
 //! An outbox in an SQLite file of the embedder's own: events are left by the same transactions that
 //! change what else is in it.
 //!
-//! The file stays the embedder's. The engine's storage is another file, and what is left goes from one
-//! to the other by publishing: SQLite could write to both in one transaction
-//! ([`ATTACH`](https://www.sqlite.org/lang_attach.html)), but with write-ahead logs such a transaction
-//! is atomic in each file only, so that a loss of power could keep one half of it.
+//! The file stays the embedder's. The engine's storage is another file, and what is left goes from
+//! one to the other by publishing: SQLite could write to both in one transaction
+//! ([`ATTACH`](https://www.sqlite.org/lang_attach.html)), but with write-ahead logs such a
+//! transaction is atomic in each file only, so that a loss of power could keep one half of it.
 
 mod thread;
 

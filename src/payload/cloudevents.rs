@@ -5,10 +5,26 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::Payload;
+use super::encode::{header_value, percent_encode};
 use crate::event::{Artifact, Event, Source};
 
 /// The attributes of an event, in the order of the specification.
 fn attributes(event: &Event) -> Vec<(&'static str, String)> {
+    let mut attributes = told(event);
+    for (_, value) in &mut attributes {
+        *value = value.chars().map(allowed).collect();
+    }
+    attributes
+}
+
+/// What an attribute may hold in the place of a character: all but the code points that Unicode
+/// keeps for no character (specification, "Type System"). An event has no control characters.
+fn allowed(c: char) -> char {
+    let is_none = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    if is_none { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+fn told(event: &Event) -> Vec<(&'static str, String)> {
     let mut attributes = vec![
         ("specversion", "1.0".to_owned()),
         ("id", event.id.to_string()),
@@ -16,7 +32,7 @@ fn attributes(event: &Event) -> Vec<(&'static str, String)> {
         ("type", format!("artifact-triggers.{}", event.kind)),
         ("time", event.occurred_at.to_string()),
     ];
-    if let Some(subject) = event.artifact.as_ref().and_then(subject) {
+    if let Some(subject) = event.artifact.as_ref().and_then(reference) {
         attributes.push(("subject", subject));
     }
     if !event.scope.as_str().is_empty() {
@@ -56,7 +72,7 @@ pub(super) fn binary(event: &Event, event_json: &[u8]) -> Payload {
 }
 
 /// `source` as a relative URI reference: what told the event, and which one of its kind.
-fn source_uri(source: &Source) -> String {
+pub(super) fn source_uri(source: &Source) -> String {
     let mut uri = String::from("/");
     percent_encode(&source.name, &mut uri);
     if let Some(instance) = &source.instance {
@@ -67,7 +83,7 @@ fn source_uri(source: &Source) -> String {
 }
 
 /// What the event is about, as a package URL or a reference: `registry/repository:tag@digest`.
-fn subject(artifact: &Artifact) -> Option<String> {
+pub(super) fn reference(artifact: &Artifact) -> Option<String> {
     if artifact.purl.is_some() {
         return artifact.purl.clone();
     }
@@ -82,38 +98,6 @@ fn subject(artifact: &Artifact) -> Option<String> {
         let _ = write!(reference, "@{digest}");
     }
     Some(reference)
-}
-
-/// A segment of a path (RFC 3986): everything but unreserved characters is encoded.
-fn percent_encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                into.push(byte.into());
-            }
-            _ => {
-                let _ = write!(into, "%{byte:02X}");
-            }
-        }
-    }
-}
-
-/// A header value as the HTTP protocol binding has it (section 3.1.3.2): printable ASCII, with
-/// spaces, quotes, percent signs and all else encoded.
-fn header_value(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'%' => {
-                let _ = write!(value, "%{byte:02X}");
-            }
-            b'!'..=b'~' => value.push(byte.into()),
-            _ => {
-                let _ = write!(value, "%{byte:02X}");
-            }
-        }
-    }
-    value
 }
 
 #[cfg(test)]
@@ -168,6 +152,27 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_has_no_code_point_that_is_no_character() {
+        let mut event = event();
+        event.artifact.as_mut().unwrap().purl = Some("a\u{fdd0}b\u{ffff}c\u{10fffe}d".to_owned());
+        let payload = structured(&event, &event.to_json());
+        let body: Value = serde_json::from_slice(&payload.body).unwrap();
+        assert_eq!(body["subject"], "a\u{fffd}b\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn attribute_names_are_lower_case_letters_and_digits_and_not_long() {
+        let mut event = event();
+        event.correlation.trace_parent = Some("00-a".to_owned());
+        event.correlation.trace_state = Some("a=b".to_owned());
+        let attributes = attributes(&event);
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        assert!(attributes.iter().all(|(name, _)| name.len() <= 20 && name.bytes().all(is_name)));
+        assert!(attributes.iter().all(|(_, value)| !value.is_empty()));
+        assert_eq!(attributes.len(), 9);
+    }
+
+    #[test]
     fn an_artifact_without_purl_is_named_by_its_reference() {
         let image = Artifact::default()
             .with_registry("r:5000")
@@ -175,6 +180,6 @@ mod tests {
             .with_tag("v1")
             .with_digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         let expected = format!("r:5000/a/b:v1@{}", image.digest.as_ref().unwrap());
-        assert_eq!(subject(&image), Some(expected));
+        assert_eq!(reference(&image), Some(expected));
     }
 }

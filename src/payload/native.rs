@@ -22,6 +22,14 @@ pub(super) fn render(event: &Event, event_json: &[u8], trigger: TriggerName<'_>)
     Payload::new("application/json", body)
 }
 
+/// Whether a body was rendered here: others are JSON too.
+#[cfg(feature = "engine")]
+pub(super) fn is_native(body: &[u8]) -> bool {
+    let rest = body.strip_prefix(b"{\"type\":\"");
+    let end = rest.and_then(|rest| Some((rest, rest.iter().position(|b| *b == b'"')?)));
+    end.is_some_and(|(rest, end)| rest[end..].starts_with(b"\",\"timestamp\":\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

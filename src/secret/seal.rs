@@ -16,8 +16,8 @@ use crate::entropy::Entropy;
 /// `XChaChaSealer`.
 ///
 /// # Contract
-/// 1. What was sealed opens under the same `place`, and under no other: it cannot be moved to another
-///    trigger or another field.
+/// 1. What was sealed opens under the same `place`, and under no other: it cannot be moved to
+///    another trigger or another field.
 /// 2. What was changed since does not open.
 /// 3. It answers soon and waits for nothing: it is called for each trigger that is read.
 /// 4. Its errors tell nothing of the text or of a key.

@@ -1,7 +1,7 @@
 //! Sealing by XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03).
 //!
-//! A nonce of 192 bits is drawn anew each time: so many cannot meet by chance. What is sealed is bound
-//! to the key's id and to its place.
+//! A nonce of 192 bits is drawn anew each time: so many cannot meet by chance. What is sealed is
+//! bound to the key's id and to its place.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,8 +59,8 @@ pub enum SealingKeyError {
 }
 
 impl XChaChaSealer {
-    /// Seals and opens under a key of 32 bytes, known by an id that stands beside what it seals. A new
-    /// key takes a new id.
+    /// Seals and opens under a key of 32 bytes, known by an id that stands beside what it seals. A
+    /// new key takes a new id.
     ///
     /// # Errors
     /// [`SealingKeyError`].
@@ -195,7 +195,8 @@ mod tests {
         assert_ne!(seal(), seal());
     }
 
-    /// The vector of draft-irtf-cfrg-xchacha-03, appendix A.3.1, so that it is this cipher and no other.
+    /// The vector of draft-irtf-cfrg-xchacha-03, appendix A.3.1, so that it is this cipher and no
+    /// other.
     #[test]
     fn the_cipher_is_the_one_of_the_draft() {
         let key: Vec<u8> = (0x80..=0x9f).collect();

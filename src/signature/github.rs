@@ -1,9 +1,9 @@
 //! GitHub: HMAC-SHA256 over the body, in `X-Hub-Signature-256: sha256=<hex>`.
 //!
-//! Source: GitHub's documentation, "Validating webhook deliveries". Gitea, Forgejo and others send the
-//! same field.
+//! Source: GitHub's documentation, "Validating webhook deliveries". Gitea, Forgejo and others send
+//! the same field.
 
-use super::hex_mac::{HexField, to_hex};
+use super::hex_mac::{self, HexField};
 use super::key::SigningSecret;
 
 /// The header that carries the signature.
@@ -17,6 +17,5 @@ pub(super) fn field() -> HexField {
 
 /// By the first secret: there is room for one signature.
 pub(super) fn sign(secrets: &[SigningSecret], body: &[u8]) -> Option<(String, String)> {
-    let mac = secrets.first()?.sign(&[body]);
-    Some((SIGNATURE_HEADER.to_owned(), format!("{PREFIX}{}", to_hex(&mac))))
+    hex_mac::sign(SIGNATURE_HEADER, PREFIX, secrets, body)
 }

@@ -1,9 +1,9 @@
 //! Harness: HMAC-SHA256 over the body, in `X-Gitness-Signature: <hex>`.
 //!
-//! Source: what a Harness registry sends. The word in the middle of the field's name is configurable
-//! there, so it is here.
+//! Source: what a Harness registry sends. The word in the middle of the field's name is
+//! configurable there, so it is here.
 
-use super::hex_mac::{HexField, to_hex};
+use super::hex_mac::{self, HexField};
 use super::key::SigningSecret;
 
 /// What stands in the middle of the header's name unless it is set.
@@ -24,6 +24,5 @@ pub(super) fn sign(
     secrets: &[SigningSecret],
     body: &[u8],
 ) -> Option<(String, String)> {
-    let mac = secrets.first()?.sign(&[body]);
-    Some((header(prefix), to_hex(&mac)))
+    hex_mac::sign(&header(prefix), "", secrets, body)
 }

@@ -1,5 +1,6 @@
 //! Schemes of one header field that holds a MAC of the body, in lower-case hex.
 
+use super::key::SigningSecret;
 use super::{VerifyError, verifier};
 use crate::request::Headers;
 
@@ -25,6 +26,17 @@ impl HexField {
     }
 }
 
+/// By the first secret: there is room for one signature.
+pub(super) fn sign(
+    header: &str,
+    prefix: &str,
+    secrets: &[SigningSecret],
+    body: &[u8],
+) -> Option<(String, String)> {
+    let mac = secrets.first()?.sign(&[body]);
+    Some((header.to_ascii_lowercase(), format!("{prefix}{}", to_hex(&mac))))
+}
+
 /// So many bytes from twice as many digits, in lower case as all senders write them: one text alone
 /// stands for a MAC.
 pub(super) fn from_hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
@@ -36,12 +48,18 @@ pub(super) fn from_hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    text.chunks_exact(2).map(|pair| Some(16 * digit(pair[0])? + digit(pair[1])?)).collect()
 }
 
 pub(super) fn to_hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from_digit(digit.into(), 16).expect("it is below 16")).collect()
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        hex.push(DIGITS[usize::from(byte >> 4)]);
+        hex.push(DIGITS[usize::from(byte & 15)]);
+    }
+    hex
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! HTTP Message Signatures (RFC 9421) over method, address, `Content-Digest` (RFC 9530), media type and
-//! message id, by HMAC-SHA256 or, with feature `ed25519`, by Ed25519.
+//! HTTP Message Signatures (RFC 9421) over method, address, `Content-Digest` (RFC 9530), media type
+//! and message id, by HMAC-SHA256 or, with feature `ed25519`, by Ed25519.
 //!
 //! Two header fields carry it: `Signature-Input` says what is covered, when, and by which key;
-//! `Signature` holds the signatures. What is sent has one of each secret, `sig1`, `sig2` and so on, with
-//! [`key_id`](SigningSecret::key_id) as `keyid`.
+//! `Signature` holds the signatures. What is sent has one of each secret, `sig1`, `sig2` and so on,
+//! with [`key_id`](SigningSecret::key_id) as `keyid`.
 //!
 //! # What is verified
-//! A signature is taken if it covers `@method`, the address (`@target-uri`, or `@authority`, `@path`
-//! and, where there is one, `@query`), `content-digest`, and of `content-type` and `webhook-id` those
-//! that the request has; if `created` is near enough and `expires` has not come; and if the digest is
-//! the body's. Other fields may be covered too. Components with parameters, such as
-//! `"@query-param";name="a"`, are not known, nor are other spellings than those that RFC 8941 gives
-//! when it serialises: nothing that was signed may be read in two ways.
+//! A signature is taken if it covers `@method`, the address (`@target-uri`, or `@authority`,
+//! `@path` and, where there is one, `@query`), `content-digest`, and of `content-type` and
+//! `webhook-id` those that the request has; if `created` is near enough and `expires` has not come;
+//! and if the digest is the body's. Other fields may be covered too. Components with parameters,
+//! such as `"@query-param";name="a"`, are not known, nor are other spellings than those that RFC
+//! 8941 gives when it serialises: nothing that was signed may be read in two ways.
 
 mod components;
 mod digest;
@@ -65,7 +65,7 @@ pub(super) fn sign(
         covered.push(CONTENT_TYPE);
     }
     covered.extend([ID_HEADER, super::standard_webhooks::TIMESTAMP_HEADER]);
-    let target = Target::of(url);
+    let target = Target::of(message.method, url);
     let (mut inputs, mut signatures) = (Vec::new(), Vec::new());
     for (n, secret) in secrets.iter().enumerate() {
         let label = format!("sig{}", n + 1);

@@ -36,8 +36,9 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// | `text:…` | a text that was agreed on, of 1 to 256 bytes, taken as it is behind the colon | GitHub, Harness, timestamped, HTTP message signatures |
 /// | `whsk_…` | with feature `ed25519`: the base64 of an Ed25519 key, 32 bytes, or 64 with its public key | Standard Webhooks `v1a`, HTTP message signatures |
 ///
-/// A text needs its prefix, so that one that was meant to be a `whsec_` and is mistyped is no secret
-/// of another kind. Nothing makes a short text safe: whoever has one signed message can try them all.
+/// A text needs its prefix, so that one that was meant to be a `whsec_` and is mistyped is no
+/// secret of another kind. Nothing makes a short text safe: whoever has one signed message can try
+/// them all.
 #[derive(Clone)]
 pub struct SigningSecret(Key);
 

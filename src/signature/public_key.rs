@@ -56,7 +56,7 @@ pub(super) fn fitting<'a>(
     message: &[&[u8]],
     signatures: &[Vec<u8>],
 ) -> Option<&'a PublicKey> {
-    if keys.is_empty() || signatures.is_empty() {
+    if keys.is_empty() {
         return None;
     }
     let message = message.concat();

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::key::{Form, SigningSecret};
-use super::{Message, SignError, github, harness, http_message, standard_webhooks, timestamped};
+use super::{
+    Message, SignError, github, harness, hex_mac, http_message, standard_webhooks, timestamped,
+};
 use crate::document::{Field, Object, Problems, cut, misshapen};
 use crate::request::Headers;
 
@@ -11,13 +13,14 @@ use crate::request::Headers;
 ///
 /// In JSON it is the `scheme` of a webhook: `"standard-webhooks"`, `"github"`,
 /// `{"harness": {"prefix": "Gitness"}}`, `{"timestamped": {"header": "Acme-Signature"}}`,
-/// `"http-message-signatures"` or `{"signer": "vault"}`. The [manual](crate::manual::signing) says what
+/// `{"hex-sha256": {"header": "X-Signature", "prefix": "sha256="}}`, `"http-message-signatures"` or
+/// `{"signer": "vault"}`. The [manual](crate::manual::signing) says what
 /// each covers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Scheme {
-    /// [Standard Webhooks](standard_webhooks) 1.0, by `whsec_` and `whsk_` secrets; not signed if there
-    /// are none.
+    /// [Standard Webhooks](standard_webhooks) 1.0, by `whsec_` and `whsk_` secrets; not signed if
+    /// there are none.
     #[default]
     StandardWebhooks,
     /// [GitHub's](github), by the first `text:` secret.
@@ -26,6 +29,14 @@ pub enum Scheme {
     Harness {
         /// What stands in the middle of the header's name; there it is
         /// [`Gitness`](harness::DEFAULT_PREFIX) unless it is set.
+        prefix: String,
+    },
+    /// HMAC-SHA256 over the body as hex digits in a header, by the first `text:` secret, as many a
+    /// receiver has it, each with a name of its own.
+    HexSha256 {
+        /// The header's name.
+        header: String,
+        /// What stands before the digits, such as `sha256=`; it may be empty.
         prefix: String,
     },
     /// A [time and signatures](timestamped) in one header, by `text:` secrets.
@@ -43,7 +54,8 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The longest prefix of [`Harness`](Self::Harness), in bytes.
+    /// The longest prefix of [`Harness`](Self::Harness) and [`HexSha256`](Self::HexSha256), in
+    /// bytes.
     pub const MAX_PREFIX_BYTES: usize = 40;
 
     /// The header fields that carry a message's id, its time and its signature, the newest secret
@@ -65,6 +77,9 @@ impl Scheme {
             Self::Harness { prefix } => {
                 fields.extend(harness::sign(prefix, secrets, message.body));
             }
+            Self::HexSha256 { header, prefix } => {
+                fields.extend(hex_mac::sign(header, prefix, secrets, message.body));
+            }
             Self::Timestamped { header } => {
                 fields.extend([timestamped::sign(header, secrets, message)]);
             }
@@ -80,14 +95,16 @@ impl Scheme {
         matches!(self, Self::StandardWebhooks | Self::HttpMessage)
     }
 
-    /// The names of the header fields that are the scheme's to set, in lower case, beside those that
-    /// begin with `webhook-`. Those of a signer are not known.
+    /// The names of the header fields that are the scheme's to set, in lower case, beside those
+    /// that begin with `webhook-`. Those of a signer are not known.
     pub(crate) fn header_names(&self) -> Vec<String> {
         match self {
             Self::StandardWebhooks | Self::Signer { .. } => Vec::new(),
             Self::Github => vec![github::SIGNATURE_HEADER.to_owned()],
             Self::Harness { prefix } => vec![harness::header(prefix)],
-            Self::Timestamped { header } => vec![header.to_ascii_lowercase()],
+            Self::HexSha256 { header, .. } | Self::Timestamped { header } => {
+                vec![header.to_ascii_lowercase()]
+            }
             Self::HttpMessage => {
                 use http_message::{DIGEST_HEADER, INPUT_HEADER, SIGNATURE_HEADER};
                 [DIGEST_HEADER, INPUT_HEADER, SIGNATURE_HEADER].map(str::to_owned).to_vec()
@@ -95,24 +112,15 @@ impl Scheme {
         }
     }
 
-    /// Checks the scheme, and that an endpoint's secrets are what it signs with; `None` stands for one
-    /// that is not known before it signs.
+    /// Checks the scheme, and that an endpoint's secrets are what it signs with; `None` stands for
+    /// one that is not known before it signs.
     pub(crate) fn check<'s>(
         &self,
         path: &str,
         secrets: impl ExactSizeIterator<Item = Option<&'s SigningSecret>>,
         problems: &mut Problems,
     ) {
-        if let Self::Harness { prefix } = self {
-            let is_inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-            let length = 1..=Self::MAX_PREFIX_BYTES;
-            if !length.contains(&prefix.len()) || !prefix.bytes().all(is_inner) {
-                let most = Self::MAX_PREFIX_BYTES;
-                let expected = format!("expected 1 to {most} letters, digits and hyphens");
-                let found = format!("{expected}, found {:?}", cut(prefix));
-                problems.add(format!("{path}.scheme.harness.prefix"), found);
-            }
-        }
+        self.check_prefix(&format!("{path}.scheme"), problems);
         let needs_one = !matches!(self, Self::StandardWebhooks | Self::Signer { .. });
         if needs_one && secrets.len() == 0 {
             problems.add(format!("{path}.secrets"), "expected one that the scheme signs with");
@@ -128,6 +136,28 @@ impl Scheme {
         }
     }
 
+    fn check_prefix(&self, path: &str, problems: &mut Problems) {
+        let most = Self::MAX_PREFIX_BYTES;
+        let (name, prefix, expected, fits) = match self {
+            Self::Harness { prefix } => {
+                let is_inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+                let fits = (1..=most).contains(&prefix.len()) && prefix.bytes().all(is_inner);
+                let expected = format!("expected 1 to {most} letters, digits and hyphens");
+                ("harness", prefix, expected, fits)
+            }
+            Self::HexSha256 { prefix, .. } => {
+                let fits = prefix.len() <= most && prefix.bytes().all(|b| b.is_ascii_graphic());
+                let expected = format!("expected at most {most} printable ASCII characters");
+                ("hex-sha256", prefix, expected, fits)
+            }
+            _ => return,
+        };
+        if !fits {
+            let found = cut(prefix);
+            problems.add(format!("{path}.{name}.prefix"), format!("{expected}, found {found:?}"));
+        }
+    }
+
     /// What is expected in the place of a secret that the scheme does not take.
     pub(crate) fn refuses(&self, secret: &SigningSecret) -> Option<&'static str> {
         let form = secret.form();
@@ -135,7 +165,10 @@ impl Scheme {
             Self::StandardWebhooks if form == Form::Text => {
                 Some("whsec_ and base64, as Standard Webhooks has it, found text:")
             }
-            Self::Github | Self::Harness { .. } | Self::Timestamped { .. }
+            Self::Github
+            | Self::Harness { .. }
+            | Self::HexSha256 { .. }
+            | Self::Timestamped { .. }
                 if form != Form::Text =>
             {
                 Some(
@@ -146,11 +179,21 @@ impl Scheme {
         }
     }
 
+    fn read_hex(mut told: Object, problems: &mut Problems) -> Option<Self> {
+        let header = told.required("header", problems);
+        let prefix = told.optional("prefix", problems).unwrap_or_default();
+        told.finish(problems);
+        header.map(|header| Self::HexSha256 { header, prefix })
+    }
+
     pub(crate) fn to_value(&self) -> Value {
         match self {
             Self::StandardWebhooks => json!("standard-webhooks"),
             Self::Github => json!("github"),
             Self::Harness { prefix } => json!({"harness": {"prefix": prefix}}),
+            Self::HexSha256 { header, prefix } => {
+                json!({"hex-sha256": {"header": header, "prefix": prefix}})
+            }
             Self::Timestamped { header } => json!({"timestamped": {"header": header}}),
             Self::HttpMessage => json!("http-message-signatures"),
             Self::Signer { name } => json!({"signer": name}),
@@ -160,7 +203,7 @@ impl Scheme {
 
 impl Field for Scheme {
     const EXPECTED: &'static str = "standard-webhooks, github, http-message-signatures, or an object \
-                                    with harness, timestamped or signer";
+                                    with harness, hex-sha256, timestamped or signer";
 
     fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
         match value.as_str() {
@@ -181,6 +224,8 @@ impl Field for Scheme {
             let prefix = prefix.unwrap_or_else(|| harness::DEFAULT_PREFIX.to_owned());
             Self::Harness { prefix }
         });
+        let hex = object.optional::<Object>("hex-sha256", problems);
+        let hex = hex.and_then(|told| Self::read_hex(told, problems));
         let timestamped =
             object.optional::<Object>("timestamped", problems).and_then(|mut told| {
                 let header = told.required("header", problems);
@@ -189,7 +234,7 @@ impl Field for Scheme {
             });
         let signer = object.optional("signer", problems).map(|name| Self::Signer { name });
         object.finish(problems);
-        let mut all = harness.into_iter().chain(timestamped).chain(signer);
+        let mut all = harness.into_iter().chain(hex).chain(timestamped).chain(signer);
         if let (Some(scheme), None) = (all.next(), all.next()) {
             return Some(scheme);
         }

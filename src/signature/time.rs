@@ -12,7 +12,16 @@ pub(super) fn check(
     tolerance: Duration,
     now: Timestamp,
 ) -> Result<(), VerifyError> {
-    let off_seconds = read(text, name)?.abs_diff(now.unix_seconds());
+    within(Timestamp::from_unix_seconds(read(text, name)?), tolerance, now)
+}
+
+/// Checks that a time is near enough.
+pub(super) fn within(
+    at: Timestamp,
+    tolerance: Duration,
+    now: Timestamp,
+) -> Result<(), VerifyError> {
+    let off_seconds = at.unix_seconds().abs_diff(now.unix_seconds());
     let tolerance_seconds = tolerance.as_secs();
     if off_seconds > tolerance_seconds {
         return Err(VerifyError::Time { off_seconds, tolerance_seconds });

@@ -2,7 +2,8 @@
 //! `Stripe-Signature: t=1492774577,v1=<hex>,v1=<hex>`.
 //!
 //! Source: Stripe's documentation, "Verify webhook signatures manually". The name of the field is
-//! each sender's own. Parts that are neither `t` nor `v1` are skipped, as that documentation has it.
+//! each sender's own. Parts that are neither `t` nor `v1` are skipped, as that documentation has
+//! it.
 
 use std::time::Duration;
 

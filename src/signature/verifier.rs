@@ -8,11 +8,15 @@ use super::http_message::{self, Target};
 #[cfg(feature = "sha1")]
 use super::hub_sha1;
 use super::key::{self, SigningSecret};
+#[cfg(feature = "oidc")]
+use super::oidc::{KeySet, KeySource, MissingKeys, Oidc};
 #[cfg(feature = "ed25519")]
 use super::public_key::{self, PublicKey};
-use super::{github, harness, header_token, standard_webhooks, timestamped};
+use super::{gitea, github, harness, header_token, standard_webhooks, timestamped};
+use sha2::{Digest as _, Sha256};
+
 use crate::clock::Timestamp;
-use crate::request::Headers;
+use crate::request::{Headers, Method};
 use crate::secret::Secret;
 use url::Url;
 
@@ -33,8 +37,8 @@ impl<'a> Verified<'a> {
         self.body
     }
 
-    /// What tells the message from all others when it comes again, so that a replay is known; `None`
-    /// if it was not signed.
+    /// What tells the message from all others when it comes again, so that a replay is known;
+    /// `None` if it was not signed.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
     }
@@ -43,8 +47,8 @@ impl<'a> Verified<'a> {
 /// What tells a message from all others that are signed by the same or another key, however its
 /// signature was written. It tells nothing of either.
 ///
-/// It is made of the message's id where the signature covers one, so that every attempt of it has the
-/// same, and else of all that the signature covers.
+/// It is made of the message's id where the signature covers one, so that every attempt of it has
+/// the same, and else of all that the signature covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     bytes: [u8; 32],
@@ -52,15 +56,26 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Of what nobody signed, for senders that give what they tell neither id nor time: known again
+    /// for a span.
+    pub(crate) fn of_unsigned(parts: &[&[u8]], span: Duration) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self { bytes: hash.finalize().into(), span }
+    }
+
     /// Its bytes, which look random.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.bytes
     }
 
-    /// How long after the message's arrival it must be remembered, for no replay to be taken for new:
-    /// twice the tolerance, since a message that came from the future by as much as it may is taken
-    /// until it is as old as it may be. Where the message tells no time, nothing refuses it later, and
-    /// this is only how long it is remembered.
+    /// How long after the message's arrival it must be remembered, for no replay to be taken for
+    /// new: twice the tolerance, since a message that came from the future by as much as it may is
+    /// taken until it is as old as it may be. Where the message tells no time, nothing refuses it
+    /// later, and this is only how long it is remembered.
     pub fn span(&self) -> Duration {
         self.span
     }
@@ -115,7 +130,8 @@ pub enum VerifyError {
         /// Where its form is specified.
         specification: &'static str,
     },
-    /// The signature does not cover what it must. Nothing was accepted: that part could be anything.
+    /// The signature does not cover what it must. Nothing was accepted: that part could be
+    /// anything.
     #[error("expected a signature that covers {component}")]
     NotCovered {
         /// What is not covered.
@@ -124,6 +140,19 @@ pub enum VerifyError {
     /// The digest of the body is another one. Nothing was accepted.
     #[error("expected a content-digest that is the body's")]
     Digest,
+    /// The token does not say what it must. Nothing was accepted: it is for another receiver, or of
+    /// another sender.
+    #[cfg(feature = "oidc")]
+    #[error("expected another {name} in the token")]
+    Claim {
+        /// The claim's name.
+        name: &'static str,
+    },
+    /// There are no keys to verify a token with: they are to be fetched and were not. The message
+    /// may be good.
+    #[cfg(feature = "oidc")]
+    #[error("the issuer's keys were not fetched")]
+    NoKeySet,
     /// No signature fits: another secret, or a body that was changed on its way.
     #[error("no signature fits")]
     Mismatch,
@@ -148,10 +177,27 @@ pub(super) struct Keys {
     pub(super) public: Vec<PublicKey>,
 }
 
+impl Verifier {
+    /// Whether who sent a message is told by a header field of this name, in lower case, that its
+    /// owner named. Those that a specification names say so themselves.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        let own = match &self.scheme {
+            Known::Timestamped { header } => header,
+            Known::HeaderToken { name, .. } => name,
+            Known::HexSha256(field) => &field.name,
+            #[cfg(feature = "sha1")]
+            Known::HexSha1(field) => &field.name,
+            _ => return false,
+        };
+        own.eq_ignore_ascii_case(name)
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Known {
     StandardWebhooks,
     HexSha256(HexField),
+    Gitea,
     #[cfg(feature = "sha1")]
     HexSha1(HexField),
     Timestamped {
@@ -162,6 +208,8 @@ enum Known {
         name: String,
         value: Secret,
     },
+    #[cfg(feature = "oidc")]
+    Oidc(Box<Oidc>),
     Unverified,
 }
 
@@ -186,6 +234,21 @@ impl Verifier {
         Self::new(Known::HexSha256(harness::field(prefix)), secrets)
     }
 
+    /// HMAC-SHA256 as hex digits in a header of this name, behind a prefix such as `sha256=` or
+    /// behind none: the body alone is covered.
+    pub fn hex_sha256(
+        header: impl Into<String>,
+        prefix: &'static str,
+        secrets: impl IntoIterator<Item = SigningSecret>,
+    ) -> Self {
+        Self::new(Known::HexSha256(HexField { name: header.into(), prefix }), secrets)
+    }
+
+    /// [Gitea's scheme](gitea): what is posted is covered, whether as JSON or in a form.
+    pub fn gitea(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
+        Self::new(Known::Gitea, secrets)
+    }
+
     /// A [time and signatures](timestamped) in one header of this name, within
     /// [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE).
     pub fn timestamped(
@@ -195,11 +258,11 @@ impl Verifier {
         Self::new(Known::Timestamped { header: header.into() }, secrets)
     }
 
-    /// [HTTP Message Signatures](http_message), of a POST to the URL that senders were given, within
-    /// [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE). Whatever proxies make of the request on its way,
-    /// the URL is the one that its sender knows.
+    /// [HTTP Message Signatures](http_message), of a POST to the URL that senders were given,
+    /// within [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE). Whatever proxies make of the request
+    /// on its way, the URL is the one that its sender knows.
     pub fn http_message(url: &Url, secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
-        Self::new(Known::HttpMessage(Target::of(url)), secrets)
+        Self::new(Known::HttpMessage(Target::of(Method::Post, url)), secrets)
     }
 
     /// [HMAC-SHA1](hub_sha1) in `X-Hub-Signature: sha1=<hex>`: the body alone is covered.
@@ -224,6 +287,41 @@ impl Verifier {
         Self::new(Known::HeaderToken { name: name.into(), value }, [])
     }
 
+    /// [OpenID Connect](super::oidc): a token in `authorization`, signed by an issuer, within
+    /// [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE). Nothing of the message is signed.
+    #[cfg(feature = "oidc")]
+    pub fn oidc(oidc: Oidc) -> Self {
+        Self::new(Known::Oidc(Box::new(oidc)), [])
+    }
+
+    /// Where the keys are that have to be fetched before anything verifies, if they are not given.
+    #[cfg(feature = "oidc")]
+    pub fn key_set_url(&self) -> Option<&Url> {
+        match &self.scheme {
+            Known::Oidc(oidc) => oidc.url(),
+            _ => None,
+        }
+    }
+
+    /// The keys that have to be fetched before a request can be verified; `None` if it needs none,
+    /// or brings nothing that could be verified by any.
+    #[cfg(feature = "oidc")]
+    pub fn missing_keys(&self, headers: &Headers) -> Option<MissingKeys<'_>> {
+        match &self.scheme {
+            Known::Oidc(oidc) => oidc.missing_keys(headers),
+            _ => None,
+        }
+    }
+
+    /// The same verifier with the issuer's keys as they were fetched.
+    #[cfg(feature = "oidc")]
+    pub fn with_key_set(mut self, keys: KeySet) -> Self {
+        if let Known::Oidc(oidc) = &mut self.scheme {
+            oidc.keys = KeySource::Given(keys);
+        }
+        self
+    }
+
     /// Accepts everything. For receivers that nobody else can reach, and for senders that have no
     /// way to prove who they are.
     pub fn accept_unverified() -> Self {
@@ -245,8 +343,8 @@ impl Verifier {
         self
     }
 
-    /// Adds public keys that may have signed, where the scheme knows Ed25519: Standard Webhooks `v1a`
-    /// and HTTP message signatures.
+    /// Adds public keys that may have signed, where the scheme knows Ed25519: Standard Webhooks
+    /// `v1a` and HTTP message signatures.
     #[cfg(feature = "ed25519")]
     pub fn with_public_keys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
         self.keys.public.extend(keys);
@@ -287,6 +385,11 @@ impl Verifier {
             Known::HexSha256(field) => {
                 keys.fitting(&[body], &field.read(headers, 32)?, &[], &[b"body", body])
             }
+            Known::Gitea => {
+                let signatures = gitea::field().read(headers, 32)?;
+                let posted = gitea::posted(headers, body).ok_or(VerifyError::Mismatch)?;
+                keys.fitting(&[&posted], &signatures, &[], &[b"body", &posted])
+            }
             #[cfg(feature = "sha1")]
             Known::HexSha1(field) => {
                 let signatures = field.read(headers, hub_sha1::BYTES)?;
@@ -305,6 +408,8 @@ impl Verifier {
             Known::HeaderToken { name, value } => {
                 return header_token::verify(name, value, headers).map(|()| None);
             }
+            #[cfg(feature = "oidc")]
+            Known::Oidc(oidc) => return oidc.verify(tolerance, headers, now).map(|()| None),
             Known::Unverified => return Ok(None),
         };
         found.map(Some).ok_or(VerifyError::Mismatch)
@@ -319,8 +424,8 @@ impl Keys {
         self
     }
 
-    /// The fingerprint of a message that one of the keys signed: of `identity`, and of that key. A MAC
-    /// is compared with those of shared secrets alone, a signature with public keys alone.
+    /// The fingerprint of a message that one of the keys signed: of `identity`, and of that key. A
+    /// MAC is compared with those of shared secrets alone, a signature with public keys alone.
     pub(super) fn fitting(
         &self,
         signed: &[&[u8]],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::StorageError;
 use crate::clock::Timestamp;
-use crate::delivery::{DeadReason, State, StateName};
+use crate::delivery::{CancelReason, DeadReason, State, StateName};
 use crate::payload::Payload;
 
 pub(super) fn state_number(name: StateName) -> i16 {
@@ -20,10 +20,11 @@ pub(super) fn state_number(name: StateName) -> i16 {
     }
 }
 
-/// Why a delivery is dead.
+/// Why a delivery is dead or was cancelled.
 pub(super) fn reason(state: &State) -> Option<&'static str> {
     match state {
         State::Dead { reason } => Some(reason.as_str()),
+        State::Cancelled { reason } => Some(reason.as_str()),
         _ => None,
     }
 }
@@ -36,7 +37,13 @@ pub(super) fn state(number: i16, reason: Option<&str>, claim_at: Option<i64>) ->
         1 => Some(State::Leased { until: at? }),
         2 => Some(State::Delivered),
         3 => Some(State::Dead { reason: reason?.parse::<DeadReason>().ok()? }),
-        4 => Some(State::Cancelled),
+        // Those of before reasons were kept have none.
+        4 => Some(State::Cancelled {
+            reason: match reason {
+                Some(text) => text.parse().ok()?,
+                None => CancelReason::Unknown,
+            },
+        }),
         5 => Some(State::Parked),
         6 => Some(State::Queued),
         _ => None,

@@ -5,20 +5,20 @@ use crate::trigger::Trigger;
 
 /// Why a storage did not do as asked.
 ///
-/// A call that has not answered within the engine's `storage_timeout` (15 s) is dropped, and counts as
-/// [`Unavailable`](Self::Unavailable).
+/// A call that has not answered within the engine's `storage_timeout` (15 s) is dropped, and counts
+/// as [`Unavailable`](Self::Unavailable).
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// The backend did not answer, or not in a way that says what happened: the call has taken effect
-    /// or not, whole either way. A run makes it again with back-off; a caller is told.
+    /// The backend did not answer, or not in a way that says what happened: the call has taken
+    /// effect or not, whole either way. A run makes it again with back-off; a caller is told.
     #[error("the storage is unavailable: {reason}")]
     Unavailable {
         /// What happened, for an operator.
         reason: String,
     },
-    /// Somebody else changed it first, or its name is taken; nothing was changed. The engine reads it
-    /// again and decides anew, or tells the caller.
+    /// Somebody else changed it first, or its name is taken; nothing was changed. The engine reads
+    /// it again and decides anew, or tells the caller.
     #[error("conflict: {reason}")]
     Conflict {
         /// What is in conflict.
@@ -30,9 +30,9 @@ pub enum StorageError {
         /// What was looked for.
         what: String,
     },
-    /// What is stored cannot be read. The engine goes on without it where it can, and tells observers;
-    /// an operator has to look. For damage to one item among others there are gentler answers: rules 7,
-    /// 12 and 14.
+    /// What is stored cannot be read. The engine goes on without it where it can, and tells
+    /// observers; an operator has to look. For damage to one item among others there are gentler
+    /// answers: rules 7, 12 and 14.
     #[error("what is stored cannot be read: {reason}")]
     Corrupt {
         /// What is wrong.

@@ -15,7 +15,7 @@ use super::{
     StorageError, TriggerChange, TriggerWrite,
 };
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, Delivery, EndpointKey, Lease, State};
+use crate::delivery::{CancelReason, Claimed, Delivery, EndpointKey, Lease, State};
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::payload::Payload;
@@ -228,8 +228,14 @@ impl Content {
         if !record.cursors.iter().all(|cursor| self.is_where_expected(cursor)) {
             return Recorded::CursorMoved;
         }
+        let made_at = record.deliveries.first().map(|(delivery, _)| delivery.created_at);
         for (delivery, payload) in record.deliveries {
             self.insert(delivery, payload);
+        }
+        if let Some(now) = made_at {
+            for id in record.supersedes {
+                self.supersede(id, now);
+            }
         }
         for cursor in record.cursors {
             self.move_cursor(cursor);
@@ -255,6 +261,18 @@ impl Content {
         self.deliveries.insert(id, row);
         self.index(id);
         self.next_turn(id, created_at);
+    }
+
+    fn supersede(&mut self, id: DeliveryId, now: Timestamp) {
+        let state = self.deliveries.get(&id).map(|row| &row.delivery.state);
+        if !matches!(state, Some(State::Waiting { .. } | State::Queued)) {
+            return;
+        }
+        self.change(id, |row| {
+            row.delivery.state = State::Cancelled { reason: CancelReason::Superseded };
+            row.settled_at = now;
+        });
+        self.next_turn(id, now);
     }
 
     fn is_where_expected(&self, cursor: &CursorMove) -> bool {

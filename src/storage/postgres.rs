@@ -20,6 +20,7 @@ mod replay;
 pub(crate) mod rows;
 mod schema;
 mod settle;
+mod supersede;
 mod triggers;
 mod turn;
 
@@ -49,8 +50,8 @@ use prune::Ends;
 
 /// Keeps everything in a schema of a PostgreSQL database, which any number of nodes share.
 ///
-/// What was answered `Ok` is committed: as durable as the server's `synchronous_commit` makes it, which
-/// must not be `off`. Clones share one pool.
+/// What was answered `Ok` is committed: as durable as the server's `synchronous_commit` makes it,
+/// which must not be `off`. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct PostgresStorage {
     shared: Arc<Shared>,
@@ -79,8 +80,8 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// Whose time it goes by.
     pub time: TimeSource,
-    /// Whether it [notifies](PostgresStorage::listen) other nodes of what it stores, ten times a second
-    /// at most; yes unless set. Without, everything is found by looking.
+    /// Whether it [notifies](PostgresStorage::listen) other nodes of what it stores, ten times a
+    /// second at most; yes unless set. Without, everything is found by looking.
     pub notifies: bool,
 }
 
@@ -121,8 +122,8 @@ impl PostgresOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TimeSource {
-    /// The server's: the clocks of nodes may differ, since what they say of time is taken as a span from
-    /// their now.
+    /// The server's: the clocks of nodes may differ, since what they say of time is taken as a span
+    /// from their now.
     #[default]
     Server,
     /// Each caller's own, for tests whose time is not the true one.
@@ -155,7 +156,8 @@ pub enum OpenError {
         /// The newest that this crate knows.
         known: i32,
     },
-    /// The tables are not there, or those of an older version: [`PostgresStorage::migrate`] was not run.
+    /// The tables are not there, or those of an older version: [`PostgresStorage::migrate`] was not
+    /// run.
     #[error("the schema has version {found}, this crate needs {known}: run `migrate`")]
     OlderSchema {
         /// The tables' version; 0 if there are none.
@@ -184,8 +186,8 @@ impl From<tokio_postgres::Error> for OpenError {
 }
 
 impl PostgresStorage {
-    /// Connects by a URL or a `key=value` string as libpq knows them, without TLS, and brings the tables
-    /// up to date. For TLS give a [pool](Self::migrate) that was made with it.
+    /// Connects by a URL or a `key=value` string as libpq knows them, without TLS, and brings the
+    /// tables up to date. For TLS give a [pool](Self::migrate) that was made with it.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -1,6 +1,7 @@
 //! Pruning: what of the history goes, and what stays.
 //!
-//! In: cutoffs by age and number for each kind, and what is held. Out, of the storage: how much went.
+//! In: cutoffs by age and number for each kind, and what is held. Out, of the storage: how much
+//! went.
 
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
@@ -31,7 +32,8 @@ pub struct Prune {
     pub cancelled: Cutoff,
     /// Which events go, of those without deliveries. They age from when they were received.
     pub events: Cutoff,
-    /// Final deliveries that are older lose what they send and what was answered, and stay otherwise.
+    /// Final deliveries that are older lose what they send and what was answered, and stay
+    /// otherwise.
     pub contents_before: Option<Timestamp>,
     /// Of what is at or below these scopes nothing goes.
     pub held: Vec<Scope>,

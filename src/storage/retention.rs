@@ -47,8 +47,8 @@ pub struct Retention {
     pub cancelled: Keep,
     /// What is kept of events. One with deliveries stays as long as they do.
     pub events: Keep,
-    /// How long the contents of a delivery that is done are kept: what it sent, and what was answered;
-    /// as long as the delivery if `None`. Without them it cannot be replayed.
+    /// How long the contents of a delivery that is done are kept: what it sent, and what was
+    /// answered; as long as the delivery if `None`. Without them it cannot be replayed.
     pub contents_for: Option<Duration>,
     /// The scopes of which, at and below, everything is kept, whatever else is said.
     pub held: Vec<Scope>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, State, StateName};
+use crate::delivery::{CancelReason, Delivery, State, StateName};
 use crate::event::{Event, Scope};
 use crate::id::{DeliveryId, EventId, TriggerId};
 
@@ -197,8 +197,8 @@ impl DeliveryQuery {
 pub struct Page<T> {
     /// What can be read, in the order of ids, at most as many as were asked for.
     pub items: Vec<T>,
-    /// What was found among them and cannot be read: which it is, if that is known, and what is wrong,
-    /// for an operator.
+    /// What was found among them and cannot be read: which it is, if that is known, and what is
+    /// wrong, for an operator.
     pub unreadable: Vec<String>,
 }
 
@@ -241,7 +241,8 @@ pub enum Fate {
         /// Whether receivers see them as [new messages](crate::id::MessageId::next).
         new_message_ids: bool,
     },
-    /// They become [`Cancelled`](crate::delivery::State::Cancelled).
+    /// They become [`Cancelled`](crate::delivery::State::Cancelled), as
+    /// [`Discarded`](crate::delivery::CancelReason::Discarded).
     Discarded,
 }
 
@@ -252,19 +253,19 @@ impl Replay {
         self.unchanged_since.is_none_or(|since| changed_at <= since)
     }
 
-    /// Whether it is for a delivery as that stands: dead or parked, and still with what it sends unless
-    /// it is discarded.
+    /// Whether it is for a delivery as that stands: dead or parked, and still with what it sends
+    /// unless it is discarded.
     pub fn is_for(&self, delivery: &Delivery) -> bool {
         matches!(delivery.state, State::Dead { .. } | State::Parked)
             && (!delivery.contents_dropped || self.fate == Fate::Discarded)
     }
 
-    /// Makes of a delivery what it is once it is replayed, as the one of this place in the selection;
-    /// if it has an order, before its turn is given to it. Tells what to write down as the time of
-    /// its change: of one that is queued, when it is to be due.
+    /// Makes of a delivery what it is once it is replayed, as the one of this place in the
+    /// selection; if it has an order, before its turn is given to it. Tells what to write down as
+    /// the time of its change: of one that is queued, when it is to be due.
     pub fn apply(&self, delivery: &mut Delivery, place: u32) -> Timestamp {
         let Fate::Again { due, spacing, new_message_ids } = &self.fate else {
-            delivery.state = State::Cancelled;
+            delivery.state = State::Cancelled { reason: CancelReason::Discarded };
             return self.now;
         };
         let due = *due + spacing.saturating_mul(place);

@@ -86,10 +86,11 @@ impl SqliteOptions {
 
 /// When a commit counts as done (SQLite's `PRAGMA synchronous`).
 ///
-/// Leases are never written: whatever ends the process ends them. Those deliveries are due again, and
-/// an attempt whose outcome was not written down may be made twice. It is not counted the first time;
-/// but what was stored when a file is opened that was not closed while nothing was leased has each
-/// attempt counted on disk before it is made, so that one that ends the process is not made for ever.
+/// Leases are never written: whatever ends the process ends them. Those deliveries are due again,
+/// and an attempt whose outcome was not written down may be made twice. It is not counted the first
+/// time; but what was stored when a file is opened that was not closed while nothing was leased has
+/// each attempt counted on disk before it is made, so that one that ends the process is not made
+/// for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
@@ -135,7 +136,8 @@ pub enum OpenError {
         /// What SQLite says.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The file system cannot have a write-ahead log: it is remote, or shares no memory. Use another.
+    /// The file system cannot have a write-ahead log: it is remote, or shares no memory. Use
+    /// another.
     #[error("the file cannot have a write-ahead log: expected the journal mode wal, found {found}")]
     NoWriteAheadLog {
         /// The journal mode that SQLite fell back to.
@@ -218,8 +220,8 @@ impl SqliteStorage {
     /// complete once it has its name; until then it is called `….partial`. It is its owner's alone,
     /// since it holds signing secrets.
     ///
-    /// While it runs, the write-ahead log grows by what is written. Nothing of what was deleted is in
-    /// the copy.
+    /// While it runs, the write-ahead log grows by what is written. Nothing of what was deleted is
+    /// in the copy.
     ///
     /// # Errors
     /// [`BackupError`]. No file is left then.
@@ -247,8 +249,8 @@ impl SqliteStorage {
 /// Creates the file, if there is none, for its owner alone, since it holds signing secrets; SQLite
 /// gives its other files the same permissions.
 ///
-/// A file that is there is not even opened: closing it would give up the locks that SQLite has on it
-/// in this process.
+/// A file that is there is not even opened: closing it would give up the locks that SQLite has on
+/// it in this process.
 fn create_private(path: &Path) -> io::Result<()> {
     match private().create_new(true).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -278,8 +280,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Tells in the lock file whose it is, for an operator. It holds without: a full disk is no reason not
-/// to start.
+/// Tells in the lock file whose it is, for an operator. It holds without: a full disk is no reason
+/// not to start.
 fn note_process(mut file: &File) {
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
 }

@@ -6,11 +6,15 @@ use std::fmt;
 use serde_json::Value;
 
 use super::filter::{Draft, Filter};
+#[cfg(feature = "schedule")]
+use super::of_schedules;
 use super::target::{self, ActionTarget, Endpoint, EndpointAuth, EndpointSecret, Target};
-use super::{KindPattern, TriggerSpec};
+use super::{KindPattern, TriggerSpec, Watch};
 use crate::delivery::DeliveryPolicy;
 use crate::document::Problems;
 use crate::event::{EventKind, Scope};
+#[cfg(feature = "schedule")]
+use crate::schedule::Schedule;
 use crate::signature::{Scheme, SigningSecret};
 
 /// Makes a [`TriggerSpec`]; only [`build`](Self::build) checks.
@@ -19,6 +23,9 @@ pub struct TriggerBuilder {
     name: String,
     scope: Scope,
     kinds: Vec<KindPattern>,
+    #[cfg(feature = "schedule")]
+    schedule: Option<Schedule>,
+    watch: Option<Box<Watch>>,
     filter: Draft,
     url: Option<String>,
     endpoint: Endpoint,
@@ -41,6 +48,9 @@ impl TriggerBuilder {
             name,
             scope: Scope::root(),
             kinds: Vec::new(),
+            #[cfg(feature = "schedule")]
+            schedule: None,
+            watch: None,
             filter: Filter::everything().into(),
             url: None,
             // The address is replaced by `url` when the trigger is built.
@@ -67,6 +77,44 @@ impl TriggerBuilder {
     /// Wants events of the kinds of a pattern, besides those of the kinds named before.
     pub fn on_any(mut self, pattern: KindPattern) -> Self {
         self.kinds.push(pattern);
+        self
+    }
+
+    /// Has the engine make an event for it whenever a schedule comes due, of kind `schedule.fired`;
+    /// no other event reaches it. The kinds need not be named.
+    ///
+    /// ```
+    /// use artifact_triggers::schedule::Schedule;
+    /// use artifact_triggers::trigger::Trigger;
+    ///
+    /// let spec = Trigger::builder("nightly-retention")
+    ///     .schedule(Schedule::cron("0 3 * * *")?.in_zone("Europe/Berlin")?)
+    ///     .action("retain")
+    ///     .build()?;
+    /// assert_eq!(spec.to_sentence(), "when its schedule comes due, 0 3 * * * (Europe/Berlin)");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "schedule")]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Has the engine poll an upstream for it, and make an event of each change that it finds; no
+    /// other event reaches it. All kinds if none is named.
+    ///
+    /// ```
+    /// use artifact_triggers::trigger::{Trigger, Watch};
+    ///
+    /// let spec = Trigger::builder("new-serde")
+    ///     .watch(Watch::new("crates", "serde"))
+    ///     .action("rebuild")
+    ///     .build()?;
+    /// assert_eq!(spec.to_sentence(), "when a poll of crates finds a change of serde");
+    /// # Ok::<(), artifact_triggers::document::Problems>(())
+    /// ```
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(Box::new(watch));
         self
     }
 
@@ -177,10 +225,20 @@ impl TriggerBuilder {
                     Target::nowhere()
                 }
             };
+            #[cfg(feature = "schedule")]
+            if self.schedule.is_some() && self.kinds.is_empty() {
+                self.kinds = of_schedules();
+            }
+            if self.watch.is_some() && self.kinds.is_empty() {
+                self.kinds = vec![KindPattern::any()];
+            }
             let spec = TriggerSpec {
                 name: self.name,
                 scope: self.scope,
                 kinds: self.kinds,
+                #[cfg(feature = "schedule")]
+                schedule: self.schedule,
+                watch: self.watch,
                 filter: self.filter.read("filter", problems).unwrap_or_default(),
                 target,
                 policy: self.policy,

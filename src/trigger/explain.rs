@@ -1,15 +1,15 @@
 //! Why a trigger did or did not match an event.
 //!
-//! In: a trigger, or a filter, and an event. Out: an [`Explanation`]: the tree of what it wants, for
-//! each part what was found and whether it held, those that did not first, the nearest of them before
-//! the others. It says nothing of targets, headers or secrets.
+//! In: a trigger, or a filter, and an event. Out: an [`Explanation`]: the tree of what it wants,
+//! for each part what was found and whether it held, those that did not first, the nearest of them
+//! before the others. It says nothing of targets, headers or secrets.
 //!
 //! # What it takes
-//! Whether the whole held is judged as for any event. Beside that, at most [`MAX_STEPS`] are taken to
-//! judge and order the parts, and as many to look at what was found; what they do not reach is left
-//! out, or counts as far off. The parts are at most [`MAX_PARTS`], and each text of one is at most so
-//! long as this module says. Where there is more, what is left out is the least telling: of each
-//! part's own parts, those are told first that are the reason why it held or did not.
+//! Whether the whole held is judged as for any event. Beside that, at most [`MAX_STEPS`] are taken
+//! to judge and order the parts, and as many to look at what was found; what they do not reach is
+//! left out, or counts as far off. The parts are at most [`MAX_PARTS`], and each text of one is at
+//! most so long as this module says. Where there is more, what is left out is the least telling: of
+//! each part's own parts, those are told first that are the reason why it held or did not.
 
 mod part;
 mod teller;
@@ -30,8 +30,8 @@ use part::Part;
 pub(crate) use part::Weight;
 use teller::Teller;
 
-/// The most parts of an explanation, itself among them; of what has more, it is said that something is
-/// left out.
+/// The most parts of an explanation, itself among them; of what has more, it is said that something
+/// is left out.
 pub const MAX_PARTS: usize = 1_000;
 /// The most leaves that are shown of those at one path.
 pub const MAX_FOUND: usize = 8;
@@ -44,16 +44,17 @@ pub const MAX_ELEMENTS: usize = 3;
 pub const MAX_WORDS: usize = 400;
 /// The most elements of an array that are compared by how near they came.
 pub const MAX_ELEMENTS_SEEN: usize = 64;
-/// The most steps that are taken to choose what is shown: a step is a place of the event, a clause, a
-/// condition, or sixteen bytes of a text for one.
+/// The most steps that are taken to choose what is shown: a step is a place of the event, a clause,
+/// a condition, or sixteen bytes of a text for one.
 pub const MAX_STEPS: usize = 1_000_000;
-/// The lines of a trigger that are not its filter's: its own, whether it is enabled, scope and kinds.
+/// The lines of a trigger that are not its filter's: its own, whether it is enabled, scope and
+/// kinds. One that gets only its own events has one more.
 const FACTS: usize = 4;
 
 /// Whether something held, and why.
 ///
-/// Its JSON has the members of this type; its text has a line for each part, below what it is a part
-/// of, with `[x]` before what held and `[ ]` before what did not.
+/// Its JSON has the members of this type; its text has a line for each part, below what it is a
+/// part of, with `[x]` before what held and `[ ]` before what did not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -61,12 +62,12 @@ pub struct Explanation {
     pub wants: String,
     /// Whether it held.
     pub held: bool,
-    /// How near it came, from 0 to 100. A leaf that is there and differs is half way; all of several
-    /// are as near as their mean, any of several as the nearest.
+    /// How near it came, from 0 to 100. A leaf that is there and differs is half way; all of
+    /// several are as near as their mean, any of several as the nearest.
     pub nearness: u8,
     /// What was found where it looked, at most [`MAX_FOUND`] leaves, each of at most
-    /// [`MAX_FOUND_CHARS`]; a leaf that fits is among them. Where an object or an empty list stands, it
-    /// is said so.
+    /// [`MAX_FOUND_CHARS`]; a leaf that fits is among them. Where an object or an empty list
+    /// stands, it is said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<Vec<String>>,
     /// What it consists of: what did not hold first, and of that the nearest first.
@@ -84,8 +85,9 @@ fn is_zero(count: &usize) -> bool {
 
 impl Trigger {
     /// Why the trigger does or does not match an event: whether it is enabled, its scope, its kinds
-    /// and its filter. A trigger that is suspended matches nevertheless; what it is suspended for is
-    /// said beside whether it is enabled.
+    /// and its filter; of one with a schedule or a watch, also whether the event was made for it,
+    /// by what the event says. A trigger that is suspended matches nevertheless; what it is
+    /// suspended for is said beside whether it is enabled.
     ///
     /// ```
     /// use artifact_triggers::clock::Timestamp;
@@ -124,7 +126,7 @@ impl Trigger {
         steps: usize,
     ) -> Explanation {
         let spec = &self.spec;
-        let [enabled, scope, kind] = self.facts(event);
+        let [enabled, scope, kind, own] = self.facts(event);
         let fact = |held: bool, found: &str, wants: &dyn Fn(&mut Line) -> fmt::Result| {
             let weight = Weight { held, nearness: if held { 100 } else { 0 } };
             let found = Line::of(MAX_FOUND_CHARS, |line| write!(line, "{}", found.escape_debug()));
@@ -141,8 +143,9 @@ impl Trigger {
                 "suspended: all its attempts failed for long, what matches is parked"
             }
         };
-        let filter = spec.filter.explain_within(event, filter_held, MAX_PARTS - FACTS, steps);
-        let parts = vec![
+        let room = MAX_PARTS - FACTS - usize::from(spec.is_fed());
+        let filter = spec.filter.explain_within(event, filter_held, room, steps);
+        let mut parts = vec![
             fact(enabled, state, &|line| line.write_str("the trigger is enabled")),
             fact(scope, event.scope.as_str(), &|line| match spec.scope.as_str() {
                 "" => line.write_str("it happens anywhere"),
@@ -156,6 +159,11 @@ impl Trigger {
             }),
             filter,
         ];
+        parts.extend(spec.feed().map(|feed| {
+            let found =
+                if own { "an event made for it" } else { "an event that was not made for it" };
+            fact(own, found, &|line| line.write_str(&feed))
+        }));
         let weight = self.weight(event, Weight { held: filter_held, nearness: parts[3].nearness });
         let wants = Line::of(MAX_WORDS, |line| write!(line, "trigger {:?} matches", spec.name));
         Explanation::new(wants, weight).with_parts(parts)
@@ -175,16 +183,18 @@ impl Trigger {
     fn weight(&self, event: &Event, filter: Weight) -> Weight {
         let facts = self.facts(event);
         let held = filter.held && facts.iter().all(|fact| *fact);
-        let facts = facts.into_iter().map(|fact| if fact { 100 } else { 0 });
+        let counted = if self.spec.is_fed() { 4 } else { 3 };
+        let facts = facts.into_iter().take(counted).map(|fact| if fact { 100 } else { 0 });
         let nearness = part::mean(facts.chain([filter.nearness]));
         Weight { held, nearness: if held { 100 } else { nearness.min(99) } }
     }
 
-    /// Whether it is enabled and sees the scope and the kind of an event.
-    fn facts(&self, event: &Event) -> [bool; 3] {
+    /// Whether it is enabled, sees the scope and the kind of an event, and gets none but its own.
+    fn facts(&self, event: &Event) -> [bool; 4] {
         let spec = &self.spec;
+        let own = !spec.is_fed() || self.is_own(event);
         let sees = |kind: &KindPattern| kind.matches(&event.kind);
-        [spec.enabled, spec.scope.contains(&event.scope), spec.kinds.iter().any(sees)]
+        [spec.enabled, spec.scope.contains(&event.scope), spec.kinds.iter().any(sees), own]
     }
 }
 

@@ -1,8 +1,8 @@
 //! Filters: which events of a kind a trigger wants.
 //!
-//! In: a JSON pattern in the language of EventBridge, or a [`Draft`] of the same. Out: a [`Filter`],
-//! parsed once and evaluated many times. A pattern that cannot be right is refused when it is made,
-//! with the path to the spot. The [manual](crate::manual::filters) has the language.
+//! In: a JSON pattern in the language of EventBridge, or a [`Draft`] of the same. Out: a
+//! [`Filter`], parsed once and evaluated many times. A pattern that cannot be right is refused when
+//! it is made, with the path to the spot. The [manual](crate::manual::filters) has the language.
 
 pub mod harness;
 
@@ -19,7 +19,7 @@ mod screen;
 pub(crate) mod sentence;
 pub(crate) mod slot;
 mod version;
-mod wildcard;
+pub(crate) mod wildcard;
 
 use std::sync::Arc;
 

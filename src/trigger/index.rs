@@ -1,21 +1,23 @@
 //! Finds the triggers that an event concerns, among any number of them.
 //!
-//! In: an event. Out: every enabled trigger whose kinds, scope and filter fit, and none else.
+//! In: an event. Out: every enabled trigger whose kinds, scope and filter fit, and none else. One
+//! with a schedule or a watch is known by its id alone: the engine makes its events for it, and
+//! nobody else's reach it.
 //!
 //! Triggers lie in a place for their scope (`place`), and there under what their filter holds on to
-//! (`access`): the texts of one or two fields, and with these or alone the beginning, the end or a part
-//! of another text. An event is looked up in the places of its scope and all above it, by what stands
-//! in it (`probe`). Of what is found so, a word tells whether the kind may fit (`kind_set`), and then
-//! the filter is judged: by its screen first, which reads one run of bytes, and where that says perhaps
-//! by the filter itself.
+//! (`access`): the texts of one or two fields, and with these or alone the beginning, the end or a
+//! part of another text. An event is looked up in the places of its scope and all above it, by what
+//! stands in it (`probe`). Of what is found so, a word tells whether the kind may fit (`kind_set`),
+//! and then the filter is judged: by its screen first, which reads one run of bytes, and where that
+//! says perhaps by the filter itself.
 //!
 //! # Cost
-//! A place has at most one shelf for each pair of eighteen fields, and a shelf has for a pair of texts
-//! at most 64 tails, and one or two that know a value at any path. A tail takes one look-up for each
-//! value at its path, or one for each byte of them if a text may stand anywhere in it. Beside that,
-//! matching costs as much as judging those triggers that hold on to what the event has: each at most
-//! once for each of its ways, of which it has at most 32. A filter that says nothing to hold on to is
-//! judged for every event of its scope and kinds.
+//! A place has at most one shelf for each pair of eighteen fields, and a shelf has for a pair of
+//! texts at most 64 tails, and one or two that know a value at any path. A tail takes one look-up
+//! for each value at its path, or one for each byte of them if a text may stand anywhere in it.
+//! Beside that, matching costs as much as judging those triggers that hold on to what the event
+//! has: each at most once for each of its ways, of which it has at most 32. A filter that says
+//! nothing to hold on to is judged for every event of its scope and kinds.
 
 mod access;
 mod beginnings;
@@ -44,8 +46,8 @@ use tails::Tails;
 
 /// All triggers, found by what they want.
 ///
-/// A clone is a snapshot: it costs next to nothing, shares all that does not change, and stays as it
-/// is while the index goes on. Readers need no lock.
+/// A clone is a snapshot: it costs next to nothing, shares all that does not change, and stays as
+/// it is while the index goes on. Readers need no lock.
 #[derive(Clone)]
 pub struct TriggerIndex {
     keys: Keys,
@@ -100,7 +102,7 @@ impl TriggerIndex {
             }
             self.take(&known);
         }
-        let known = if trigger.spec.enabled {
+        let known = if trigger.spec.enabled && !trigger.spec.is_fed() {
             self.hold(trigger)
         } else {
             Known { trigger, kinds: KindSet::default(), spots: Spots::none() }
@@ -236,11 +238,21 @@ impl TriggerIndex {
         }
     }
 
-    /// The enabled triggers that see what happens in a scope, whatever they want of it: at most so
-    /// many, each once.
+    /// The enabled triggers that see what happens in a scope, whatever they want of it and without
+    /// those that have a schedule or a watch: at most so many, each once.
     pub fn seeing(&self, scope: &Scope, most: usize) -> Vec<&Arc<Trigger>> {
+        self.seeing_within(&Scope::root(), scope, most)
+    }
+
+    /// Those of them that are at or below another scope, which the first is in.
+    pub(crate) fn seeing_within(
+        &self,
+        within: &Scope,
+        scope: &Scope,
+        most: usize,
+    ) -> Vec<&Arc<Trigger>> {
         let mut seeing = Vec::new();
-        for above in scope.ancestors() {
+        for above in scope.ancestors().filter(|above| above.len() >= within.as_str().len()) {
             self.places.each(self.place_key(above), |place| {
                 if place.is_of(above) {
                     seeing.extend(place.triggers().take(most));

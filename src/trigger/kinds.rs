@@ -42,6 +42,21 @@ impl From<EventKind> for KindPattern {
     }
 }
 
+/// The known kinds that fit one of some patterns; of a pattern that no known kind fits, one that
+/// would.
+#[cfg(feature = "template")]
+pub(super) fn examples(patterns: &[KindPattern]) -> Vec<EventKind> {
+    let known = EventKind::KNOWN.iter();
+    let mut kinds: Vec<EventKind> =
+        known.filter(|kind| patterns.iter().any(|one| one.matches(kind))).cloned().collect();
+    for pattern in patterns {
+        if !EventKind::KNOWN.iter().any(|kind| pattern.matches(kind)) {
+            kinds.extend(pattern.0.replace('*', "sample").parse());
+        }
+    }
+    kinds
+}
+
 /// A text that is no pattern of kinds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a kind such as artifact.ingested, artifact.* or *, found {found:?}")]

@@ -1,7 +1,7 @@
 //! A line of text that is cut while it is written.
 //!
-//! In: what writes, and the most characters. Out: no more than those, with `…` as the last of them if
-//! something was cut. Whoever writes is told so at once, and has nothing more to do.
+//! In: what writes, and the most characters. Out: no more than those, with `…` as the last of them
+//! if something was cut. Whoever writes is told so at once, and has nothing more to do.
 
 use std::fmt;
 

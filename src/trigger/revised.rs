@@ -1,7 +1,7 @@
 //! Revised: a trigger's JSON that somebody changed who does not see its secrets.
 //!
-//! In: a document in which secrets may stand as they are shown, and the trigger as it is stored. Out: a
-//! whole spec. What is stored goes to the origin that it was stored for and to no other.
+//! In: a document in which secrets may stand as they are shown, and the trigger as it is stored.
+//! Out: a whole spec. What is stored goes to the origin that it was stored for and to no other.
 
 use serde_json::{Map, Value};
 use url::{Origin, Url};
@@ -21,8 +21,8 @@ pub(crate) struct Revised {
 const WEBHOOK: &str = "target.webhook";
 
 impl Trigger {
-    /// The spec of a document, with what it keeps of this trigger: its scope, and of its secrets what
-    /// is absent or `[redacted]`.
+    /// The spec of a document, with what it keeps of this trigger: its scope, and of its secrets
+    /// what is absent or `[redacted]`.
     pub(crate) fn revised(&self, json: &[u8]) -> Result<Revised, Problems> {
         let mut value = document::parse(json, MAX_TRIGGER_BYTES)?;
         if let Some(members) = value.as_object_mut() {
@@ -159,8 +159,8 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    /// What is kept of `auth` may go to the endpoint and, of OAuth, to the token endpoint: neither may
-    /// be another one.
+    /// What is kept of `auth` may go to the endpoint and, of OAuth, to the token endpoint: neither
+    /// may be another one.
     fn auth(&mut self, given: &mut Map<String, Value>) {
         let Some(auth) = given.get_mut("auth") else { return self.absent("auth", given) };
         if !has_redacted(auth) {

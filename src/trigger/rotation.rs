@@ -3,9 +3,12 @@
 //! In: secrets with the times in which they sign, and a time. Nothing here reads a clock or makes a
 //! secret.
 
-use super::{Credential, Endpoint, EndpointAuth, EndpointSecret, Target, TriggerSpec};
+use url::Url;
+
+use super::{Endpoint, EndpointSecret, Target, TriggerSpec};
 use crate::clock::Timestamp;
 use crate::document::Problems;
+use crate::provider::SecretUse;
 use crate::signature::standard_webhooks::SigningSecret;
 
 impl TriggerSpec {
@@ -33,7 +36,8 @@ impl TriggerSpec {
                         "expected secrets that the trigger holds, found one of a provider";
                     problems.add("target.webhook.secrets", message);
                 }
-                // Receivers of another scheme or form would not know what to do with a new `whsec_`.
+                // Receivers of another scheme or form would not know what to do with a new
+                // `whsec_`.
                 let mut held = endpoint.secrets.iter().filter_map(EndpointSecret::held);
                 if !endpoint.scheme.rotates() || !held.all(SigningSecret::is_shared) {
                     let message = "expected a scheme in which all whsec_ secrets sign, and none of \
@@ -46,11 +50,16 @@ impl TriggerSpec {
 }
 
 impl Endpoint {
-    /// The credentials that a provider holds, by the names that it knows them by.
-    pub(crate) fn references(&self) -> impl Iterator<Item = &str> {
+    /// What is to be asked of a provider: for each credential that it holds the name, whom it is
+    /// for, and what for.
+    pub(crate) fn provided(&self) -> impl Iterator<Item = (&str, &Url, SecretUse)> {
         let signing = self.secrets.iter().filter_map(|secret| secret.value.reference());
-        signing
-            .chain(self.auth.as_ref().map(EndpointAuth::credential).and_then(Credential::reference))
+        let signing = signing.map(|reference| (reference, &self.url, SecretUse::Signing));
+        let sent = self.auth.as_ref().and_then(|auth| {
+            let reference = auth.credential().reference()?;
+            Some((reference, auth.recipient(&self.url), SecretUse::Authentication))
+        });
+        signing.chain(sent)
     }
 
     /// Forgets the secrets that sign no more; none if there is no other, or it would not be signed.
@@ -82,8 +91,8 @@ impl Endpoint {
     }
 }
 
-/// From when on no secret of a list is active; `None` if there is always one from `now` on. Of secrets
-/// that follow one another without a gap one is active throughout.
+/// From when on no secret of a list is active; `None` if there is always one from `now` on. Of
+/// secrets that follow one another without a gap one is active throughout.
 fn uncovered_from(secrets: &[EndpointSecret], now: Timestamp) -> Option<Timestamp> {
     let mut covered = now;
     // Each round gets further, or ends.

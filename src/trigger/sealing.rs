@@ -1,8 +1,9 @@
 //! Sealed triggers: what is secret of a target, closed up before a storage gets it.
 //!
 //! In: a trigger as the engine works with it. Out: the same as it is stored, and back. All that a
-//! webhook's target says is sealed together: the URL with its path and query, which may hold a token,
-//! secrets, header fields and how it is authenticated. The origin and the format stay readable.
+//! webhook's target says is sealed together: the URL with its path and query, which may hold a
+//! token, secrets, header fields and how it is authenticated. The origin and the format stay
+//! readable.
 
 use serde_json::Value;
 use url::Url;
@@ -56,7 +57,7 @@ impl Trigger {
         if let Target::Webhook(endpoint) = &mut trigger.spec.target {
             let text = endpoint.expose_json();
             let mut stored = Endpoint::new(endpoint.origin());
-            stored.format = endpoint.format;
+            stored.format.clone_from(&endpoint.format);
             stored.sealed = Some(sealer.seal(&text, &place(self.id), entropy)?);
             *endpoint = stored;
         }

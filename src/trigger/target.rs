@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::check_name;
 use crate::delivery::EndpointKey;
-use crate::document::{Field, Object, Problems, check_depth};
+use crate::document::{Field, Object, Path, Problems, check_depth};
 
 pub use auth::{ClientAuth, ClientCredentials, EndpointAuth};
 pub use credential::{Credential, EndpointSecret};
@@ -39,9 +39,7 @@ impl Target {
     /// What deliveries to this target share limits with.
     pub fn key(&self) -> EndpointKey {
         match self {
-            Self::Webhook(endpoint) => {
-                EndpointKey::new(endpoint.url.origin().ascii_serialization())
-            }
+            Self::Webhook(endpoint) => EndpointKey::of_url(&endpoint.url),
             Self::Action(action) => EndpointKey::new(format!("action:{}", action.name)),
         }
     }
@@ -56,7 +54,7 @@ impl Target {
             Self::Webhook(endpoint) => endpoint.check(&format!("{path}.webhook"), problems),
             Self::Action(action) => {
                 check_name(&format!("{path}.action.name"), &action.name, problems);
-                check_depth(&format!("{path}.action.config"), &action.config, problems);
+                check_depth(Path::At(&format!("{path}.action.config")), &action.config, problems);
             }
         }
     }

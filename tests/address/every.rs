@@ -1,5 +1,5 @@
-//! All IPv4 addresses, and the edges of all blocks in every disguise, against the table read in a way
-//! of its own: as intervals of numbers, with no package for networks.
+//! All IPv4 addresses, and the edges of all blocks in every disguise, against the table read in a
+//! way of its own: as intervals of numbers, with no package for networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;

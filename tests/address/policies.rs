@@ -18,6 +18,19 @@ fn url(policy: &AddressPolicy, text: &str) -> Result<(), Refusal> {
 }
 
 #[test]
+fn a_name_may_be_as_long_as_names_are_and_no_longer() {
+    let labels = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(57)].join(".");
+    for (name, fits) in [
+        (format!("{labels}.dev"), true),
+        (format!("{labels}.dev."), true),
+        (format!("{labels}.devs"), false),
+    ] {
+        let answer = url(&AddressPolicy::public_only(), &format!("https://{name}/"));
+        assert_eq!(answer.is_ok(), fits, "{} bytes: {answer:?}", name.len());
+    }
+}
+
+#[test]
 fn a_denied_host_is_refused_however_it_is_spelt() {
     let policy = AddressPolicy::public_only()
         .deny_host(host("evil.example"))

@@ -1,5 +1,5 @@
-//! Canaries: secrets of every kind are planted, every way to fail is gone, and all that can be seen is
-//! searched for them, in each encoding.
+//! Canaries: secrets of every kind are planted, every way to fail is gone, and all that can be seen
+//! is searched for them, in each encoding.
 
 mod captured;
 mod receiver;
@@ -286,7 +286,8 @@ async fn look_at_history(engine: &Engine, seen: &mut Seen) {
             seen.json("attempt", &logged.attempt);
         }
     }
-    // Without these the rest proves nothing. How many there are is up to the machine: time-outs are real.
+    // Without these the rest proves nothing. How many there are is up to the machine: time-outs are
+    // real.
     assert!(deliveries.len() > 100 && echoed > 10 && errors > 20, "{echoed} {errors}");
     seen.debug("events", &engine.events(EventQuery::of_scope(root.clone())).await.unwrap());
     seen.debug("triggers", &engine.triggers(&root));

@@ -8,7 +8,7 @@ use artifact_triggers::deliverer::address::AddressPolicy;
 use artifact_triggers::deliverer::http::HttpDeliverer;
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::{Headers, Request, Response, frames_the_message};
+use artifact_triggers::request::{Headers, Method, Request, Response, frames_the_message};
 use async_trait::async_trait;
 
 use super::{assert_breaks, broken};
@@ -16,6 +16,7 @@ use super::{assert_breaks, broken};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     BodyPrintedAnew,
+    MethodForgotten,
     HeaderDropped,
     HeaderDoubled,
     FramingTaken,
@@ -91,6 +92,7 @@ impl Faulty {
                     request.body = value.to_string().into_bytes().into();
                 }
             }
+            Fault::MethodForgotten => request.method = Method::Post,
             Fault::HeaderDropped => request.headers = without(|name| name == "webhook-id"),
             Fault::HeaderDoubled => {
                 let again = fields.into_iter().filter(|(name, _)| name == "webhook-id");
@@ -144,6 +146,11 @@ fn the_http_deliverer_breaks_nothing() {
 #[test]
 fn rule_01_the_body_is_printed_anew() {
     assert_fault_breaks("01", Fault::BodyPrintedAnew);
+}
+
+#[test]
+fn rule_01_whatever_is_asked_for_is_posted() {
+    assert_fault_breaks("01", Fault::MethodForgotten);
 }
 
 #[test]

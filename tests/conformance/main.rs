@@ -1,4 +1,5 @@
-//! Deliberately wrong storages and deliverers: the suites find each, and name the rule that it breaks.
+//! Deliberately wrong storages and deliverers: the suites find each, and name the rule that it
+//! breaks.
 
 mod deliverers;
 mod storages;
@@ -8,7 +9,8 @@ use std::future::Future;
 
 use artifact_triggers::conformance::{Rule, Verdict};
 
-/// The tests that fail, each with what it says; without those of the random calls, which test all rules.
+/// The tests that fail, each with what it says; without those of the random calls, which test all
+/// rules.
 fn broken<S: Send + 'static, F: Future<Output = S> + Send + 'static>(
     rules: Vec<Rule<S>>,
     fresh: impl Fn() -> F + Clone + Send + Sync + 'static,
@@ -21,8 +23,8 @@ fn broken<S: Send + 'static, F: Future<Output = S> + Send + 'static>(
     broken.collect()
 }
 
-/// Fails unless there are failures, all of them are tests of one rule, and each names it and tells what
-/// was expected and what was found.
+/// Fails unless there are failures, all of them are tests of one rule, and each names it and tells
+/// what was expected and what was found.
 fn assert_breaks(rule: &str, broken: &BTreeMap<&'static str, String>) {
     assert!(!broken.is_empty(), "nobody notices");
     for (name, message) in broken {

@@ -123,6 +123,11 @@ fn rule_20_the_backlog_leaves_out_what_is_leased() {
 }
 
 #[test]
+fn rule_21_what_is_superseded_goes_all_the_same() {
+    assert_fault_breaks("21", Fault::SupersededStays);
+}
+
+#[test]
 fn random_calls_find_a_fault_and_shrink_to_those_that_show_it() {
     let random = rules().into_iter().find(|rule| rule.name().starts_with("rules_")).unwrap();
     let verdict = random.check(|| subject(Fault::DuplicatesStored));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use artifact_triggers::action::{Action, ActionCall, ActionError};
+use artifact_triggers::action::{Action, ActionCall, ActionError, Done};
 use artifact_triggers::delivery::{DeadReason, DeliveryPolicy, Jitter, State};
 use artifact_triggers::event::EventKind;
 use artifact_triggers::trigger::Trigger;
@@ -15,10 +15,10 @@ pub(crate) struct Flaky(AtomicUsize);
 
 #[async_trait]
 impl Action for Flaky {
-    async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
+    async fn run(&self, call: ActionCall) -> Result<Done, ActionError> {
         match self.0.fetch_add(1, Ordering::SeqCst) {
             0 => Err(ActionError::Transient("not yet".to_owned())),
-            1 => Ok(format!("did {} for attempt {}", call.config, call.attempt)),
+            1 => Ok(format!("did {} for attempt {}", call.config, call.attempt).into()),
             _ => Err(ActionError::Permanent("never".to_owned())),
         }
     }

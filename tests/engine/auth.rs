@@ -1,14 +1,18 @@
 //! How the engine proves to endpoints who it is: fields, and tokens that a token endpoint gives.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use artifact_triggers::clock::ManualClock;
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
-use artifact_triggers::delivery::{DeadReason, DeliveryPolicy, Jitter, Outcome, State, StateName};
+use artifact_triggers::delivery::{
+    DeadReason, Delivery, DeliveryPolicy, Jitter, Outcome, State, StateName,
+};
+use artifact_triggers::endpoint::EndpointPolicy;
 use artifact_triggers::engine::{Engine, EngineOptions};
 use artifact_triggers::event::Scope;
-use artifact_triggers::request::{Headers, Request, Response};
+use artifact_triggers::request::{Request, Response};
 use artifact_triggers::storage::MemoryStorage;
 use artifact_triggers::trigger::{
     ClientCredentials, Credential, EndpointAuth, Trigger, TriggerBuilder, TriggerSpec,
@@ -19,12 +23,15 @@ use tokio::sync::Semaphore;
 
 use crate::bench::*;
 
-/// An endpoint, `api.example`, that takes the tokens which a token endpoint, `id.example`, gave last.
+/// An endpoint, `api.example`, that takes the tokens which a token endpoint, `id.example`, gave
+/// last.
 #[derive(Debug, Clone)]
 struct World {
     state: Arc<Mutex<Given>>,
     /// Closed, the token endpoint answers nobody.
     gate: Arc<Semaphore>,
+    /// How many wait for it.
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +40,8 @@ struct Given {
     tokens: usize,
     /// The token that the endpoint takes; the last one given if `None`.
     taken: Option<usize>,
+    /// Whether it takes any.
+    takes_all: bool,
     /// What the token endpoint answers in the place of a token.
     refusal: Option<Result<Response, DeliverError>>,
     /// What came to the endpoint: the field, and the status that was answered.
@@ -42,7 +51,8 @@ struct Given {
 
 impl World {
     fn new() -> Self {
-        Self { state: Arc::default(), gate: Arc::new(Semaphore::new(1_000)) }
+        let gate = Arc::new(Semaphore::new(1_000));
+        Self { state: Arc::default(), gate, waiting: Arc::default() }
     }
 
     fn give(state: &mut Given, request: Request) -> Result<Response, DeliverError> {
@@ -53,17 +63,17 @@ impl World {
         state.tokens += 1;
         let token = format!("token-{}", state.tokens);
         let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": 600});
-        Ok(Response { status: 200, headers: Headers::new(), body: body.to_string().into() })
+        Ok(Response { status: 200, body: body.to_string().into(), ..Response::default() })
     }
 
     fn take(state: &mut Given, request: &Request) -> Response {
         let field = request.headers.only("authorization").unwrap_or_default();
         let field = String::from_utf8(field.to_vec()).unwrap();
         let expected = format!("Bearer token-{}", state.taken.unwrap_or(state.tokens));
-        let status = if field == expected { 200 } else { 401 };
+        let status = if field == expected || state.takes_all { 200 } else { 401 };
         state.arrived.push((field.clone(), status));
         let body = format!("you sent {field} to {}", request.url).into_bytes();
-        Response { status, headers: Headers::new(), body }
+        Response { status, body, ..Response::default() }
     }
 }
 
@@ -72,7 +82,9 @@ impl Deliverer for World {
     async fn deliver(&self, request: Request) -> Result<Response, DeliverError> {
         tokio::task::yield_now().await;
         if request.url.host_str() == Some("id.example") {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
             let _open = self.gate.acquire().await;
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Self::give(&mut self.state.lock().unwrap(), request);
         }
         Ok(Self::take(&mut self.state.lock().unwrap(), &request))
@@ -90,12 +102,16 @@ struct Side {
 }
 
 async fn side() -> Side {
+    side_with(EndpointPolicy::default()).await
+}
+
+async fn side_with(policy: EndpointPolicy) -> Side {
     let world = World::new();
     let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
     let engine = Engine::builder(MemoryStorage::new())
         .deliverer(world.clone())
         .clock(clock.clone())
-        .options(EngineOptions::default().with_refresh(DAY))
+        .options(EngineOptions::default().with_refresh(DAY).with_endpoint(policy))
         .build()
         .await
         .unwrap();
@@ -106,6 +122,14 @@ impl Side {
     fn bench(&self) -> Bench {
         let (script, storage) = (Script::statuses([200]), MemoryStorage::new());
         Bench { engine: self.engine.clone(), clock: self.clock.clone(), script, storage }
+    }
+
+    /// Publishes while a run goes on.
+    async fn tell(&self, count: usize) {
+        for _ in 0..count {
+            self.engine.publish(event("a")).await.unwrap();
+        }
+        self.bench().pass(Duration::from_secs(2)).await;
     }
 
     async fn publish(&self, count: usize) {
@@ -125,7 +149,11 @@ impl Side {
 }
 
 fn to_api(auth: EndpointAuth) -> TriggerBuilder {
-    Trigger::builder("t")
+    named("t", auth)
+}
+
+fn named(name: &str, auth: EndpointAuth) -> TriggerBuilder {
+    Trigger::builder(name)
         .on_any("artifact.*".parse().unwrap())
         .unsigned_webhook("https://api.example/hooks")
         .policy(DeliveryPolicy::default().with_jitter(Jitter::None))
@@ -216,7 +244,7 @@ async fn what_the_token_endpoint_fails_with_is_the_attempts_outcome_and_its_endp
         (410, Outcome::Rejected),
     ] {
         let side = side().await;
-        let refusal = Response { status, headers: Headers::new(), body: b"client-secret".to_vec() };
+        let refusal = Response { status, body: b"client-secret".to_vec(), ..Response::default() };
         side.world.state.lock().unwrap().refusal = Some(Ok(refusal));
         side.bench().trigger(to_api(oauth())).await;
         side.publish(30).await;
@@ -256,6 +284,49 @@ async fn a_token_endpoint_that_hangs_costs_the_attempt_its_time() {
     let attempt = &side.bench().log(&delivery).await[0].attempt;
     assert_eq!(attempt.outcome, Outcome::Transient);
     assert_eq!(attempt.error.as_deref(), Some("no answer within 20s"));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_token_keeps_nobody_from_the_endpoint() {
+    let side = side_with(EndpointPolicy::default().with_concurrency(1)).await;
+    side.world.gate.forget_permits(1_000);
+    side.bench().trigger(to_api(oauth())).await;
+    let other = named("other", EndpointAuth::bearer(Credential::held("token-0")));
+    let other = side.bench().trigger(other).await;
+    side.bench().begin_run();
+    side.tell(5).await;
+    assert_eq!(side.arrived().len(), 5, "the other trigger's alone");
+    let deliveries = side.bench().deliveries().await;
+    let is_delivered = |one: &&Delivery| one.state == State::Delivered;
+    assert!(deliveries.iter().filter(is_delivered).all(|one| one.trigger == other.id));
+
+    // Once it answers, everyone gets in, one at a time, and no attempt was used up.
+    side.world.gate.add_permits(1);
+    side.bench().pass(Duration::from_secs(2)).await;
+    let deliveries = side.bench().deliveries().await;
+    assert!(deliveries.iter().all(|one| (&one.state, one.attempts) == (&State::Delivered, 1)));
+    assert_eq!((side.asked(), side.arrived().len()), (1, 10));
+}
+
+#[tokio::test]
+async fn a_token_endpoint_is_asked_no_more_at_once_than_any_endpoint() {
+    let side = side_with(EndpointPolicy::default().with_concurrency(2)).await;
+    side.world.gate.forget_permits(1_000);
+    side.world.state.lock().unwrap().takes_all = true;
+    for n in 0..6 {
+        let url = format!("https://api-{n}.example/hooks");
+        let trigger = Trigger::builder(format!("t{n}"));
+        let trigger = trigger.on_any("artifact.*".parse().unwrap()).unsigned_webhook(url);
+        side.bench().trigger(trigger.auth(oauth())).await;
+    }
+    side.bench().begin_run();
+    side.tell(1).await;
+    assert_eq!(side.world.waiting.load(Ordering::SeqCst), 2);
+    side.world.gate.add_permits(1_000);
+    side.bench().pass(MINUTE / 6).await;
+    let deliveries = side.bench().deliveries().await;
+    assert_eq!((deliveries.len(), side.asked()), (6, 6));
+    assert!(deliveries.iter().all(|one| one.attempts == 1), "{deliveries:?}");
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(crate) struct Script {
 pub(crate) enum Answer {
     Status(u16),
     RetryAfter(u16, &'static str),
+    /// A status and a body.
+    Body(u16, &'static str),
     Error(DeliverError),
     /// A status, once the gate is open.
     Later(u16, Arc<Semaphore>),
@@ -79,6 +81,10 @@ impl Deliverer for Script {
             Answer::RetryAfter(status, value) => {
                 response.status = status;
                 response.headers.push("retry-after", value);
+            }
+            Answer::Body(status, body) => {
+                response.status = status;
+                response.body = body.into();
             }
             Answer::Error(error) => return Err(error),
             Answer::Later(status, gate) => {

@@ -1,5 +1,5 @@
-//! Endpoints: one that fails, is slow or is paused is nobody else's trouble, and none gets more than
-//! it may.
+//! Endpoints: one that fails, is slow or is paused is nobody else's trouble, and none gets more
+//! than it may.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

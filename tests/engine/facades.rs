@@ -9,7 +9,9 @@ mod tracing;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{DeadReason, Delivery, EndpointKey, Outcome, Settlement, State};
+use artifact_triggers::delivery::{
+    CancelReason, DeadReason, Delivery, EndpointKey, Outcome, Settlement, State,
+};
 use artifact_triggers::event::{Event, EventKind, Scope};
 use artifact_triggers::id::TriggerId;
 use artifact_triggers::incoming::ReceiveError;
@@ -18,6 +20,7 @@ use artifact_triggers::observer::{Observer, Publisher, StorageCall, Transition, 
 use artifact_triggers::signature::SignError;
 use artifact_triggers::storage::{Pruned, StorageError};
 use artifact_triggers::trigger::SuspendReason;
+use artifact_triggers::watch::UpstreamError;
 
 use crate::bench::event;
 
@@ -63,6 +66,8 @@ fn tell_all(observer: &dyn Observer) {
     observer.observe(&Transition::StorageFailed { call: StorageCall::Record, error });
     let error = &SignError::NoSigner { name: "vault".to_owned() };
     observer.observe(&Transition::NotSigned { trigger: id, error });
+    let error = &UpstreamError::Throttled { retry_after: None };
+    observer.observe(&Transition::PollFailed { trigger: id, error, failures: 2 });
     let problems = &Event::from_json(b"{}").unwrap_err();
     observer.observe(&Transition::OutboxRefused { position: 7, problems });
     observer.observe(&Transition::BackedOff { pause: SECOND });
@@ -123,7 +128,7 @@ fn of_deliveries(observer: &dyn Observer) {
         Settlement::Delivered,
         Settlement::Retry { at },
         Settlement::Dead(DeadReason::Exhausted),
-        Settlement::Cancelled,
+        Settlement::Cancelled(CancelReason::Superseded),
         Settlement::Parked,
         Settlement::Released { at },
     ] {

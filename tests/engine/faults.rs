@@ -31,8 +31,8 @@ pub(crate) struct Unreliable {
     claims: Arc<Semaphore>,
     /// Whether it is in order all the time.
     reliable: bool,
-    /// The call at which the process dies, and whether once it was carried out: no answer comes from
-    /// then on.
+    /// The call at which the process dies, and whether once it was carried out: no answer comes
+    /// from then on.
     dies_at: Option<(u32, bool)>,
     /// Whether calls wait.
     stuck: Arc<watch::Sender<bool>>,

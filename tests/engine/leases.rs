@@ -1,10 +1,10 @@
-//! Leases: extended while an attempt takes long, fenced when they are lost; and storages that do not
-//! answer.
+//! Leases: extended while an attempt takes long, fenced when they are lost; and storages that do
+//! not answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifact_triggers::action::{Action, ActionCall, ActionError};
+use artifact_triggers::action::{Action, ActionCall, ActionError, Done};
 use artifact_triggers::clock::ManualClock;
 use artifact_triggers::delivery::{DeliveryPolicy, Jitter, State, StateName};
 use artifact_triggers::engine::{Engine, EngineOptions};
@@ -23,9 +23,9 @@ struct Slow(Arc<Semaphore>);
 
 #[async_trait]
 impl Action for Slow {
-    async fn run(&self, _: ActionCall) -> Result<String, ActionError> {
+    async fn run(&self, _: ActionCall) -> Result<Done, ActionError> {
         let _open = self.0.acquire().await;
-        Ok("done".to_owned())
+        Ok("done".into())
     }
 }
 

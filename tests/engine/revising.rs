@@ -1,4 +1,5 @@
-//! Triggers changed by who does not see their secrets: what stays, what is dropped, what is refused.
+//! Triggers changed by who does not see their secrets: what stays, what is dropped, what is
+//! refused.
 
 use artifact_triggers::engine::TriggerError;
 use artifact_triggers::event::Scope;

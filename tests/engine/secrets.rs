@@ -10,14 +10,14 @@ use artifact_triggers::delivery::{State, StateName};
 use artifact_triggers::engine::{Engine, EngineOptions, PingError};
 use artifact_triggers::event::Scope;
 use artifact_triggers::observer::{Observer, Transition};
-use artifact_triggers::provider::{ProviderError, SecretAsk, SecretProvider};
+use artifact_triggers::provider::{ProviderError, SecretAsk, SecretProvider, SecretUse};
 use artifact_triggers::request::Request;
 use artifact_triggers::secret::Secret;
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::signature::standard_webhooks::SigningSecret;
 use artifact_triggers::storage::{MemoryStorage, Storage as _, TriggerWrite};
 use artifact_triggers::trigger::{
-    Credential, EndpointAuth, EndpointSecret, Target, Trigger, TriggerBuilder,
+    ClientCredentials, Credential, EndpointAuth, EndpointSecret, Target, Trigger, TriggerBuilder,
 };
 use async_trait::async_trait;
 
@@ -181,7 +181,14 @@ impl SecretProvider for Vault {
 
     fn check(&self, ask: SecretAsk<'_>) -> Result<(), String> {
         let acme: Scope = "acme".parse().unwrap();
-        if acme.contains(ask.scope) { Ok(()) } else { Err("is not for this scope".to_owned()) }
+        if !acme.contains(ask.scope) {
+            return Err("is not for this scope".to_owned());
+        }
+        let is_sent = ask.usage == SecretUse::Authentication;
+        if is_sent && ask.origin != "https://hooks.example" && ask.origin != "https://id.example" {
+            return Err(format!("is not for {}", ask.origin));
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +204,10 @@ impl Observer for Missing {
 }
 
 async fn with_vault(vault: &Vault, missing: &Missing) -> Bench {
+    with_vault_that_refreshes(vault, missing, MINUTE).await
+}
+
+async fn with_vault_that_refreshes(vault: &Vault, missing: &Missing, refresh: Duration) -> Bench {
     let (script, storage) = (Script::statuses([200]), MemoryStorage::new());
     let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
     let engine = Engine::builder(storage.clone())
@@ -204,7 +215,7 @@ async fn with_vault(vault: &Vault, missing: &Missing) -> Bench {
         .clock(clock.clone())
         .secret_provider(vault.clone())
         .observer(missing.clone())
-        .options(EngineOptions::default().with_refresh(MINUTE))
+        .options(EngineOptions::default().with_refresh(refresh))
         .build()
         .await
         .unwrap();
@@ -212,7 +223,11 @@ async fn with_vault(vault: &Vault, missing: &Missing) -> Bench {
 }
 
 fn from_vault() -> TriggerBuilder {
-    Trigger::builder("t")
+    named_from_vault("t")
+}
+
+fn named_from_vault(name: &str) -> TriggerBuilder {
+    Trigger::builder(name)
         .scope("acme".parse().unwrap())
         .on_any("artifact.*".parse().unwrap())
         .unsigned_webhook("https://hooks.example/x")
@@ -320,6 +335,44 @@ async fn a_name_that_is_not_for_the_scope_is_refused_and_so_is_any_without_a_pro
     let without = crate::bench::bench(Script::statuses([200])).await;
     let found = without.engine.create_trigger(from_vault().build().unwrap()).await.unwrap_err();
     assert!(found.to_string().contains("this engine has no secret provider"), "{found}");
+}
+
+#[tokio::test]
+async fn a_provider_is_told_whom_a_credential_is_for_and_may_refuse_others() {
+    let (vault, missing) = (Vault::default(), Missing::default());
+    let bench = with_vault(&vault, &missing).await;
+    let client = |url: &str| {
+        let secret = Credential::provided("kv/client");
+        EndpointAuth::oauth2(ClientCredentials::new(url.parse().unwrap(), "client", secret))
+    };
+    let trigger = bench.trigger(from_vault()).await;
+    bench.trigger(named_from_vault("by token").auth(client("https://id.example/token"))).await;
+    let elsewhere = named_from_vault("stolen").auth(client("https://evil.example/token"));
+    let found = bench.engine.create_trigger(elsewhere.build().unwrap()).await.unwrap_err();
+    let expected = "provider \"kv/client\": is not for https://evil.example";
+    assert!(found.to_string().contains(expected), "{found}");
+
+    let json = serde_json::to_string(&trigger.spec).unwrap();
+    // The path is not shown.
+    let json = json.replace("https://hooks.example/[redacted]", "https://evil.example/");
+    let (scope, revision) = (Scope::root(), trigger.revision);
+    let moved = bench.engine.revise_trigger(&scope, trigger.id, revision, json.as_bytes());
+    let found = moved.await.unwrap_err().to_string();
+    let expected = "provider \"kv/token\": is not for https://evil.example";
+    assert!(found.contains(expected), "{found}");
+    assert!(!found.contains("kv/signing"), "signing tells the origin nothing: {found}");
+}
+
+#[tokio::test]
+async fn what_waits_long_for_a_credential_is_taken_up_less_and_less_often() {
+    let (vault, missing) = (Vault::default(), Missing::default());
+    let bench = with_vault_that_refreshes(&vault, &missing, Duration::from_secs(1)).await;
+    bench.trigger(from_vault()).await;
+    bench.engine.publish(published_below_acme()).await.unwrap();
+    bench.work(2 * HOUR).await;
+    let told = missing.0.lock().unwrap().len();
+    // Every second at first, every minute at the end.
+    assert!((120..180).contains(&told), "{told}");
 }
 
 #[tokio::test]

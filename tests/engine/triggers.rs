@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use artifact_triggers::delivery::{DeliveryPolicy, State};
+use artifact_triggers::delivery::{CancelReason, DeliveryPolicy, State};
 use artifact_triggers::engine::{Engine, EngineOptions, PublishError, TriggerError};
 use artifact_triggers::event::{EventKind, Scope};
 use artifact_triggers::storage::{DeliveryQuery, EventQuery, StorageError};
@@ -43,8 +43,11 @@ async fn what_waits_is_parked_when_disabled_and_cancelled_when_deleted() {
     bench.engine.delete_trigger(deleted.id).await.unwrap();
     bench.work(MINUTE).await;
     for delivery in bench.deliveries().await {
-        let expected =
-            if delivery.trigger == disabled.id { State::Parked } else { State::Cancelled };
+        let expected = if delivery.trigger == disabled.id {
+            State::Parked
+        } else {
+            State::Cancelled { reason: CancelReason::TriggerDeleted }
+        };
         assert_eq!(delivery.state, expected);
     }
     assert_eq!(bench.script.requests().len(), 0);

@@ -1,4 +1,5 @@
-//! Filter and naive evaluator agree; the normal form means and prints the same however it is written.
+//! Filter and naive evaluator agree; the normal form means and prints the same however it is
+//! written.
 
 use artifact_triggers::trigger::filter::Filter;
 use serde_json::{Map, Value, json};

@@ -1,6 +1,6 @@
-//! The crate `quamina`, another implementation of the language, as a second judge of what both have:
-//! exact texts and numbers, `prefix`, `suffix`, `wildcard`, `equals-ignore-case`, `anything-but` of
-//! texts, `exists: true`, members side by side, arrays of scalars and of objects.
+//! The crate `quamina`, another implementation of the language, as a second judge of what both
+//! have: exact texts and numbers, `prefix`, `suffix`, `wildcard`, `equals-ignore-case`,
+//! `anything-but` of texts, `exists: true`, members side by side, arrays of scalars and of objects.
 //!
 //! Left out since they differ by design: `exists: false` beside other conditions of an array, and
 //! `anything-but` of numbers. In a list beside others, `exists`, `anything-but` and

@@ -4,4 +4,5 @@
 mod equivalence;
 mod fixtures;
 mod judge_quamina;
+mod known_defects;
 mod naive;

@@ -1,6 +1,6 @@
 //! A second judge, as plain as can be, written from the words of the manual: a pattern is expanded
-//! into flat rules, an event into leaves and objects that know which elements of which arrays they lie
-//! in, and then every choice of elements is tried.
+//! into flat rules, an event into leaves and objects that know which elements of which arrays they
+//! lie in, and then every choice of elements is tried.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -92,8 +92,8 @@ fn expand<'p>(pattern: &'p Value, path: &[String]) -> Vec<Vec<Goal<'p>>> {
     rules
 }
 
-/// Tries every way to satisfy the goals: by something that is there, or, told at the end, by nothing
-/// being there in the elements that were chosen.
+/// Tries every way to satisfy the goals: by something that is there, or, told at the end, by
+/// nothing being there in the elements that were chosen.
 fn choose<'p>(
     goals: &[Goal<'p>],
     absent: &mut Vec<Goal<'p>>,

@@ -40,8 +40,8 @@ fn issued(authority: &Authority, name: &str) -> (String, String) {
     (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
 }
 
-/// An endpoint of an authority that speaks these versions, and asks clients for a certificate of that
-/// authority if it is strict.
+/// An endpoint of an authority that speaks these versions, and asks clients for a certificate of
+/// that authority if it is strict.
 async fn demanding(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],

@@ -18,8 +18,8 @@ const RESTARTS: usize = 12;
 /// The longest pause after a kill, in milliseconds.
 const LONGEST_PAUSE: u64 = 1_000;
 
-/// Draws faults, each with the number of deliveries after which it happens, in that order. The one in
-/// the middle, or of many one in each dozen, restarts the server.
+/// Draws faults, each with the number of deliveries after which it happens, in that order. The one
+/// in the middle, or of many one in each dozen, restarts the server.
 pub(crate) fn draw(
     seed: u64,
     nodes: usize,

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use artifact_triggers::action::{Action, ActionCall, ActionError};
+use artifact_triggers::action::{Action, ActionCall, ActionError, Done};
 use artifact_triggers::engine::{Engine, EngineOptions};
 use artifact_triggers::event::{Event, EventKind, Scope};
 use artifact_triggers::outbox::sqlite::rusqlite::{Connection, TransactionBehavior};
@@ -73,10 +73,10 @@ struct Heard {
 
 #[async_trait]
 impl Action for Heard {
-    async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
+    async fn run(&self, call: ActionCall) -> Result<Done, ActionError> {
         self.names.lock().unwrap().push(call.event.attributes["name"].clone());
         self.news.notify_one();
-        Ok(String::new())
+        Ok(Done::default())
     }
 }
 

@@ -1,5 +1,6 @@
-//! The PostgreSQL storage: the suite of the contract, and what only it promises: nodes with clocks of their own, connections that are cut,
-//! tables that others made, and the plans by which it finds what it needs. Run by `tests/with_postgres`.
+//! The PostgreSQL storage: the suite of the contract, and what only it promises: nodes with clocks
+//! of their own, connections that are cut, tables that others made, and the plans by which it finds
+//! what it needs. Run by `tests/with_postgres`.
 
 #[macro_use]
 #[path = "../outbox/rules.rs"]
@@ -12,5 +13,7 @@ mod outbox;
 mod plans;
 mod sample;
 mod schema;
+#[cfg(feature = "encryption")]
+mod sealing;
 mod server;
 mod suite;

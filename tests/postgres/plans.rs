@@ -1,7 +1,7 @@
 //! Plans: with a large backlog everything is found by an index, or else the test names what is not.
 //!
-//! The server writes down how it carried out each statement (`auto_explain`); what it wrote is read from
-//! its log.
+//! The server writes down how it carried out each statement (`auto_explain`); what it wrote is read
+//! from its log.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The tables: made once by nodes that start at once, and refused where they are of another version.
+//! The tables: made once by nodes that start at once, and refused where they are of another
+//! version.
 
 use artifact_triggers::storage::Storage as _;
 use artifact_triggers::storage::postgres::{OpenError, PostgresOptions, PostgresStorage};

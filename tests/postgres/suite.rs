@@ -27,8 +27,8 @@ async fn connect(options: Arc<PostgresOptions>) -> PostgresStorage {
     PostgresStorage::connect(&named, &options).await.unwrap()
 }
 
-/// Connects anew once all sessions of those before are over: what was sent to the server goes on there,
-/// whoever dies.
+/// Connects anew once all sessions of those before are over: what was sent to the server goes on
+/// there, whoever dies.
 async fn reconnect(options: Arc<PostgresOptions>) -> PostgresStorage {
     let client = server::client().await;
     let open = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1";

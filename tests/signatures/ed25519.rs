@@ -82,6 +82,7 @@ fn a_public_key_is_a_point_that_does_not_fit_everything() {
         assert!(PublicKey::from_bytes(&weak).is_err(), "{weak:?}");
     }
     assert!(PublicKey::from_bytes(&[7; 31]).is_err());
+    assert_eq!(format!("{:?}", public()), public().to_string(), "it is no secret");
     for wrong in ["", "whpk_", "whsk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="] {
         assert!(wrong.parse::<PublicKey>().is_err(), "{wrong}");
     }
@@ -108,7 +109,8 @@ fn one_message_may_carry_both_kinds_and_each_is_checked_by_its_own() {
     }
 }
 
-/// The public key is known to all: whoever signs with it as if it were a shared secret gets nowhere.
+/// The public key is known to all: whoever signs with it as if it were a shared secret gets
+/// nowhere.
 #[test]
 fn a_mac_by_the_public_key_is_no_signature() {
     let key = SigningSecret::from_bytes(&base64_of(&vector().public.unwrap()[5..])).unwrap();

@@ -5,6 +5,8 @@ mod ed25519;
 mod http_message;
 mod keys;
 mod mutations;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod one_header;
 mod standard_webhooks;
 

@@ -1,8 +1,8 @@
 //! Signed messages that were changed in any way: none is accepted.
 //!
 //! What a scheme's own rules call the same message, such as header fields in another order or a
-//! signature of an unknown version beside the one that fits, is told apart by a reading of those rules
-//! that is written here anew, and not counted.
+//! signature of an unknown version beside the one that fits, is told apart by a reading of those
+//! rules that is written here anew, and not counted.
 
 use std::collections::BTreeMap;
 

@@ -147,6 +147,30 @@ fn defect_33_an_empty_signature_or_a_bare_prefix_is_none() {
 }
 
 #[test]
+fn a_header_of_any_name_is_verified_bare_or_with_its_prefix() {
+    for vector in vectors().github_sha256 {
+        let body = vector.body.as_bytes();
+        let hex = vector.header.strip_prefix("sha256=").unwrap();
+        let secrets = || [text("x"), text(&vector.secret)];
+        let bare = Verifier::hex_sha256("X-JFrog-Event-Auth", "", secrets());
+        let headers = [("x-jfrog-event-auth", hex)].into_iter().collect();
+        assert_eq!(verdict(&bare, &headers, body), Ok(()), "{}", vector.source);
+        assert_eq!(verdict(&bare, &headers, b"other"), MISMATCH);
+        let prefixed = Verifier::hex_sha256("x-npm-signature", "sha256=", secrets());
+        let headers = [("X-Npm-Signature", vector.header.as_str())].into_iter().collect();
+        assert_eq!(verdict(&prefixed, &headers, body), Ok(()), "{}", vector.source);
+        for (verifier, name, value) in [
+            (&bare, "x-jfrog-event-auth", vector.header.as_str()),
+            (&prefixed, "x-npm-signature", hex),
+            (&prefixed, "x-npm-signature", "sha256="),
+        ] {
+            let headers = [(name, value)].into_iter().collect();
+            assert_eq!(verdict(verifier, &headers, body), MISMATCH, "{name}: {value}");
+        }
+    }
+}
+
+#[test]
 fn a_signature_that_is_nearly_one_is_none() {
     for (scheme, verifier, name) in all(&[text("s3cret")]) {
         let headers = signed(&scheme);

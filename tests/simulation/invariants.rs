@@ -24,10 +24,12 @@ pub(crate) enum Invariant {
     DisabledOnlyIfFailing = 15,
     JobsEnd = 16,
     BatchesAreWhole = 17,
+    BurstsGoOnce = 18,
+    SchedulesFireOnce = 19,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [(Self, &'static str); 17] = [
+    pub(crate) const ALL: [(Self, &'static str); 19] = [
         (
             Self::NothingIsLost,
             "What was acknowledged is delivered to each trigger that wanted it, or dead, parked or \
@@ -105,6 +107,16 @@ impl Invariant {
             Self::BatchesAreWhole,
             "What goes in one request is of one trigger that batches and one endpoint, no more than its \
              policy allows, and alone or in an array as it says.",
+        ),
+        (
+            Self::BurstsGoOnce,
+            "Of what stands for each other one waits, no two go within a span that one may, and nothing \
+             is superseded but by what goes in its place.",
+        ),
+        (
+            Self::SchedulesFireOnce,
+            "A schedule is fired once for each due time, not before that, and none is left out; each \
+             firing is sent to its trigger.",
         ),
     ];
 

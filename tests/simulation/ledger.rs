@@ -1,6 +1,7 @@
 //! The ledger: everything that happened, seen at the storage and on the wire, and checked against
 //! the invariants at once. It decides by rules of its own, not by the engine's code.
 
+mod bursts;
 mod claims;
 mod ending;
 mod endpoints;
@@ -8,6 +9,7 @@ mod health;
 mod jobs;
 mod order;
 mod pruned;
+mod schedules;
 mod settlements;
 mod visits;
 
@@ -16,16 +18,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Delivery, EndpointKey, Settlement, State};
+use artifact_triggers::delivery::{CancelReason, Delivery, EndpointKey, Settlement, State};
 use artifact_triggers::event::EventKind;
 use artifact_triggers::id::{DeliveryId, EventId, MessageId, OrderingKey, TriggerId};
 use artifact_triggers::storage::{Fate, Prune, Record, Recorded, Replay};
 
 pub(crate) use visits::{Parcel, Visit};
 
+use bursts::Told;
 use endpoints::Endpoint;
 use health::Story;
 use jobs::Job;
+use schedules::Timetable;
 
 use crate::clock::Time;
 use crate::invariants::{Invariant, Violation};
@@ -72,6 +76,7 @@ pub(crate) struct Books {
     /// The deliveries of each ordering key, in the order in which they were recorded.
     lines: BTreeMap<OrderingKey, Vec<DeliveryId>>,
     jobs: BTreeMap<String, Job>,
+    timetables: BTreeMap<TriggerId, Timetable>,
     /// How many turns were given and taken.
     turns: u64,
     /// How many deliveries have not ended.
@@ -112,6 +117,9 @@ pub(crate) struct Counts {
     pub(crate) doubles: usize,
     /// Requests with several deliveries.
     pub(crate) batches: usize,
+    pub(crate) superseded: usize,
+    /// Due times that were fired.
+    pub(crate) fired: usize,
 }
 
 impl Counts {
@@ -129,6 +137,8 @@ impl Counts {
         self.measured += other.measured;
         self.doubles += other.doubles;
         self.batches += other.batches;
+        self.superseded += other.superseded;
+        self.fired += other.fired;
     }
 }
 
@@ -146,7 +156,8 @@ struct Account {
     released: u32,
     /// How many attempts were counted when that was last written down.
     kept: u32,
-    /// Whether it may have ended the process before, so that its attempts are written down with claims.
+    /// Whether it may have ended the process before, so that its attempts are written down with
+    /// claims.
     is_suspect: bool,
     /// No attempt before this, in true time.
     floor: Timestamp,
@@ -157,11 +168,14 @@ struct Account {
     /// A backfill made it.
     is_late: bool,
     replays: u32,
-    /// When its turn in an order came, and when it was put back into the line, by the number of turns.
+    /// When its turn in an order came, and when it was put back into the line, by the number of
+    /// turns.
     turn_at: u64,
     queued_at: u64,
     /// How many healthy deliveries were open when it was recorded.
     before: usize,
+    /// What it is coalesced by, if it is.
+    told: Option<Told>,
 }
 
 /// One attempt as it went by.
@@ -189,6 +203,10 @@ impl Ledger {
     pub(crate) fn promise(&self, trigger: TriggerId, plan: &TriggerPlan) {
         let mut books = self.lock();
         books.promises.insert(trigger, plan.promise.clone());
+        if let Some(schedule) = &plan.schedule {
+            let table = Timetable::of(trigger, schedule, self.time.now(), !plan.is_touched);
+            books.timetables.insert(trigger, table);
+        }
         books.plans.insert(trigger, plan.clone());
     }
 
@@ -197,11 +215,12 @@ impl Ledger {
         self.lock().acknowledged.push((event, plan.clone()));
     }
 
-    /// How many deliveries and jobs have not ended, and will end by themselves.
+    /// How many deliveries and jobs have not ended, and will end by themselves, and how many due
+    /// times have come and are not fired.
     pub(crate) fn open(&self) -> usize {
         let books = self.lock();
         let stuck = if books.open == 0 { 0 } else { books.stuck() };
-        books.open - stuck + books.running_jobs()
+        books.open - stuck + books.running_jobs() + books.not_fired(self.time.now())
     }
 
     pub(crate) fn violate(&self, invariant: Invariant, what: String) {
@@ -305,8 +324,8 @@ impl Ledger {
         self.lock().held.remove(&life);
     }
 
-    /// The storage was opened anew by the only process that may: all leases are given up, with what was
-    /// counted under them. If there were any, what is stored may have ended the process.
+    /// The storage was opened anew by the only process that may: all leases are given up, with what
+    /// was counted under them. If there were any, what is stored may have ended the process.
     pub(crate) fn reopened(&self) {
         let accounts = &mut self.lock().accounts;
         let is_leased = |account: &Account| matches!(account.delivery.state, State::Leased { .. });
@@ -354,6 +373,7 @@ impl Books {
         if OWN.contains(&event.kind) {
             self.own.insert(id);
         }
+        self.follow_firing(event, record, now);
         self.record_more(record, recorded, now);
     }
 
@@ -364,18 +384,23 @@ impl Books {
         }
         self.follow_jobs(&record.cursors, now);
         for (delivery, payload) in &record.deliveries {
-            if self.accounts.get(&delivery.id).is_none_or(|account| account.is_gone) {
+            let former = self.accounts.get(&delivery.id);
+            if former.is_none_or(|account| account.is_gone) {
+                let former = former.and_then(|account| account.told.clone());
                 let is_parked = delivery.state == State::Parked;
                 if !is_parked && self.is_known_suspended(delivery.trigger, now) {
                     let what = format!("{} is not parked", delivery.id);
                     self.violate(now, Invariant::DisabledOnlyIfFailing, what);
                 }
                 self.begin(delivery, payload.body.clone(), now);
+                let event = record.event.as_ref();
+                let told = event.and_then(|new| self.told(&new.event, delivery)).or(former);
                 let account = self.accounts.get_mut(&delivery.id).expect("it was begun");
-                account.is_late = record.event.is_none();
-                self.counts.backfilled += usize::from(record.event.is_none());
+                (account.is_late, account.told) = (event.is_none(), told);
+                self.counts.backfilled += usize::from(event.is_none());
             }
         }
+        self.supersede(record, now);
     }
 
     fn begin(&mut self, delivery: &Delivery, body: Arc<[u8]>, now: Timestamp) {
@@ -401,6 +426,7 @@ impl Books {
             recorded_at: now,
             settled_at: delivery.created_at,
             before: self.accounts.values().filter(is_healthy).count(),
+            told: None,
         };
         self.counts.deliveries += 1;
         self.open += usize::from(!delivery.state.is_final());
@@ -413,7 +439,7 @@ impl Books {
     fn replay(&mut self, id: DeliveryId, replay: &Replay, place: u32, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
         let Fate::Again { due, spacing, new_message_ids } = replay.fate else {
-            account.delivery.state = State::Cancelled;
+            account.delivery.state = State::Cancelled { reason: CancelReason::Discarded };
             account.settled_at = replay.now;
             // The engine does so for what others wait for, and the operator never does.
             if !self.stories[&account.delivery.trigger].was_deleted {

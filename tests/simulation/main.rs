@@ -10,9 +10,9 @@
 //! SIMULATION_SEEDS=100000 cargo test --test simulation -- --nocapture some_seeds
 //! ```
 //!
-//! That the invariants notice what they are there for, show the mutants, and `mutate.sh`, which breaks
-//! the crate itself.
-#![cfg(all(feature = "engine", feature = "sqlite"))]
+//! That the invariants notice what they are there for, show the mutants, and `mutate.sh`, which
+//! breaks the crate itself.
+#![cfg(all(feature = "engine", feature = "schedule", feature = "sqlite"))]
 
 mod campaign;
 mod chaos;
@@ -48,7 +48,7 @@ fn some_seeds_hold_every_invariant_on_sqlite() {
     Campaign { kind: Kind::Sqlite, from: 0, count: 10, twice: 2, budget: None }.run();
 }
 
-/// In CI: the 1,000 first runs are made twice, and must have the same trace. It ends within six
+/// In CI: the 1,000 first runs are made twice, and must have the same trace. It ends within five
 /// minutes, and tells how far it came; how many seeds `SIMULATION_SEEDS` asks for are run, however
 /// long that takes.
 #[test]
@@ -57,8 +57,8 @@ fn many_seeds_hold_every_invariant() {
     let asked = number("SIMULATION_SEEDS");
     let budget = |seconds| asked.is_none().then_some(Duration::from_secs(seconds));
     let count = asked.unwrap_or(10_000);
-    Campaign { kind: Kind::Memory, from: 0, count, twice: 1_000, budget: budget(300) }.run();
-    Campaign { kind: Kind::Sqlite, from: 0, count: count / 200, twice: 10, budget: budget(50) }
+    Campaign { kind: Kind::Memory, from: 0, count, twice: 1_000, budget: budget(200) }.run();
+    Campaign { kind: Kind::Sqlite, from: 0, count: count / 200, twice: 10, budget: budget(40) }
         .run();
 }
 

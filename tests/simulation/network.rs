@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use artifact_triggers::action::{Action, ActionCall, ActionError};
+use artifact_triggers::action::{Action, ActionCall, ActionError, Done};
 use artifact_triggers::clock::{Clock as _, Timestamp};
 use artifact_triggers::deliverer::{DeliverError, Deliverer};
 use artifact_triggers::event::Scope;
@@ -136,8 +136,8 @@ impl Network {
         Self { receivers, time, start, faults_end, random, ledger, swallows: false }
     }
 
-    /// Answers 200 to a part of what it gets without handing it over, from now on: to show that this
-    /// is noticed.
+    /// Answers 200 to a part of what it gets without handing it over, from now on: to show that
+    /// this is noticed.
     pub(crate) fn swallowing(mut self) -> Self {
         self.swallows = true;
         self
@@ -316,7 +316,7 @@ impl Deliverer for Wire {
             Reply::Status(status) => Ok(Response { status, ..Response::default() }),
             Reply::RetryAfter(status, value, _) => {
                 let headers = [("retry-after", value)].into_iter().collect();
-                Ok(Response { status, headers, body: Vec::new() })
+                Ok(Response { status, headers, ..Response::default() })
             }
             Reply::TimesOut | Reply::Silence => Err(DeliverError::Timeout { after }),
             Reply::NoConnection => Err(DeliverError::Connect { reason: because() }),
@@ -341,7 +341,7 @@ pub(crate) struct Hand {
 
 #[async_trait]
 impl Action for Hand {
-    async fn run(&self, call: ActionCall) -> Result<String, ActionError> {
+    async fn run(&self, call: ActionCall) -> Result<Done, ActionError> {
         let timeout = self.timeouts[&call.trigger];
         let network = &self.wire.network;
         let (message, body) = (Some(call.message_id), call.event.to_json());
@@ -350,7 +350,7 @@ impl Action for Hand {
             return Err(ActionError::Permanent("unknown".to_owned()));
         };
         match network.visit(visit, self.receiver, OLD_PATH, timeout).await {
-            Reply::Status(_) => Ok("done".to_owned()),
+            Reply::Status(_) => Ok("done".into()),
             _ => Err(ActionError::Transient("not now".to_owned())),
         }
     }

@@ -81,7 +81,8 @@ fn draw_replay(trigger: TriggerId, random: &Random) -> ReplayPlan {
     draw_rate(random).map_or(plan.clone(), |rate| plan.with_rate(rate))
 }
 
-/// Tells triggers of the new addresses of receivers that move, and has them move once that is known.
+/// Tells triggers of the new addresses of receivers that move, and has them move once that is
+/// known.
 pub(crate) async fn move_receivers(world: Arc<World>, random: Random) {
     let moving = |(_, plan): &(usize, &crate::plan::ReceiverPlan)| {
         plan.behaviour == Behaviour::Moving && !plan.is_action

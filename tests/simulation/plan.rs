@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{
-    Batch, DeliveryPolicy, EndpointKey, Jitter, OnDead, Order, RetrySchedule,
+    Batch, Coalesce, DeliveryPolicy, EndpointKey, Jitter, OnDead, Order, RetrySchedule,
 };
 use artifact_triggers::endpoint::{BreakerPolicy, EndpointPolicy, Rate};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Artifact, Event, EventKind};
+use artifact_triggers::schedule::{Missed, Schedule};
 use artifact_triggers::trigger::{KindPattern, Trigger, TriggerSpec};
 
 use crate::faults::Odds;
@@ -120,6 +121,8 @@ pub(crate) struct TriggerPlan {
     /// Wants also what the engine itself tells.
     pub(crate) wants_any: bool,
     pub(crate) scope: &'static str,
+    /// Gets nothing but what this fires.
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) promise: Promise,
     /// Whether the operator may take it from work.
     pub(crate) is_touched: bool,
@@ -140,6 +143,7 @@ pub(crate) struct Promise {
     pub(crate) on_dead: OnDead,
     pub(crate) disable_after: Option<Duration>,
     pub(crate) batch: Option<Batch>,
+    pub(crate) coalesce: Option<Coalesce>,
 }
 
 impl Promise {
@@ -193,7 +197,7 @@ impl TriggerPlan {
         let below = event.scope.strip_prefix(self.scope);
         let inside = self.scope.is_empty()
             || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        inside && (self.wants_any || self.kinds.contains(&event.kind))
+        inside && self.schedule.is_none() && (self.wants_any || self.kinds.contains(&event.kind))
     }
 
     pub(crate) fn spec(&self, path: &str) -> TriggerSpec {
@@ -207,15 +211,19 @@ impl TriggerPlan {
             .with_disable_after(promise.disable_after);
         policy.max_age = promise.max_age;
         policy.batch = promise.batch;
+        policy.coalesce = promise.coalesce.clone().map(Box::new);
         policy.final_statuses.clone_from(&promise.final_statuses);
         let mut builder = Trigger::builder(format!("t{}", self.index)).policy(policy);
         if !self.scope.is_empty() {
             builder = builder.scope(self.scope.parse().expect("it is a scope"));
         }
-        for kind in &self.kinds {
+        if let Some(schedule) = &self.schedule {
+            builder = builder.schedule(schedule.clone());
+        }
+        for kind in self.kinds.iter().filter(|_| self.schedule.is_none()) {
             builder = builder.on(KINDS[*kind].clone());
         }
-        if self.wants_any {
+        if self.wants_any && self.schedule.is_none() {
             builder = builder.on_any(KindPattern::any());
         }
         let receiver = self.receiver;
@@ -241,7 +249,13 @@ impl Plan {
             .with_refresh(random.span(MINUTE * 20, HOUR * 3));
         let nodes = if one_node { 1 } else { random.pick(&[1, 2, 3]) };
         let receivers = draw_receivers(random);
-        let triggers = draw_triggers(random, &receivers, options.concurrency);
+        let mut triggers = draw_triggers(random, &receivers, options.concurrency);
+        for trigger in triggers.iter_mut().skip(1) {
+            trigger.schedule = random.chance(200).then(|| draw_schedule(random, span));
+            if trigger.schedule.is_some() {
+                trigger.promise.coalesce = None;
+            }
+        }
         let batches = triggers.iter().filter_map(|trigger| trigger.promise.batch);
         let largest_batch = batches.map(|batch| batch.max_events).max().unwrap_or(1);
         let skewed = random.chance(600);
@@ -357,11 +371,22 @@ fn draw_triggers(
             kinds: (0..KINDS.len()).filter(|kind| *kind == 0 || random.chance(600)).collect(),
             wants_any: random.chance(150),
             scope: random.pick(&["", "", "acme", "acme/app"]),
+            schedule: None,
             promise: draw_promise(random, receiver, plan, concurrency),
             is_touched: !moves && random.chance(100),
         });
     }
     triggers
+}
+
+/// Over by the end of the day on which faults end: what is fired then must have an end too.
+fn draw_schedule(random: &Random, span: Duration) -> Schedule {
+    let (minute, hours) = (random.below(60), random.pick(&[1, 2, 5]));
+    let last = 23 + span.as_secs() / DAY.as_secs();
+    let expression = format!("0 {minute} */{hours} 23-{last} 11 * 2026");
+    let schedule = Schedule::cron(&expression).expect("it is one");
+    let jitter = random.pick(&[Duration::ZERO, Duration::ZERO, MINUTE * 20]);
+    schedule.with_missed(Missed::All(1_000)).with_jitter(jitter)
 }
 
 fn draw_promise(
@@ -378,6 +403,10 @@ fn draw_promise(
         _ => (0..random.between(1, 6)).map(|_| random.below(7_200)).collect(),
     };
     let order = random.pick(&[Order::None, Order::None, Order::PerArtifact, Order::Strict]);
+    let batch = draw_batch(random, plan, order).filter(|batch| batch.max_events <= concurrency);
+    let max_age = random.chance(150).then(|| random.span(MINUTE, DAY));
+    let coalesce = draw_coalesce(random)
+        .filter(|_| batch.is_none() && order == Order::None && max_age.is_none());
     Promise {
         receiver,
         is_healthy: plan.behaviour == Behaviour::Healthy && plan.policy.rate.is_none(),
@@ -385,10 +414,11 @@ fn draw_promise(
         pauses: pauses.into_iter().map(Duration::from_secs).collect(),
         jitter: random.pick(&[Jitter::None, Jitter::Added, Jitter::Equal, Jitter::Full]),
         timeout: draw_timeout(random, plan),
-        max_age: random.chance(150).then(|| random.span(MINUTE, DAY)),
+        max_age,
         final_statuses: if random.chance(150) { vec![404] } else { Vec::new() },
         disable_after: draw_disable_after(random, order),
-        batch: draw_batch(random, plan, order).filter(|batch| batch.max_events <= concurrency),
+        batch,
+        coalesce,
         order,
         on_dead: random.pick(&[OnDead::Skip, OnDead::Block]),
     }
@@ -413,6 +443,23 @@ fn draw_batch(random: &Random, plan: &ReceiverPlan, order: Order) -> Option<Batc
         .with_max_wait(random.span(SECOND / 10, MINUTE * 10));
     // Room for two or three events.
     Some(if random.chance(200) { batch.with_max_bytes(2_048) } else { batch })
+}
+
+/// Only where nothing goes in order, in batches or grows too old.
+fn draw_coalesce(random: &Random) -> Option<Coalesce> {
+    // A storage keeps spans to the millisecond.
+    let whole = |span: Duration| Duration::from_millis(u64::try_from(span.as_millis()).unwrap());
+    let span = whole(random.span(SECOND * 30, MINUTE * 30));
+    match random.below(9) {
+        0 | 1 => Some(Coalesce::newest()),
+        2 => Some(Coalesce::quiet(span)),
+        3 => {
+            let more = whole(random.span(Duration::ZERO, HOUR));
+            Some(Coalesce::quiet(span).with_max_wait(span + more))
+        }
+        4 | 5 => Some(Coalesce::at_most_every(span)),
+        _ => None,
+    }
 }
 
 /// An action may take longer than a lease.

@@ -26,8 +26,9 @@ use crate::storage::{Answer, Call, Port, SqliteFile, wait};
 use crate::trace::Trace;
 use crate::{chaos, operator, publisher};
 
-/// How long what is left when faults end may take.
-const DRAIN: Duration = Duration::from_secs(12 * 86_400);
+/// How long what is left when faults end may take. Of a line behind a receiver that fails now and
+/// then, each may need all of its attempts, which take three days.
+const DRAIN: Duration = Duration::from_secs(24 * 86_400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -234,8 +235,11 @@ impl World {
 
     fn count_timers(&self) {
         // One for each attempt; for each run its own and those of its three calls of the storage at
-        // most; one for each other call: of publishers, the operator, who moves, and who shuts down.
-        let others = self.plan.events.len() + 3;
+        // most; one for each other call: of publishers, the operator, who moves, and who shuts
+        // down.
+        let fires = self.plan.triggers.iter().any(|trigger| trigger.schedule.is_some());
+        // Who fires has one, and one for its call.
+        let others = self.plan.events.len() + 3 + if fires { 2 } else { 0 };
         let most = self.plan.rules.runs * (self.plan.rules.places + 4) + others;
         for node in &self.nodes {
             let found = node.clock.sleeping();

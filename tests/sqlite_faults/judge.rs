@@ -1,5 +1,5 @@
-//! The judge: what is in a file must be what a model has after the calls that were acknowledged, and
-//! of those that were under way some, each whole.
+//! The judge: what is in a file must be what a model has after the calls that were acknowledged,
+//! and of those that were under way some, each whole.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Cuts of the power: the disk as it may be afterwards. What was synced is there; of what was not, any
-//! part may be, by sectors and in any order, and names of files as well.
+//! Cuts of the power: the disk as it may be afterwards. What was synced is there; of what was not,
+//! any part may be, by sectors and in any order, and names of files as well.
 
 use std::collections::BTreeMap;
 use std::path::Path;

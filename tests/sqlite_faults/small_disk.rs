@@ -1,5 +1,5 @@
-//! A small disk of its own, in a mount namespace that ends with the process: it is filled, made larger,
-//! made read-only.
+//! A small disk of its own, in a mount namespace that ends with the process: it is filled, made
+//! larger, made read-only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What an operator does with a SQLite file, and what goes wrong with one: backups, shrinking, clear
-//! errors.
+//! What an operator does with a SQLite file, and what goes wrong with one: backups, shrinking,
+//! clear errors.
 
 use std::fs;
 use std::path::Path;

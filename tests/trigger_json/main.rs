@@ -1,5 +1,7 @@
 //! The JSON of triggers: what is read and written, and what is refused with which words.
 
+mod coalescing;
+mod formats;
 mod limits;
 #[path = "../pointer/mod.rs"]
 mod pointer;
@@ -192,7 +194,9 @@ fn what_is_wrong_is_named_by_its_path_with_what_was_found_and_expected() {
         ("/target/webhook/url", Value::Null, "target.webhook.url: expected a string, found nothing".to_owned()),
         ("/target/webhook/url", json!("/a"), "target.webhook.url: expected an absolute URL: relative URL without a base".to_owned()),
         ("/target/webhook/url", json!("ftp://a"), "target.webhook.url: expected https (or http), found ftp".to_owned()),
-        ("/target/webhook/format", json!("xml"), "target.webhook.format: expected native, cloudevents-structured or cloudevents-binary, found \"xml\"".to_owned()),
+        ("/target/webhook/format", json!("xml"), "target.webhook.format: expected native, cloudevents-structured, cloudevents-binary, cdevents, distribution, harbor, harness, slack, teams, discord, github-dispatch, gitlab-pipeline or template, or an object with one of them, found \"xml\"".to_owned()),
+        ("/target/webhook/format", json!({"harness": {"prefix": "a b"}}), "target.webhook.format.harness.prefix: expected 1 to 40 letters, digits and hyphens, found \"a b\"".to_owned()),
+        ("/target/webhook/format", json!({"harness": {"prefix": "Acme", "a": 1}}), "target.webhook.format.harness.a: is not a member of this object".to_owned()),
         ("/target/webhook/headers/x-team", json!(1), "target.webhook.headers.x-team: expected a string".to_owned()),
         ("/target/webhook/headers/Host", json!("a"), "target.webhook.headers.Host: is set by the crate or the connection and cannot be overridden".to_owned()),
         ("/target/webhook/headers/X-Team", json!("a"), "target.webhook.headers.x-team: expected once, found again in this or another case".to_owned()),
@@ -258,8 +262,8 @@ fn what_comes_while_a_trigger_is_suspended_is_parked_or_dropped() {
 #[test]
 fn what_cannot_go_in_batches_is_refused() {
     let batched = with(full(), "/policy/batch", json!({}));
-    let beside =
-        "policy.batch: expected a webhook of format native or cloudevents-structured beside it";
+    let beside = "policy.batch: expected a webhook of format native, cloudevents-structured, cdevents (not \
+         binary), distribution, slack, teams or discord beside it";
     for (pointer, value, expected) in [
         (
             "/policy/order",

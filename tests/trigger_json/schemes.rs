@@ -41,6 +41,18 @@ fn each_scheme_is_read_and_kept_and_the_usual_one_is_left_out() {
             Some(json!({"harness": {"prefix": "Acme"}})),
         ),
         (
+            json!({"hex-sha256": {"header": "X-Sig", "prefix": "sha256="}}),
+            text(),
+            Scheme::HexSha256 { header: "X-Sig".to_owned(), prefix: "sha256=".to_owned() },
+            Some(json!({"hex-sha256": {"header": "X-Sig", "prefix": "sha256="}})),
+        ),
+        (
+            json!({"hex-sha256": {"header": "X-Sig"}}),
+            text(),
+            Scheme::HexSha256 { header: "X-Sig".to_owned(), prefix: String::new() },
+            Some(json!({"hex-sha256": {"header": "X-Sig", "prefix": ""}})),
+        ),
+        (
             json!({"timestamped": {"header": "X-Sig"}}),
             text(),
             Scheme::Timestamped { header: "X-Sig".to_owned() },
@@ -70,13 +82,21 @@ fn each_scheme_is_read_and_kept_and_the_usual_one_is_left_out() {
 #[test]
 fn what_is_no_scheme_is_told_by_its_path_without_a_word_of_a_secret() {
     let expected = "expected standard-webhooks, github, http-message-signatures, or an object with \
-                    harness, timestamped or signer";
+                    harness, hex-sha256, timestamped or signer";
     let at = |path: &str, message: &str| format!("target.webhook.scheme{path}: {message}");
     for (written, expected) in [
         (json!("hunter2"), at("", &format!("{expected}, found a string"))),
         (json!(7), at("", &format!("{expected}, found 7"))),
         (json!({}), at("", &format!("{expected}, one of them"))),
         (json!({"signer": "a", "harness": {}}), at("", &format!("{expected}, one of them"))),
+        (json!({"hex-sha256": {}}), at(".hex-sha256.header", "expected a string, found nothing")),
+        (
+            json!({"hex-sha256": {"header": "X", "prefix": "a b"}}),
+            at(
+                ".hex-sha256.prefix",
+                "expected at most 40 printable ASCII characters, found \"a b\"",
+            ),
+        ),
         (json!({"timestamped": {}}), at(".timestamped.header", "expected a string, found nothing")),
         (json!({"harness": {"prefix": 1}}), at(".harness.prefix", "expected a string, found 1")),
         (json!({"harness": {"x": 1}}), at(".harness.x", "is not a member of this object")),

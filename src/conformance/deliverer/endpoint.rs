@@ -1,4 +1,5 @@
-//! Endpoints that the suite plays: plain sockets on loopback, each connection on a thread of its own.
+//! Endpoints that the suite plays: plain sockets on loopback, each connection on a thread of its
+//! own.
 //!
 //! A connection ends when the deliverer closes it, or after [`LONGEST`].
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::deliverer::DeliverError;
 use crate::event::Scope;
-use crate::request::{Request, Response};
+use crate::request::{Method, Request, Response};
 
 /// How long the suite waits for what should come at once.
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
@@ -34,6 +35,7 @@ pub(super) enum Behaviour {
 /// A request as it arrived.
 #[derive(Debug)]
 pub(super) struct Arrived {
+    pub(super) line: String,
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
@@ -192,7 +194,8 @@ fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Result<Arrive
     let head = String::from_utf8_lossy(&head);
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     let fields = fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    let mut arrived = Arrived { fields: fields.collect(), body: Vec::new() };
+    let line = head.lines().next().unwrap_or_default().to_owned();
+    let mut arrived = Arrived { line, fields: fields.collect(), body: Vec::new() };
     let length = arrived.all("content-length").first().and_then(|text| text.parse().ok());
     let Some(length) = length else {
         arrived.body = chunks(stream, read)?;
@@ -241,6 +244,7 @@ fn more(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Result<()> {
 /// A request that may take its time.
 pub(super) fn request_to(url: &str) -> Request {
     Request {
+        method: Method::Post,
         url: url.parse().expect("it is a URL"),
         headers: [("webhook-id", "msg_1"), ("content-type", "application/json"), ("x-own", "a")]
             .into_iter()

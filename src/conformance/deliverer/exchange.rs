@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::endpoint::{Behaviour, Endpoint, deliver, request_to};
 use super::{Subject, expect_eq};
 use crate::deliverer::DeliverError;
-use crate::request::Request;
+use crate::request::{Method, Request};
 
 /// Enough for the head of a response, also on a machine that has much to do.
 const TIME_FOR_A_HEAD: Duration = Duration::from_secs(3);
@@ -23,6 +23,17 @@ pub(super) async fn rule_01_the_body_and_the_header_arrive_as_they_were_given(de
     for (name, value) in request.headers.iter() {
         let expected = [String::from_utf8_lossy(value)];
         expect_eq!(arrived.all(name), expected, "the values of the header field {name}");
+    }
+}
+
+pub(super) async fn rule_01_the_method_is_the_one_that_was_given(deliverer: Subject) {
+    let mut endpoint = Endpoint::begin(Behaviour::Answer(NO_CONTENT));
+    for method in [Method::Put, Method::Patch, Method::Delete, Method::Post] {
+        let request = Request { method, ..request_to(&endpoint.url()) };
+        let status = deliver(&deliverer, request).await.map(|response| response.status);
+        expect_eq!(status, Ok(204), "the status");
+        let arrived = endpoint.arrived().await.expect("a request that was answered has arrived");
+        expect_eq!(arrived.line, format!("{method} /hook?q=1 HTTP/1.1"), "the request line");
     }
 }
 
@@ -111,6 +122,8 @@ pub(super) async fn rule_04_a_body_that_breaks_drips_or_never_ends_costs_its_res
         let answer = deliver(&deliverer, request).await;
         let status = answer.as_ref().map(|response| response.status).map_err(Clone::clone);
         expect_eq!(status, Ok(200), "the status, of {behaviour:?}");
+        let complete = answer.as_ref().is_ok_and(|response| response.complete);
+        assert!(!complete, "of {behaviour:?}: expected no complete body");
         let body = answer.map(|response| response.body).unwrap_or_default();
         let sent = [&b"begin"[..], b"0123456789abcdef"];
         let is_beginning = sent.iter().any(|sent| {

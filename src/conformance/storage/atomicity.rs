@@ -1,4 +1,5 @@
-//! Rules 1 to 3: each call takes effect whole or not at all, for others, for good, and if it is dropped.
+//! Rules 1 to 3: each call takes effect whole or not at all, for others, for good, and if it is
+//! dropped.
 
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
@@ -12,7 +13,8 @@ use crate::delivery::{Delivery, Settlement, StateName};
 use crate::event::Event;
 use crate::storage::{Record, Recorded, Settle, StorageError, TriggerWrite};
 
-/// Of events that have three deliveries, how many those have that do not, looked at before and after.
+/// Of events that have three deliveries, how many those have that do not, looked at before and
+/// after.
 pub(super) fn parts(before: &[Event], after: &[Delivery]) -> Vec<usize> {
     let of = |event: &Event| after.iter().filter(|one| one.event == event.id).count();
     let mut found: Vec<usize> = before.iter().map(of).filter(|count| *count != 3).collect();

@@ -5,7 +5,7 @@ use super::samples::{
 };
 use super::{Answer as _, Subject, expect_eq};
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, Lease, Settlement, State};
+use crate::delivery::{CancelReason, Claimed, DeadReason, Lease, Settlement, State};
 use crate::id::DeliveryId;
 use crate::storage::{Claim, ClaimOf};
 
@@ -24,7 +24,7 @@ pub(super) async fn rule_07_what_is_waiting_and_due_is_given_once(storage: Subje
     let settlements = [
         Settlement::Delivered,
         Settlement::Dead(DeadReason::Exhausted),
-        Settlement::Cancelled,
+        Settlement::Cancelled(CancelReason::TriggerDeleted),
         Settlement::Parked,
         Settlement::Retry { at: at(50) },
     ];

@@ -9,7 +9,7 @@ use super::samples::{
 };
 use super::{Answer as _, Subject, expect_eq};
 use crate::clock::Timestamp;
-use crate::delivery::{DeadReason, Lease, OnDead, Settlement, State, StateName};
+use crate::delivery::{CancelReason, DeadReason, Lease, OnDead, Settlement, State, StateName};
 use crate::event::Scope;
 use crate::storage::{
     Backlog, Claim, ClaimOf, DeliveryQuery, EventQuery, Fate, Prune, Pruned, Replay, StorageError,
@@ -161,7 +161,7 @@ pub(super) async fn rule_19_a_replay_takes_what_is_dead_or_parked_and_nothing_el
         Settlement::Dead(DeadReason::Exhausted),
         Settlement::Parked,
         Settlement::Delivered,
-        Settlement::Cancelled,
+        Settlement::Cancelled(CancelReason::TriggerDeleted),
         Settlement::Retry { at: at(999) },
     ];
     let leases: Vec<Lease> =

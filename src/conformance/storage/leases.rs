@@ -5,7 +5,10 @@ use super::samples::{
     settle, settle_one, states, take,
 };
 use super::{Answer as _, Subject, expect_eq};
-use crate::delivery::{Attempt, DeadReason, Lease, Outcome, Settlement, State, StateName};
+use crate::action::RunRef;
+use crate::delivery::{
+    Attempt, CancelReason, DeadReason, Lease, Outcome, Settlement, State, StateName,
+};
 use crate::storage::{Claim, ClaimOf, Record, Settle, Settled};
 
 pub(super) async fn rule_09_a_lost_lease_settles_nothing(storage: Subject) {
@@ -18,7 +21,7 @@ pub(super) async fn rule_09_a_lost_lease_settles_nothing(storage: Subject) {
     // It ran out long ago, but nobody else has it.
     let answer = settle_one(&*storage, held, Settlement::Delivered).await;
     expect_eq!(answer, Settled::Done, "a lease that ran out and was given to nobody else");
-    let answer = settle_one(&*storage, held, Settlement::Cancelled).await;
+    let answer = settle_one(&*storage, held, Settlement::Cancelled(CancelReason::Discarded)).await;
     expect_eq!(answer, Settled::LeaseLost, "a lease that is settled already");
     expect_eq!(states(&*storage).await, [StateName::Delivered], "what was settled first");
     let log = storage.attempts(held.delivery).await.answer().len();
@@ -95,11 +98,12 @@ pub(super) async fn rule_09_a_lease_from_before_a_replay_settles_nothing(storage
 }
 
 pub(super) async fn rule_10_each_settlement_leads_where_it_says(storage: Subject) {
+    let superseded = CancelReason::Superseded;
     let cases = [
         (Settlement::Delivered, State::Delivered, 1),
         (Settlement::Retry { at: at(500) }, State::Waiting { due: at(500) }, 1),
         (Settlement::Dead(DeadReason::Gone), State::Dead { reason: DeadReason::Gone }, 1),
-        (Settlement::Cancelled, State::Cancelled, 1),
+        (Settlement::Cancelled(superseded), State::Cancelled { reason: superseded }, 1),
         (Settlement::Parked, State::Parked, 0),
         (Settlement::Released { at: at(600) }, State::Waiting { due: at(600) }, 0),
     ];
@@ -130,7 +134,8 @@ pub(super) async fn rule_10_what_was_attempted_is_logged_as_it_was(storage: Subj
     let attempt = Attempt::new(2, at(3), at(4), throttled)
         .with_status(429)
         .with_error("slow down")
-        .with_response("naïve".as_bytes());
+        .with_response("naïve".as_bytes())
+        .with_run(RunRef::of_id("7").with_url("https://ci.example/7"));
     attempts.push(attempt.clone());
     let second = take(&*storage, at(20), 1).await.remove(0).lease;
     let logged = Settle { attempts: vec![attempt], ..settle(second, Settlement::Delivered, 2) };

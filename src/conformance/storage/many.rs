@@ -1,4 +1,5 @@
-//! What rules promise when many ask at once: tasks on several threads, of one storage or of a node each.
+//! What rules promise when many ask at once: tasks on several threads, of one storage or of a node
+//! each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -11,7 +12,7 @@ use super::samples::{
     states, take, trigger,
 };
 use super::{Answer as _, Subject, expect_eq};
-use crate::delivery::{Claimed, DeadReason, OnDead, Settlement, StateName};
+use crate::delivery::{CancelReason, Claimed, DeadReason, OnDead, Settlement, StateName};
 use crate::id::{DeliveryId, EventId, OrderingKey, TriggerId};
 use crate::storage::{
     Prune, Record, Recorded, Settled, Storage, StorageError, TriggerState, TriggerWrite,
@@ -151,7 +152,7 @@ pub(super) async fn rule_09_of_many_that_settle_a_lease_one_does(storage: Subjec
         async move {
             let settlement = match who % 2 {
                 0 => Settlement::Delivered,
-                _ => Settlement::Cancelled,
+                _ => Settlement::Cancelled(CancelReason::TriggerDeleted),
             };
             let mut done = Vec::new();
             for lease in leases.iter() {

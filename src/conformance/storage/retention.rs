@@ -4,7 +4,7 @@ use super::samples::{
     again, all_events, at, event, everything, in_order, record, settle, settle_one, states, take,
 };
 use super::{Answer as _, Subject, expect_eq};
-use crate::delivery::{DeadReason, Lease, OnDead, Settlement, StateName};
+use crate::delivery::{CancelReason, DeadReason, Lease, OnDead, Settlement, StateName};
 use crate::event::Scope;
 use crate::id::EventId;
 use crate::storage::{Cutoff, Fate, NewEvent, Prune, Pruned, Record, Replay, Settled, Storage};
@@ -58,7 +58,8 @@ fn ids(numbers: impl IntoIterator<Item = u32>) -> Vec<EventId> {
 }
 
 pub(super) async fn rule_17_each_outcome_has_a_cutoff_of_its_own(storage: Subject) {
-    let (delivered, cancelled) = (Settlement::Delivered, Settlement::Cancelled);
+    let (delivered, cancelled) =
+        (Settlement::Delivered, Settlement::Cancelled(CancelReason::Discarded));
     let all = [delivered, dead(), Settlement::Parked, cancelled, Settlement::Retry { at: at(999) }];
     settled(&*storage, &[all.clone(), all].concat()).await;
     // Of each the first is settled at 901 to 905, the second at 906 to 910.
@@ -112,7 +113,8 @@ pub(super) async fn rule_17_all_but_the_newest_of_an_outcome_go(storage: Subject
     left.sort_unstable();
     expected.sort_unstable();
     expect_eq!(left, expected, "the newest, which are left");
-    // What is replayed is a dead letter no longer, and one that is settled anew is among the newest.
+    // What is replayed is a dead letter no longer, and one that is settled anew is among the
+    // newest.
     let first = everything().with_id(leases[5].delivery);
     storage.replay(again(first, at(950))).await.answer();
     expect_eq!(

@@ -1,8 +1,8 @@
 //! Samples: what the suite stores, and how it asks.
 //!
-//! Public, so that a test of what only your storage promises reads as those of the rules do. Numbers
-//! tell them apart: event 3 is received in second 3, and goes to trigger 1 at `https://1.example`. The
-//! same number gives the same ids each time.
+//! Public, so that a test of what only your storage promises reads as those of the rules do.
+//! Numbers tell them apart: event 3 is received in second 3, and goes to trigger 1 at
+//! `https://1.example`. The same number gives the same ids each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +62,8 @@ pub fn endpoint(trigger: u8) -> EndpointKey {
     EndpointKey::new(format!("https://{trigger}.example"))
 }
 
-/// An event with a delivery to each of some triggers of the scope `acme`, each with an endpoint of its
-/// own, due in the second of the event's number.
+/// An event with a delivery to each of some triggers of the scope `acme`, each with an endpoint of
+/// its own, due in the second of the event's number.
 pub fn record(n: u32, triggers: &[u8]) -> Record {
     let new = NewEvent::of(event(n));
     let deliveries = triggers.iter().map(|trigger| {

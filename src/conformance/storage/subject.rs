@@ -51,8 +51,8 @@ impl Subject {
         self
     }
 
-    /// Says how another node is opened on the same content; the suite opens up to three. Without it the
-    /// tests of several nodes are left out.
+    /// Says how another node is opened on the same content; the suite opens up to three. Without it
+    /// the tests of several nodes are left out.
     pub fn with_nodes<S: Storage, F>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = S> + Send + 'static,
@@ -64,9 +64,9 @@ impl Subject {
         self
     }
 
-    /// Says how what a crash leaves is opened. It is given the storage, of which no call is under way
-    /// any more: to drop it before it opens the same content anew, or to copy its files as they stand,
-    /// which comes closer to a crash. Without it the tests of reopening are left out.
+    /// Says how what a crash leaves is opened. It is given the storage, of which no call is under
+    /// way any more: to drop it before it opens the same content anew, or to copy its files as they
+    /// stand, which comes closer to a crash. Without it the tests of reopening are left out.
     pub fn with_reopening<S: Storage, F>(
         mut self,
         reopen: impl Fn(Arc<dyn Storage>) -> F + Send + Sync + 'static,
@@ -81,8 +81,8 @@ impl Subject {
         self
     }
 
-    /// Sets how many sequences of random calls it is compared with the model by; 256 otherwise. Each
-    /// begins with a fresh one, so that fewer may be wanted where that takes long.
+    /// Sets how many sequences of random calls it is compared with the model by; 256 otherwise.
+    /// Each begins with a fresh one, so that fewer may be wanted where that takes long.
     pub fn with_cases(mut self, cases: u32) -> Self {
         self.cases = cases;
         self

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The IPv4 addresses that an IPv6 address may lead to.
 ///
-/// `prefixes` are the lengths of the networks by which the operator allows the address. In the block
-/// for local translation (RFC 8215) they tell where the IPv4 address stands; nothing in the address
-/// does. An IPv4-mapped address is none of these: it is IPv4 itself.
+/// `prefixes` are the lengths of the networks by which the operator allows the address. In the
+/// block for local translation (RFC 8215) they tell where the IPv4 address stands; nothing in the
+/// address does. An IPv4-mapped address is none of these: it is IPv4 itself.
 pub(super) fn embedded(address: Ipv6Addr, prefixes: &[u8]) -> Vec<Ipv4Addr> {
     let octets = address.octets();
     let at = |n: usize| Ipv4Addr::new(octets[n], octets[n + 1], octets[n + 2], octets[n + 3]);

@@ -94,6 +94,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_shown_as_it_is_written() {
+        for text in ["hooks.example", "*.hooks.example"] {
+            assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_is_no_host_name_is_refused() {
         for text in [
             "",

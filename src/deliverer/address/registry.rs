@@ -1,8 +1,8 @@
 //! The special-purpose address registries, as a table.
 //!
-//! Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 and its updates) and the
-//! IANA IPv4 multicast and reserved space, as of November 2026. `tests/address.rs` compares it with
-//! an independent copy.
+//! Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 and its updates) and
+//! the IANA IPv4 multicast and reserved space, as of November 2026. `tests/address.rs` compares it
+//! with an independent copy.
 
 /// IPv4 blocks that are not globally reachable.
 pub(super) const REFUSED_V4: [(&str, &str); 17] = [

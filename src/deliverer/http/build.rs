@@ -102,8 +102,8 @@ fn with_alpn(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// The ways out, one client for each policy: a connection that was made under one is of no use under
-/// another.
+/// The ways out, one client for each policy: a connection that was made under one is of no use
+/// under another.
 struct Ways<F> {
     made: Vec<Way>,
     make: F,

@@ -92,7 +92,8 @@ pub enum HttpBuildError {
         /// What is expected.
         expected: &'static str,
     },
-    /// The client certificate cannot be used: it or its key is none, or they do not belong together.
+    /// The client certificate cannot be used: it or its key is none, or they do not belong
+    /// together.
     #[error("the client certificate and its key cannot be used")]
     ClientCertificate {
         /// What is wrong with them; holds nothing of the key.
@@ -138,7 +139,8 @@ impl HttpDelivererBuilder {
     /// Sets what may be dialled for the triggers at and below a scope. It has to pass this policy,
     /// those of the scopes above, and [the one for all](Self::address_policy): a scope can only
     /// narrow. Scopes with different policies share no connections, and there may be at most
-    /// [`MAX_POLICIES`](Self::MAX_POLICIES) of those. They are set once and for all: other ones are another deliverer's.
+    /// [`MAX_POLICIES`](Self::MAX_POLICIES) of those. They are set once and for all: other ones are
+    /// another deliverer's.
     ///
     /// ```
     /// use artifact_triggers::deliverer::address::AddressPolicy;
@@ -154,8 +156,8 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets how much of a response's body is kept for the triggers at and below a scope, in bytes, if
-    /// that is less than [what is kept otherwise](Self::response_bytes).
+    /// Sets how much of a response's body is kept for the triggers at and below a scope, in bytes,
+    /// if that is less than [what is kept otherwise](Self::response_bytes).
     pub fn scope_response_bytes(mut self, scope: Scope, bytes: usize) -> Self {
         self.scopes.entry(scope).or_default().response_bytes = Some(bytes);
         self
@@ -197,9 +199,9 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Shows a certificate to endpoints that ask for one (mTLS): in PEM, followed by those that it was
-    /// issued by, and its private key, in PEM, which may be the same text. All endpoints are shown the
-    /// same; for another use another deliverer.
+    /// Shows a certificate to endpoints that ask for one (mTLS): in PEM, followed by those that it
+    /// was issued by, and its private key, in PEM, which may be the same text. All endpoints are
+    /// shown the same; for another use another deliverer.
     pub fn client_certificate_pem(
         mut self,
         chain: impl AsRef<[u8]>,
@@ -219,9 +221,9 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Takes any certificate for good: of any issuer, for any name, expired or not. Whoever is on the
-    /// way can read and answer everything. For tests; endpoints with certificates of your own are
-    /// reached by [`root_certificate`](Self::root_certificate).
+    /// Takes any certificate for good: of any issuer, for any name, expired or not. Whoever is on
+    /// the way can read and answer everything. For tests; endpoints with certificates of your own
+    /// are reached by [`root_certificate`](Self::root_certificate).
     pub fn danger_accept_invalid_certificates(mut self) -> Self {
         self.tls_options.accepts_invalid_certificates = true;
         self
@@ -242,8 +244,9 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets how long an endpoint may take until the head of its answer is complete, from the beginning
-    /// of the request; if it is not set, as long as the request's time-out says, which covers it too.
+    /// Sets how long an endpoint may take until the head of its answer is complete, from the
+    /// beginning of the request; if it is not set, as long as the request's time-out says, which
+    /// covers it too.
     pub fn answer_timeout(mut self, span: Duration) -> Self {
         self.limits.answer_timeout = span;
         self
@@ -261,23 +264,24 @@ impl HttpDelivererBuilder {
         self
     }
 
-    /// Sets how many connections there may be in all, unused ones included; 2048 if it is not set, at
-    /// least 1. A request that needs one beyond that waits, which counts as connecting. While more
-    /// than half are taken, none is kept for later.
+    /// Sets how many connections there may be in all, unused ones included; 2048 if it is not set,
+    /// at least 1. A request that needs one beyond that waits, which counts as connecting. While
+    /// more than half are taken, none is kept for later.
     pub fn connections(mut self, most: usize) -> Self {
         self.limits.connections = most.max(1);
         self
     }
 
     /// Sets how many connections there may be to one host and port under one address policy, unused
-    /// ones included; 256 if it is not set, at least 1. A request beyond that waits until one is free,
-    /// which counts as connecting.
+    /// ones included; 256 if it is not set, at least 1. A request beyond that waits until one is
+    /// free, which counts as connecting.
     pub fn connections_per_host(mut self, most: usize) -> Self {
         self.limits.connections_per_host = most.max(1);
         self
     }
 
-    /// Sets how large a request may be, in bytes of its URL, header and body; 32 MiB if it is not set.
+    /// Sets how large a request may be, in bytes of its URL, header and body; 32 MiB if it is not
+    /// set.
     pub fn request_bytes(mut self, most: usize) -> Self {
         self.limits.request_bytes = most;
         self
@@ -305,8 +309,8 @@ impl HttpDelivererBuilder {
 
     /// Makes the deliverer.
     ///
-    /// Where TLS cannot be had (no provider, no roots on this machine), plain http still works if it
-    /// is allowed, and https ends in [`DeliverError::Connect`](crate::deliverer::DeliverError).
+    /// Where TLS cannot be had (no provider, no roots on this machine), plain http still works if
+    /// it is allowed, and https ends in [`DeliverError::Connect`](crate::deliverer::DeliverError).
     /// [`HttpDeliverer::tls_unavailable`] tells the cause.
     ///
     /// # Errors

@@ -46,8 +46,8 @@ pub(super) struct Connector {
 #[error("the host's name cannot be resolved")]
 pub(super) struct Unresolved;
 
-/// A connection that was not made, whether the port is closed, nobody answers, there is no way there
-/// or the time was up: who chose the URL is not told which.
+/// A connection that was not made, whether the port is closed, nobody answers, there is no way
+/// there or the time was up: who chose the URL is not told which.
 #[derive(Debug, thiserror::Error)]
 #[error("the endpoint cannot be reached")]
 pub(super) struct Unreachable;

@@ -31,9 +31,9 @@ pub(super) enum Failed {
 /// What a failure is for the engine: no address, no path, no name out of a certificate.
 ///
 /// Who chose the URL must not learn from it which ports are open where they could not look
-/// themselves. A connection that was not made is told alike, whatever hindered it; and so is all that
-/// comes later, if it goes to an address that is not public and that the operator does not let be
-/// told.
+/// themselves. A connection that was not made is told alike, whatever hindered it; and so is all
+/// that comes later, if it goes to an address that is not public and that the operator does not let
+/// be told.
 pub(super) fn told(failed: &Failed, reached: Option<Reached>) -> DeliverError {
     let error = match (failed, reached) {
         (Failed::Late { after }, Some(Reached { is_told: true, .. })) => {
@@ -122,8 +122,8 @@ fn tls(error: &rustls::Error) -> &'static str {
     }
 }
 
-/// An error and what caused it, outermost first. An I/O error holds its cause inside and skips it as
-/// a source.
+/// An error and what caused it, outermost first. An I/O error holds its cause inside and skips it
+/// as a source.
 fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     successors(Some(error), |&error| match error.downcast_ref().and_then(io::Error::get_ref) {
         Some(inside) => Some(inside),

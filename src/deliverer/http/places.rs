@@ -58,9 +58,10 @@ impl Total {
 }
 
 impl Visit {
-    /// Whether, once this request is done, its connection is one too many: places are scarce, and its
-    /// host has more of them than other requests. Then it is not kept for later, so that connections
-    /// that are unused never take up more than half of the places, and nobody waits for those.
+    /// Whether, once this request is done, its connection is one too many: places are scarce, and
+    /// its host has more of them than other requests. Then it is not kept for later, so that
+    /// connections that are unused never take up more than half of the places, and nobody waits for
+    /// those.
     pub(super) fn is_last(&self) -> bool {
         let connections = self.host.most.saturating_sub(self.host.free.available_permits());
         let others = self.host.requests.load(Ordering::SeqCst).saturating_sub(1);
@@ -86,8 +87,8 @@ impl Places {
         Visit { host, all: self.all.clone() }
     }
 
-    /// Waits for a place. One of the host's is taken first, so that who waits for that holds none of
-    /// those that others could use.
+    /// Waits for a place. One of the host's is taken first, so that who waits for that holds none
+    /// of those that others could use.
     pub(super) async fn take(&self, host: &str) -> Result<Place, AcquireError> {
         let of_host = self.of(host).free.clone().acquire_owned().await?;
         let of_all = self.all.free.clone().acquire_owned().await?;

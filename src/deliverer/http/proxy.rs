@@ -24,10 +24,10 @@ const MAX_HEAD: usize = 8 * 1024;
 ///
 /// The name of an endpoint is resolved and judged here, and the proxy is asked for a tunnel to the
 /// *address*: what it connects to is what was judged, whatever the name resolves to where the proxy
-/// is. So this machine has to be able to resolve the names of endpoints. Whoever runs the proxy has to
-/// allow tunnels to addresses, and to port 80 if http is to go through it. TLS and the `host` field
-/// are of the endpoint, not of the proxy. The proxy itself is the operator's to choose, and its
-/// address is not judged.
+/// is. So this machine has to be able to resolve the names of endpoints. Whoever runs the proxy has
+/// to allow tunnels to addresses, and to port 80 if http is to go through it. TLS and the `host`
+/// field are of the endpoint, not of the proxy. The proxy itself is the operator's to choose, and
+/// its address is not judged.
 #[derive(Clone)]
 pub struct Proxy {
     host: Host<String>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::unmade::Room;
 use super::{BackfillPlan, Job, Plan, ReplayPlan};
 use crate::clock::Timestamp;
 use crate::delivery::{State, StateName};
@@ -153,9 +154,10 @@ impl Core {
         spacing: Duration,
     ) -> Vec<Record> {
         let now = self.clock.now();
+        let mut room = Room::new();
         let late = |(n, event): (u32, Event)| {
             let due: Timestamp = now + spacing.saturating_mul(n);
-            let (delivery, payload) = self.delivery(&NewEvent::of(event), trigger);
+            let (delivery, payload) = self.delivery(&NewEvent::of(event), trigger, &mut room);
             let delivery = match delivery.state {
                 State::Waiting { .. } => delivery.with_state(State::Waiting { due }),
                 _ => delivery,
@@ -193,7 +195,8 @@ fn past_events(plan: &BackfillPlan, trigger: &Trigger) -> EventQuery {
 
 fn wants(trigger: &Trigger, event: &Event) -> bool {
     let spec = &trigger.spec;
-    spec.scope.contains(&event.scope)
+    !spec.is_fed()
+        && spec.scope.contains(&event.scope)
         && spec.kinds.iter().any(|kind| kind.matches(&event.kind))
         && spec.filter.matches(event)
         // Neither what goes round in a loop nor another trigger's ping.

@@ -1,7 +1,7 @@
 //! The engine's storage: each call ends within a time, and failures are told.
 //!
-//! A call that does not answer in time is dropped, and counts as one to a storage that is unavailable:
-//! it has taken effect or not, whole either way (rule 3 of [`Storage`]).
+//! A call that does not answer in time is dropped, and counts as one to a storage that is
+//! unavailable: it has taken effect or not, whole either way (rule 3 of [`Storage`]).
 
 use std::future::Future;
 use std::sync::Arc;

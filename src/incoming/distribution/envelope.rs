@@ -1,16 +1,18 @@
 //! The envelope as the registry writes it.
 //!
-//! In: JSON. Out: its fields, checked, and the rest of them to be kept. Version 3 writes empty texts
-//! where version 2 leaves a member out, so empty is absent.
+//! In: JSON. Out: its fields, checked, and the rest of them to be kept. Version 3 writes empty
+//! texts where version 2 leaves a member out, so empty is absent.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{MAX_EVENTS, media};
+use super::MAX_EVENTS;
 use crate::clock::Timestamp;
-use crate::document::{Field, Object, Problems, mismatch};
-use crate::event::{MAX_COUNT, Platform, is_digest};
+use crate::document::{Field, Object, Path, Problems, mismatch, misshapen};
+use crate::event::{MAX_COUNT, Platform, is_digest, is_index};
+use crate::incoming::fields::{digest, required_text, text};
+use crate::incoming::media;
 
 pub(super) struct Envelope {
     pub(super) events: Vec<Value>,
@@ -99,7 +101,7 @@ impl Field for Target {
         let mut object = Object::read(value, path, problems)?;
         let media_type = text(&mut object, "mediaType", problems);
         let size = object.optional("size", problems);
-        let digest = digest(&mut object, problems);
+        let digest = digest(&mut object, "digest", problems);
         let repository = required_text(&mut object, "repository", problems);
         let from_repository = text(&mut object, "fromRepository", problems);
         let url = text(&mut object, "url", problems);
@@ -133,7 +135,7 @@ impl Field for Target {
 impl Target {
     /// Whether it is a manifest that lists others.
     pub(super) fn is_index(&self) -> bool {
-        self.media_type.as_deref().is_some_and(media::is_index)
+        self.media_type.as_deref().is_some_and(is_index)
     }
 
     /// Whether it is a layer or a configuration. Only manifests have tags and known media types;
@@ -141,7 +143,7 @@ impl Target {
     pub(super) fn is_blob(&self) -> bool {
         match self.media_type.as_deref() {
             _ if self.tag.is_some() || self.is_below("manifests") => false,
-            Some(media_type) => !media::is_index(media_type) && !media::is_manifest(media_type),
+            Some(media_type) => !is_index(media_type) && !media::is_manifest(media_type),
             None => self.is_below("blobs"),
         }
     }
@@ -163,14 +165,24 @@ pub(super) struct Reference {
     pub(super) digest: Option<String>,
 }
 
-impl Field for Reference {
-    const EXPECTED: &'static str = "a reference (an object)";
-
-    fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let mut object = Object::read(value, path, problems)?;
+impl Reference {
+    /// Reads one that is kept as it is too.
+    fn of(raw: &Value, path: Path<'_>, problems: &mut Problems) -> Option<Self> {
+        let Value::Object(members) = raw else {
+            misshapen(raw, "an object", &path.to_string(), problems);
+            return None;
+        };
+        let mut text = |name| match members.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            None | Some(Value::Null | Value::String(_)) => None,
+            Some(other) => {
+                mismatch(other, String::EXPECTED, &path.member(name).to_string(), problems);
+                None
+            }
+        };
         // Only a hint, which nobody may have checked: what is no digest is as if it were not there.
-        let digest = text(&mut object, "digest", problems).filter(|digest| is_digest(digest));
-        Some(Self { media_type: text(&mut object, "mediaType", problems), digest })
+        let digest = text("digest").filter(|digest| is_digest(digest));
+        Some(Self { media_type: text("mediaType"), digest })
     }
 }
 
@@ -230,30 +242,6 @@ impl Field for Source {
     }
 }
 
-/// A text that may be absent, null or empty.
-fn text(object: &mut Object, name: &str, problems: &mut Problems) -> Option<String> {
-    object.optional(name, problems).filter(|text: &String| !text.is_empty())
-}
-
-fn required_text(object: &mut Object, name: &str, problems: &mut Problems) -> Option<String> {
-    let text: String = object.required(name, problems)?;
-    if text.is_empty() {
-        problems.add(object.path(name), "expected a string, found an empty one");
-        return None;
-    }
-    Some(text)
-}
-
-fn digest(object: &mut Object, problems: &mut Problems) -> Option<String> {
-    let text = text(object, "digest", problems)?;
-    if !is_digest(&text) {
-        let expected = "a digest such as sha256:e3b0c442…";
-        mismatch(&Value::String(text), expected, &object.path("digest"), problems);
-        return None;
-    }
-    Some(text)
-}
-
 fn annotations(object: &mut Object, problems: &mut Problems) -> BTreeMap<String, String> {
     let path = object.path("annotations");
     let members: Map<String, Value> = object.optional("annotations", problems).unwrap_or_default();
@@ -275,7 +263,5 @@ fn references(raw: &Value, path: &str, problems: &mut Problems) -> Vec<Reference
         }
     };
     let items = items.iter().take(MAX_COUNT).enumerate();
-    items
-        .filter_map(|(n, item)| Reference::read(item.clone(), &format!("{path}[{n}]"), problems))
-        .collect()
+    items.filter_map(|(n, item)| Reference::of(item, Path::At(path).item(n), problems)).collect()
 }

@@ -5,19 +5,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::{Map, Value, json};
-use url::Url;
+use serde_json::{Map, Value};
 
 use super::envelope::{Notification, Request, Target};
-use super::{Change, DistributionReceiver, Notice, media};
+use super::{Change, DistributionReceiver, Notice};
 use crate::clock::Timestamp;
 use crate::document::{Problem, Problems};
 use crate::entropy::OsEntropy;
 use crate::event::{
-    Actor, ActorKind, Artifact, Correlation, Event, EventKind, MAX_EVENT_BYTES, OciFacts, OciRole,
-    Scope, Source,
+    Actor, ActorKind, Artifact, Correlation, Event, EventKind, OciFacts, OciRole, Scope, Source,
 };
 use crate::id::EventId;
+use crate::incoming::media;
+use crate::incoming::names::host_of;
+use crate::incoming::oci::{self, Act};
+use crate::incoming::told::{last_segment, within_limit};
 
 /// The name of the source, and what the kinds of other actions begin with.
 const NAME: &str = "distribution";
@@ -61,9 +63,8 @@ fn meaning(action: &str, target: &Target, path: &str) -> Result<(EventKind, Chan
             (EventKind::BLOB_INGESTED, Change::PushBlob { digest: digest()? })
         }
         "push" => {
-            let kind = target.tag.as_deref().and_then(cosign_kind);
             let change = Change::Push { tag: target.tag.clone(), digest: digest()? };
-            (kind.unwrap_or(EventKind::ARTIFACT_INGESTED), change)
+            (oci::pushed_kind(target.tag.as_deref()), change)
         }
         "mount" => (EventKind::BLOB_MOUNTED, Change::PushBlob { digest: digest()? }),
         "pull" if target.is_blob() => (EventKind::BLOB_DOWNLOADED, Change::None),
@@ -92,24 +93,6 @@ fn other_kind(action: &str, path: &str) -> Result<EventKind, Problem> {
             format!("expected push, pull, mount, delete or a word like these, found {found:?}");
         Problem::new(format!("{path}.action"), message)
     })
-}
-
-/// A tag that names what its manifest refers to, as cosign and the referrers tag schema have it:
-/// the subject's digest and the suffix.
-fn subject(tag: &str) -> Option<(String, &str)> {
-    let (hex, suffix) = tag.strip_prefix("sha256-")?.split_at_checked(64)?;
-    let is_lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    (hex.bytes().all(is_lower_hex) && ["", ".sig", ".att", ".sbom"].contains(&suffix))
-        .then(|| (format!("sha256:{hex}"), suffix))
-}
-
-fn cosign_kind(tag: &str) -> Option<EventKind> {
-    match subject(tag)?.1 {
-        ".sig" => Some(EventKind::ARTIFACT_SIGNED),
-        ".att" => Some(EventKind::ARTIFACT_ATTESTED),
-        ".sbom" => Some(EventKind::SBOM_ATTACHED),
-        _ => None,
-    }
 }
 
 fn is_left_out(kind: &EventKind, receiver: &DistributionReceiver) -> bool {
@@ -154,22 +137,24 @@ fn event(
 /// The same for the same event in the same scope, however often and whenever it is told. A scope's
 /// events are its own: one told to two scopes is an event of each.
 fn event_id(told: &Notification, scope: &Scope) -> EventId {
-    let bytes = |text: &Option<String>| text.clone().unwrap_or_default().into_bytes();
-    let scope = scope.as_str().as_bytes().to_vec();
-    let mut parts = vec![NAME.as_bytes().to_vec(), scope, bytes(&told.source.instance)];
+    let mut parts = vec![NAME, scope.as_str(), or_empty(told.source.instance.as_ref())];
     match &told.id {
-        Some(id) => parts.push(id.as_bytes().to_vec()),
+        Some(id) => parts.push(id),
         None => parts.extend([
-            told.timestamp.as_bytes().to_vec(),
-            told.action.as_bytes().to_vec(),
-            told.target.repository.as_bytes().to_vec(),
-            bytes(&told.target.digest),
-            bytes(&told.target.tag),
-            bytes(&told.request.id),
+            told.timestamp.as_str(),
+            &told.action,
+            &told.target.repository,
+            or_empty(told.target.digest.as_ref()),
+            or_empty(told.target.tag.as_ref()),
+            or_empty(told.request.id.as_ref()),
         ]),
     }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let parts: Vec<&[u8]> = parts.into_iter().map(str::as_bytes).collect();
     EventId::derived(told.occurred_at, &parts)
+}
+
+fn or_empty(text: Option<&String>) -> &str {
+    text.map_or("", String::as_str)
 }
 
 fn artifact(told: &Notification, receiver: &DistributionReceiver) -> Artifact {
@@ -190,11 +175,6 @@ fn artifact(told: &Notification, receiver: &DistributionReceiver) -> Artifact {
     artifact
 }
 
-/// What people call the artifact; the path before it is part of the repository's name.
-fn last_segment(repository: &str) -> &str {
-    repository.rsplit('/').next().unwrap_or(repository)
-}
-
 /// The registry's host: as the client called it, or as the registry calls itself.
 fn registry(told: &Notification) -> Option<String> {
     // Who asks sends it: what is no host must not cost the registry its notification.
@@ -204,18 +184,12 @@ fn registry(told: &Notification) -> Option<String> {
     asked().or_else(linked).or_else(|| told.source.addr.clone())
 }
 
-fn host_of(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    let host = url.host_str().filter(|host| !host.is_empty())?;
-    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
-}
-
 fn oci_facts(target: &Target, action: &str) -> OciFacts {
     let mut facts = OciFacts::default();
     facts.media_type.clone_from(&target.media_type);
     let config = target.config_type().filter(|config| media::tells_type(config));
     facts.artifact_type = target.artifact_type.clone().or_else(|| config.map(ToOwned::to_owned));
-    facts.subject_digest = target.tag.as_deref().and_then(subject).map(|(digest, _)| digest);
+    facts.subject_digest = target.tag.as_deref().and_then(oci::subject);
     facts.role = role(target, facts.subject_digest.is_some(), action);
     if target.is_index() {
         facts.child_digests =
@@ -232,14 +206,15 @@ fn is_about_blob(target: &Target, action: &str) -> bool {
 }
 
 fn role(target: &Target, has_subject: bool, action: &str) -> Option<OciRole> {
-    match &target.tag {
-        _ if is_about_blob(target, action) => Some(OciRole::Blob),
-        _ if has_subject => Some(OciRole::Referrer),
-        _ if target.is_index() => Some(OciRole::Index),
-        Some(_) if ["push", "pull"].contains(&action) => Some(OciRole::Manifest),
-        None if action == "push" => Some(OciRole::Child),
-        _ => None,
+    let act = match action {
+        "push" => Act::Push,
+        "pull" => Act::Pull,
+        _ => Act::Other,
+    };
+    if is_about_blob(target, action) {
+        return Some(OciRole::Blob);
     }
+    oci::role(target.media_type.as_deref(), target.tag.is_some(), has_subject, act)
 }
 
 fn mounted_from(target: &Target, artifact: &Artifact) -> Artifact {
@@ -303,21 +278,4 @@ fn keep(part: &mut Map<String, Value>, name: &str, told: Option<String>, mapped:
     if let Some(text) = told.filter(|text| Some(text.as_str()) != mapped) {
         part.insert(name.to_owned(), Value::String(text));
     }
-}
-
-/// The event, its data left out if they make it too large: whoever pushes chooses how much a
-/// manifest refers to, and must not be able to stop what follows.
-fn within_limit(mut event: Event, path: &str, problems: &mut Problems) -> Option<Event> {
-    let size = event.to_json().len();
-    if size <= MAX_EVENT_BYTES {
-        return Some(event);
-    }
-    event.data = Some(json!({ "left_out": format!("{size} bytes make the event too large") }));
-    let size = event.to_json().len();
-    if size > MAX_EVENT_BYTES {
-        let message = format!("expected at most {MAX_EVENT_BYTES} bytes as an event, found {size}");
-        problems.add(path, message);
-        return None;
-    }
-    Some(event)
 }

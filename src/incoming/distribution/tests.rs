@@ -152,7 +152,7 @@ fn the_configuration_tells_the_type_unless_it_is_a_plain_one() {
     for no_type in ["", "config", "a/b\n", "a/b/c", &format!("a/{}", "b".repeat(128))] {
         assert_eq!(told(MANIFEST, no_type), None, "{no_type:?}");
     }
-    let chart = artifact(MANIFEST, media::HELM_CONFIG);
+    let chart = artifact(MANIFEST, crate::incoming::media::HELM_CONFIG);
     assert_eq!(chart.package_type.as_deref(), Some("helm"));
     let plain = artifact(MANIFEST, wasm);
     assert_eq!(plain.package_type.as_deref(), Some("oci"));

@@ -18,6 +18,10 @@ fn push(tag: Option<&str>, digest: &str) -> Notice {
     notice(EventKind::ARTIFACT_INGESTED, change)
 }
 
+fn push_untold(tag: &str) -> Notice {
+    notice(EventKind::ARTIFACT_INGESTED, Change::PushTag { tag: tag.to_owned() })
+}
+
 fn delete(digest: &str) -> Notice {
     let change = Change::DeleteDigest { digest: digest.to_owned() };
     notice(EventKind::ARTIFACT_DELETED, change)
@@ -56,9 +60,13 @@ impl Known {
     /// The event that is told, if one is.
     fn tell(&mut self, notice: Notice) -> Option<Event> {
         let values = self.read(&notice);
+        #[cfg(feature = "engine")]
+        let before = notice.clone();
         match decide(notice, &values) {
             Decision::Publish { event, cursors } => {
                 assert!(self.moves(&cursors), "nobody else moved them");
+                #[cfg(feature = "engine")]
+                assert_eq!(Undo::of(&before).notice(Event::clone(&event)), before);
                 Some(*event)
             }
             Decision::Skip { .. } => None,
@@ -214,12 +222,12 @@ fn of_two_that_decide_from_the_same_values_one_has_to_decide_anew() {
 }
 
 #[test]
-fn what_is_left_out_is_a_reason_and_what_names_no_repository_is_told_as_it_is() {
+fn what_is_left_out_is_a_reason_and_what_names_nothing_is_told_as_it_is() {
     let left_out = notice(EventKind::BLOB_INGESTED, Change::LeftOut);
     assert_eq!(keys(&left_out), Vec::<String>::new());
     assert_eq!(decide(left_out, &[]), Decision::Skip { reason: SkipReason::LeftOut });
     let mut placeless = push(Some("v1"), OLD);
-    placeless.event.artifact.as_mut().unwrap().repository = None;
+    placeless.event.artifact = None;
     assert_eq!(keys(&placeless), Vec::<String>::new());
     let event = Box::new(placeless.event.clone());
     assert_eq!(decide(placeless, &[]), Decision::Publish { event, cursors: Vec::new() });
@@ -239,13 +247,71 @@ fn the_id_does_not_depend_on_the_decision() {
 
 #[test]
 fn keys_read_as_what_they_are_of() {
-    let place = Place::named("acme/platform", "r.example:5000", "library/hello");
-    assert_eq!(place.tag("v1"), "seen/acme%2Fplatform/r.example%3A5000/library%2Fhello/tag/v1");
+    let place = Place::named(["acme/platform", "quay", "r.example:5000", "library/hello"]);
+    let of_tag = "seen/acme%2Fplatform/quay/r.example%3A5000/library%2Fhello/tag/v1";
+    assert_eq!(place.tag("v1"), of_tag);
     assert_eq!(
         place.digest("sha256:ab"),
-        "seen/acme%2Fplatform/r.example%3A5000/library%2Fhello/digest/sha256%3Aab"
+        "seen/acme%2Fplatform/quay/r.example%3A5000/library%2Fhello/digest/sha256%3Aab"
     );
-    assert_eq!(Place::named("", "", "a").tag("b"), "seen///a/tag/b");
+    assert_eq!(Place::named(["", "", "", "a"]).tag("b"), "seen////a/tag/b");
+    let package = Artifact::new("npm", "widget").with_namespace("@acme");
+    let of_package = place.package(&package, "widget");
+    assert_eq!(
+        of_package.tag("1.0.0"),
+        "seen/acme%2Fplatform/quay/r.example%3A5000/library%2Fhello/package/npm/%40acme/widget/tag/1.0.0"
+    );
+    assert!(of_package.prefix.starts_with(&place.prefix));
+}
+
+/// A version of a package, in a repository or none, whose digest nobody tells.
+fn version(repository: Option<&str>, name: &str, version: &str) -> Notice {
+    let mut artifact = Artifact::new("npm", name).with_version(version);
+    artifact.repository = repository.map(ToOwned::to_owned);
+    let event = Event::builder(EventKind::ARTIFACT_INGESTED).artifact(artifact).build().unwrap();
+    Notice { event, change: Change::PushTag { tag: version.to_owned() } }
+}
+
+#[test]
+fn packages_of_one_repository_and_packages_of_none_are_told_apart() {
+    for repository in [Some("npm-proxy"), None] {
+        let mut known = Known::default();
+        let ingested = Some(EventKind::ARTIFACT_INGESTED);
+        assert_eq!(known.kind(version(repository, "one", "1.0.0")), ingested);
+        assert_eq!(known.kind(version(repository, "two", "1.0.0")), ingested);
+        assert_eq!(known.kind(version(repository, "one", "1.0.1")), ingested);
+        let again = known.kind(version(repository, "one", "1.0.0"));
+        assert_eq!(again, Some(EventKind::ARTIFACT_UPDATED));
+    }
+}
+
+#[test]
+fn a_deleted_package_is_forgotten_with_all_its_versions_and_no_other() {
+    let mut known = Known::default();
+    for (name, number) in [("one", "1.0.0"), ("one", "1.0.1"), ("two", "1.0.0")] {
+        known.tell(version(None, name, number));
+    }
+    let mut gone = version(None, "one", "1.0.0");
+    gone.event.kind = EventKind::ARTIFACT_DELETED;
+    gone.event.artifact.as_mut().unwrap().version = None;
+    gone.change = Change::DeleteRepository;
+    assert_eq!(known.kind(gone), Some(EventKind::ARTIFACT_DELETED));
+    assert_eq!(known.kind(version(None, "one", "1.0.0")), Some(EventKind::ARTIFACT_INGESTED));
+    assert_eq!(known.kind(version(None, "one", "1.0.1")), Some(EventKind::ARTIFACT_INGESTED));
+    assert_eq!(known.kind(version(None, "two", "1.0.0")), Some(EventKind::ARTIFACT_UPDATED));
+}
+
+#[test]
+fn what_a_version_or_a_path_stood_for_is_told_in_the_same_words() {
+    let mut artifact = Artifact::new("generic", "tool.zip").with_repository("files");
+    for (version, tags) in [(Some("1.0.0"), vec![]), (None, vec![]), (None, vec!["a/tool.zip"])] {
+        artifact.version = version.map(ToOwned::to_owned);
+        artifact.tags = tags.iter().map(|tag: &&str| (*tag).to_owned()).collect();
+        let from = with_old_digest(Some(&artifact), "a/tool.zip", OLD);
+        assert_eq!(from.version, artifact.version);
+        assert_eq!(from.tags, artifact.tags);
+        assert_eq!(from.digest.as_deref(), Some(OLD));
+    }
 }
 
 /// Names made of what could be mistaken for a border or an escape.
@@ -269,7 +335,7 @@ fn two_cuts() -> impl Strategy<Value = [[String; 4]; 2]> {
 }
 
 fn place([scope, registry, repository, _]: &[String; 4]) -> Place {
-    Place::named(scope, registry, repository)
+    Place::named([scope, "registry", registry, repository])
 }
 
 proptest! {
@@ -292,4 +358,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_tag_pushed_again_is_an_update_though_nobody_tells_its_digest() {
+    let mut known = Known::default();
+    let mut tell = |notice| {
+        let event = known.tell(notice).unwrap();
+        (event.kind, event.from.and_then(|from| from.digest))
+    };
+    assert_eq!(tell(push_untold("v1")), (EventKind::ARTIFACT_INGESTED, None));
+    assert_eq!(tell(push_untold("v1")), (EventKind::ARTIFACT_UPDATED, None));
+    assert_eq!(tell(push(Some("v1"), NEW)), (EventKind::ARTIFACT_UPDATED, None));
+    let new = Some(NEW.to_owned());
+    assert_eq!(tell(push_untold("v1")), (EventKind::ARTIFACT_UPDATED, new));
 }

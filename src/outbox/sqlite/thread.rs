@@ -1,4 +1,5 @@
-//! The thread that has the outbox's connection: SQLite waits for locks and the disk, futures do not.
+//! The thread that has the outbox's connection: SQLite waits for locks and the disk, futures do
+//! not.
 
 use std::fmt;
 use std::thread::JoinHandle;

@@ -3,20 +3,22 @@
 use url::Url;
 
 use super::super::VerifyError;
-use crate::request::Headers;
+use crate::request::{Headers, Method};
 
-/// Where requests are posted to, in the parts that a signature can cover (RFC 9421, section 2.2).
+/// What requests ask for and where, in the parts that a signature can cover (RFC 9421, section
+/// 2.2).
 #[derive(Debug, Clone)]
 pub(in crate::signature) struct Target {
+    method: Method,
     /// Without a fragment, which is never sent.
     uri: Url,
 }
 
 impl Target {
-    pub(in crate::signature) fn of(url: &Url) -> Self {
+    pub(in crate::signature) fn of(method: Method, url: &Url) -> Self {
         let mut uri = url.clone();
         uri.set_fragment(None);
-        Self { uri }
+        Self { method, uri }
     }
 
     pub(super) fn has_query(&self) -> bool {
@@ -28,7 +30,7 @@ impl Target {
         let uri = &self.uri;
         let query = || uri.query().map(|query| format!("?{query}"));
         Some(match name {
-            "@method" => "POST".to_owned(),
+            "@method" => self.method.to_string(),
             "@target-uri" => uri.as_str().to_owned(),
             "@scheme" => uri.scheme().to_owned(),
             "@authority" => {

@@ -12,13 +12,13 @@ pub(super) fn of(body: &[u8]) -> String {
     format!("sha-256=:{}:", general_purpose::STANDARD.encode(Sha256::digest(body)))
 }
 
-/// Whether every digest that is known here is the body's, and there is one. The signature covers the
-/// field; so it is no secret, and is compared as it comes.
+/// Whether every digest that is known here is the body's, and there is one. The signature covers
+/// the field; so it is no secret, and is compared as it comes.
 pub(super) fn check(field: &[u8], body: &[u8]) -> Result<(), VerifyError> {
     let specification = "RFC 9530";
     let malformed = VerifyError::Malformed { name: super::DIGEST_HEADER, specification };
     let told = fields::bytes(field).ok_or(malformed)?;
-    let mut known = 0;
+    let mut is_known = false;
     for (algorithm, found) in told {
         let is_right = match algorithm {
             "sha-256" => found == Sha256::digest(body)[..],
@@ -28,7 +28,7 @@ pub(super) fn check(field: &[u8], body: &[u8]) -> Result<(), VerifyError> {
         if !is_right {
             return Err(VerifyError::Digest);
         }
-        known += 1;
+        is_known = true;
     }
-    if known == 0 { Err(VerifyError::Digest) } else { Ok(()) }
+    if is_known { Ok(()) } else { Err(VerifyError::Digest) }
 }

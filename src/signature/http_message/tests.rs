@@ -1,12 +1,14 @@
-//! The test vectors of RFC 9421 that a request and these algorithms have. They cover neither address
-//! nor body as a whole, so that a [`Verifier`](crate::signature::Verifier) refuses them; what they tell
-//! is that the text that is signed is right.
+//! The test vectors of RFC 9421 that a request and these algorithms have. They cover neither
+//! address nor body as a whole, so that a [`Verifier`](crate::signature::Verifier) refuses them;
+//! what they tell is that the text that is signed is right.
 
 use super::*;
+use crate::request::Method;
 
 /// Appendix B.2: the request that is signed.
 fn request() -> (Target, Headers) {
-    let target = Target::of(&"https://example.com/foo?param=Value&Pet=dog".parse().unwrap());
+    let target =
+        Target::of(Method::Post, &"https://example.com/foo?param=Value&Pet=dog".parse().unwrap());
     let digest = "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:";
     let headers = [
         ("Host", "example.com"),
@@ -114,7 +116,7 @@ fn derived_components_are_those_of_the_address() {
     ] {
         assert_eq!(value(name), expected, "{name}");
     }
-    let plain = Target::of(&"http://EXAMPLE.com:8080#x".parse().unwrap());
+    let plain = Target::of(Method::Post, &"http://EXAMPLE.com:8080#x".parse().unwrap());
     let base = components::base(&["@target-uri", "@authority", "@query"], "()", &plain, &headers);
     let expected = "\"@target-uri\": http://example.com:8080/\n\"@authority\": example.com:8080\n\
                     \"@query\": ?\n\"@signature-params\": ()";

@@ -1,4 +1,5 @@
-//! Claims: due deliveries under a lease, endpoint by endpoint. What another node is at is passed over.
+//! Claims: due deliveries under a lease, endpoint by endpoint. What another node is at is passed
+//! over.
 
 use std::collections::BTreeSet;
 
@@ -170,9 +171,9 @@ impl Take<'_> {
         Ok(())
     }
 
-    /// Leases what a selection of `seq`, `claim_at` and `place` finds, in the order of the places. Its
-    /// parameters begin with `$4`: those before are the time, the lease, and by when after it what is
-    /// taken has to be due. What cannot be read becomes a dead letter.
+    /// Leases what a selection of `seq`, `claim_at` and `place` finds, in the order of the places.
+    /// Its parameters begin with `$4`: those before are the time, the lease, and by when after it
+    /// what is taken has to be due. What cannot be read becomes a dead letter.
     async fn lease(
         &self,
         database: &Database,

@@ -1,8 +1,8 @@
 //! Companions: what may go in one request with others, each kind of it one look into the index
 //! `deliveries_in_batches`.
 
-/// Selects what is given: `$4` the trigger, `$5` the endpoint's key, `$6` by when after now those that
-/// were not attempted may be due, `$7` how many, `$8` how many bytes their bodies may take.
+/// Selects what is given: `$4` the trigger, `$5` the endpoint's key, `$6` by when after now those
+/// that were not attempted may be due, `$7` how many, `$8` how many bytes their bodies may take.
 pub(super) const DUE: &str = "
     SELECT seq, claim_at, place
     FROM (

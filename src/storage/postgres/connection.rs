@@ -61,8 +61,8 @@ impl Database {
         text.replace("{s}", &self.schema).replace("{now}", NOW)
     }
 
-    /// The time to go by, for a statement that has it as a parameter: the caller's, or `None` for the
-    /// server's.
+    /// The time to go by, for a statement that has it as a parameter: the caller's, or `None` for
+    /// the server's.
     pub(crate) fn now(&self, now: Timestamp) -> Option<i64> {
         match self.time {
             TimeSource::Server => None,
@@ -164,8 +164,8 @@ pub(super) fn config(url: &str) -> Result<Config, OpenError> {
     Ok(config)
 }
 
-/// A connection that is closed, not given back, if its user gives up before the server answered: who
-/// takes it next would wait for an answer that is not his.
+/// A connection that is closed, not given back, if its user gives up before the server answered:
+/// who takes it next would wait for an answer that is not his.
 struct Connection(Option<Client>);
 
 impl Connection {

@@ -21,8 +21,8 @@ impl Shared {
     }
 }
 
-/// Whether a record that moves cursors changes nothing, and why. Locks its cursors until the transaction
-/// ends.
+/// Whether a record that moves cursors changes nothing, and why. Locks its cursors until the
+/// transaction ends.
 pub(super) async fn unchanged(
     database: &Database,
     transaction: &Transaction<'_>,

@@ -1,7 +1,7 @@
 //! Endpoints: each key has a number, which a delivery is kept with.
 //!
-//! A node remembers numbers for an hour at most, and an endpoint is forgotten only if no node asked for
-//! its number for a day, so none is forgotten that somebody is about to use.
+//! A node remembers numbers for an hour at most, and an endpoint is forgotten only if no node asked
+//! for its number for a day, so none is forgotten that somebody is about to use.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};

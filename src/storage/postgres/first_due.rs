@@ -1,9 +1,11 @@
-//! First due: when each endpoint has something to claim at the earliest, as far as this node knows, so
-//! that a claim asks for those endpoints only, and begins behind what others claimed and settled before.
+//! First due: when each endpoint has something to claim at the earliest, as far as this node knows,
+//! so that a claim asks for those endpoints only, and begins behind what others claimed and settled
+//! before.
 //!
-//! What this node writes it knows at once. What others write it finds when it [looks](Shared::look), as
-//! part of a claim: once a second, mostly behind the place where it found the first the last time, and
-//! every ten seconds from the beginning, for what was committed long after it was due.
+//! What this node writes it knows at once. What others write it finds when it
+//! [looks](Shared::look), as part of a claim: once a second, mostly behind the place where it found
+//! the first the last time, and every ten seconds from the beginning, for what was committed long
+//! after it was due.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;

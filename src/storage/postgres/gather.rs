@@ -1,7 +1,7 @@
 //! Gathering: records that wait are stored together, so that many who publish share a commit.
 //!
-//! Who comes first begins at once, in a task that goes on if its caller gives up; who comes meanwhile
-//! waits for the next that begins.
+//! Who comes first begins at once, in a task that goes on if its caller gives up; who comes
+//! meanwhile waits for the next that begins.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Holds: what is to be kept is put aside, out of the lines of what may be pruned, and comes back once
-//! nothing keeps it. Each is written once for that, and not looked at again in between.
+//! Holds: what is to be kept is put aside, out of the lines of what may be pruned, and comes back
+//! once nothing keeps it. Each is written once for that, and not looked at again in between.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;

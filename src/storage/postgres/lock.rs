@@ -4,8 +4,8 @@ use deadpool_postgres::Transaction;
 
 use super::connection::{Database, Failed, query};
 
-/// Takes locks of this schema by their names until the transaction ends. There are a thousand, which names
-/// share: the server has room for some thousands in all.
+/// Takes locks of this schema by their names until the transaction ends. There are a thousand,
+/// which names share: the server has room for some thousands in all.
 pub(super) async fn take(
     database: &Database,
     transaction: &Transaction<'_>,

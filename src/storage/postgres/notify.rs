@@ -1,5 +1,6 @@
-//! Notifications: a node that stored something to deliver says so to those that listen, a few times a
-//! second at most, so that they look at once. Only a hint: what a lost one missed is found by looking.
+//! Notifications: a node that stored something to deliver says so to those that listen, a few times
+//! a second at most, so that they look at once. Only a hint: what a lost one missed is found by
+//! looking.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -89,9 +90,9 @@ impl PostgresStorage {
     /// without TLS. Whoever gets a hint wakes the engine of this storage by
     /// [`Engine::wake`](crate::engine::Engine::wake).
     ///
-    /// Nodes that publish and deliver need none: they know what they publish. One that only delivers
-    /// finds what others publish at its next [refresh](crate::engine::EngineOptions::refresh) if it
-    /// does not listen.
+    /// Nodes that publish and deliver need none: they know what they publish. One that only
+    /// delivers finds what others publish at its next
+    /// [refresh](crate::engine::EngineOptions::refresh) if it does not listen.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -157,7 +157,7 @@ impl Shared {
         id: DeliveryId,
     ) -> Result<Vec<LoggedAttempt>, StorageError> {
         let sql = "SELECT a.position, a.number, a.started_at, a.ended_at, a.class, a.retry_after,
-                       a.status, a.error, a.response
+                       a.status, a.error, a.response, a.run
                    FROM {s}.deliveries d JOIN {s}.attempts a ON a.delivery = d.seq
                    WHERE d.id = $1 ORDER BY a.position";
         let found = self.database.query(sql, &[&uuid!(id)]).await?;

@@ -1,8 +1,8 @@
 //! Pruning: deletes what is final and old, or too much, a bounded piece at a time.
 //!
-//! Each final state has a line in the index `deliveries_by_age`, the oldest first, and events have one
-//! in `events_by_age`. Whatever is at the head of a line goes, or is put aside by [`hold`] and leaves it.
-//! What another node is at is passed over.
+//! Each final state has a line in the index `deliveries_by_age`, the oldest first, and events have
+//! one in `events_by_age`. Whatever is at the head of a line goes, or is put aside by [`hold`] and
+//! leaves it. What another node is at is passed over.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -42,8 +42,8 @@ macro_rules! line {
     };
 }
 
-/// Where the lines end that a number was allowed of, since looking for it takes as long as the number is
-/// large. Kept from the first piece of what is pruned at a time to the last.
+/// Where the lines end that a number was allowed of, since looking for it takes as long as the
+/// number is large. Kept from the first piece of what is pruned at a time to the last.
 #[derive(Debug, Default)]
 pub(super) struct Ends(Mutex<Vec<Known>>);
 

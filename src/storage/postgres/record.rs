@@ -1,6 +1,6 @@
-//! Records: events, deliveries and cursor moves, of all callers that [`gather`](super::gather) brings
-//! together. Those without cursors are written many at once, by one statement that takes each column as
-//! an array.
+//! Records: events, deliveries and cursor moves, of all callers that [`gather`](super::gather)
+//! brings together. Those without cursors are written many at once, by one statement that takes
+//! each column as an array.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::connection::{Database, Failed, Work, query};
 use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
-use super::{Shared, TimeSource, cursors, turn};
+use super::{Shared, TimeSource, cursors, supersede, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OnDead};
 use crate::id::{DeliveryId, EventId};
@@ -80,20 +80,26 @@ pub(super) async fn record_all(
             answers.push(unchanged);
             continue;
         }
+        if together == 0 {
+            supersede::lock_orders(database, transaction, &some[0]).await?;
+        }
         answers.extend(insert(database, transaction, some, numbers, noted).await?);
         if together == 0 && answers.last() == Some(&Recorded::Stored) {
+            supersede::supersede(database, transaction, &some[0], noted).await?;
             cursors::move_all(database, transaction, &some[0].cursors).await?;
         }
     }
     Ok(answers)
 }
 
-/// How many records may be written at once: those before the first that moves cursors or has the
-/// event of one before it.
+/// How many records may be written at once: those before the first that moves cursors, supersedes
+/// or has the event of one before it.
 fn together(records: &[Record]) -> usize {
     let mut events = HashSet::new();
     let is_apart = |record: &Record| {
-        !record.cursors.is_empty() || record.event_id().is_some_and(|id| !events.insert(id))
+        !record.cursors.is_empty()
+            || !record.supersedes.is_empty()
+            || record.event_id().is_some_and(|id| !events.insert(id))
     };
     records.iter().position(is_apart).unwrap_or(records.len())
 }

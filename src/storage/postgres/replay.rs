@@ -49,13 +49,14 @@ impl Work for Replaying<'_> {
         let of = |(delivery, _): &(Delivery, _)| delivery.id;
         let ids: Vec<DeliveryId> = replayed.iter().map(of).collect();
         let written = Written::of(&replayed, self.0.now);
-        let sql = "UPDATE {s}.deliveries d SET state = r.state, reason = NULL,
+        let sql = "UPDATE {s}.deliveries d SET state = r.state, reason = r.reason,
                        claim_at = t.now + r.after, attempts = r.attempts, message = r.message,
                        changed_at = t.now + r.changed, aside = NULL
                    FROM (SELECT coalesce($1,
                              {now}) AS now) AS t,
                        unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::uuid[],
-                           $7::bigint[]) AS r(id, state, after, attempts, message, changed)
+                           $7::bigint[], $8::text[])
+                           AS r(id, state, after, attempts, message, changed, reason)
                    WHERE d.id = r.id RETURNING d.endpoint, d.claim_at";
         let now = database.now(self.0.now);
         let found = query(
@@ -70,6 +71,7 @@ impl Work for Replaying<'_> {
                 &written.attempts,
                 &written.messages,
                 &written.changed,
+                &written.reasons,
             ],
         )
         .await?;
@@ -93,6 +95,7 @@ struct Written {
     messages: Vec<Uuid>,
     /// The time of the change, after now.
     changed: Vec<i64>,
+    reasons: Vec<Option<&'static str>>,
     orders: BTreeSet<Uuid>,
 }
 
@@ -106,6 +109,7 @@ impl Written {
             all.attempts.push(delivery.attempts.into());
             all.messages.push(uuid!(delivery.message_id));
             all.changed.push(rows::later(*changed_at, now));
+            all.reasons.push(columns::reason(&delivery.state));
             all.orders.extend(delivery.turn.map(|turn| uuid!(turn.key)));
         }
         all

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
+use crate::action::RunRef;
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Delivery, EndpointKey, OnDead, Outcome, State, Turn};
 use crate::event::Scope;
@@ -97,7 +98,8 @@ fn turn(row: &Row) -> Result<Option<Turn>, StorageError> {
         .map(|key| Turn { key: OrderingKey::from_bytes(key.into_bytes()), on_dead }))
 }
 
-/// Reads `position, number, started_at, ended_at, class, retry_after, status, error, response`.
+/// Reads `position, number, started_at, ended_at, class, retry_after, status, error, response,
+/// run`.
 pub(super) fn attempt(id: DeliveryId, row: &Row) -> Result<LoggedAttempt, StorageError> {
     let retry_after: Option<i64> = get(row, 5)?;
     let retry_after = retry_after.map(|micros| Duration::from_micros(micros.unsigned_abs()));
@@ -107,6 +109,7 @@ pub(super) fn attempt(id: DeliveryId, row: &Row) -> Result<LoggedAttempt, Storag
     let mut attempt = Attempt::new(number(row, 1)?, time(row, 2)?, time(row, 3)?, outcome);
     attempt.status = status.and_then(|status| u16::try_from(status).ok());
     (attempt.error, attempt.response) = (get(row, 7)?, get(row, 8)?);
+    attempt.run = get::<Option<&str>>(row, 9)?.and_then(RunRef::from_json);
     let position = u64::try_from(get::<i32>(row, 0)?).unwrap_or(0);
     Ok(LoggedAttempt { position, attempt })
 }

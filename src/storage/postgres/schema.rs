@@ -14,8 +14,10 @@ struct Migration {
     for_nodes_from: i32,
 }
 
-const MIGRATIONS: [Migration; 1] =
-    [Migration { sql: include_str!("schema/001.sql"), for_nodes_from: 1 }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { sql: include_str!("schema/001.sql"), for_nodes_from: 1 },
+    Migration { sql: include_str!("schema/002.sql"), for_nodes_from: 1 },
+];
 
 /// The most bytes that PostgreSQL keeps of a name.
 const MAX_NAME_BYTES: usize = 63;

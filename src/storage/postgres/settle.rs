@@ -13,6 +13,7 @@ use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
 use super::{record, turn};
+use crate::action::RunRef;
 use crate::clock::Timestamp;
 use crate::delivery::Outcome;
 use crate::storage::{Settle, Settled, StorageError, columns};
@@ -121,13 +122,13 @@ async fn settle(
                        d.logged - s.logged AS before),
                l AS (
                    INSERT INTO {s}.attempts (delivery, position, number, started_at, ended_at, class,
-                       retry_after, status, error, response)
+                       retry_after, status, error, response, run)
                    SELECT d.seq, d.before + a.position, a.number, a.started_at, a.ended_at, a.class,
-                       a.retry_after, a.status, a.error, a.response
+                       a.retry_after, a.status, a.error, a.response, a.run
                    FROM unnest($9::bigint[], $10::integer[], $11::bigint[], $12::bigint[],
                        $13::bigint[], $14::text[], $15::bigint[], $16::integer[], $17::text[],
-                       $18::text[]) AS a(place, position, number, started_at, ended_at, class,
-                       retry_after, status, error, response)
+                       $18::text[], $19::text[]) AS a(place, position, number, started_at, ended_at,
+                       class, retry_after, status, error, response, run)
                    JOIN d USING (place))
                SELECT d.place, d.endpoint, d.claim_at, d.ordering FROM d";
     let rows = query(
@@ -153,6 +154,7 @@ async fn settle(
             &log.statuses,
             &log.errors,
             &log.responses,
+            &log.runs,
         ],
     )
     .await?;
@@ -182,6 +184,7 @@ struct Log<'a> {
     statuses: Vec<Option<i32>>,
     errors: Vec<Option<Cow<'a, str>>>,
     responses: Vec<Option<Cow<'a, str>>>,
+    runs: Vec<Option<String>>,
 }
 
 impl<'a> Log<'a> {
@@ -202,6 +205,7 @@ impl<'a> Log<'a> {
                 log.statuses.push(attempt.status.map(i32::from));
                 log.errors.push(attempt.error.as_deref().map(rows::text));
                 log.responses.push(attempt.response.as_deref().map(rows::text));
+                log.runs.push(attempt.run.as_ref().map(RunRef::to_json));
             }
         }
         log

@@ -1,7 +1,7 @@
 //! Order: lets the next delivery of an ordering key go, once nothing holds it up.
 //!
-//! Who changes what an order consists of holds the order's lock until the transaction ends, so that of
-//! two the later sees what the earlier did.
+//! Who changes what an order consists of holds the order's lock until the transaction ends, so that
+//! of two the later sees what the earlier did.
 
 use std::collections::BTreeSet;
 

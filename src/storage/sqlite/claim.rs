@@ -109,7 +109,8 @@ fn take(
     Ok(Left { next, buried })
 }
 
-/// What of an endpoint can be claimed by a time, as far as there is room, and when the next one can.
+/// What of an endpoint can be claimed by a time, as far as there is room, and when the next one
+/// can.
 fn due(
     session: &Session,
     endpoint: i64,

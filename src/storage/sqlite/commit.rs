@@ -1,6 +1,6 @@
 //! Group commit: one thread runs all writes that wait in as few transactions as it can, and answers
-//! each once it is committed. Claims go first, in a transaction of their own: they write next to never,
-//! so they do not wait for the disk. Reads have a thread and a connection of their own.
+//! each once it is committed. Claims go first, in a transaction of their own: they write next to
+//! never, so they do not wait for the disk. Reads have a thread and a connection of their own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -338,15 +338,16 @@ fn together(
     session.commit()
 }
 
-/// Carries out calls in one transaction so that what a failed one wrote is undone. An error is of the
-/// whole transaction.
+/// Carries out calls in one transaction so that what a failed one wrote is undone. An error is of
+/// the whole transaction.
 fn apart(session: &mut Session, calls: &mut [Box<dyn Call>]) -> Result<(), StorageError> {
     session.run("BEGIN IMMEDIATE")?;
     for call in calls {
         let mark = session.mark();
         session.run("SAVEPOINT one")?;
         if let Err(error) = call.carry_out(session) {
-            // A full disk and its like may end the transaction as a whole, with all that ran before.
+            // A full disk and its like may end the transaction as a whole, with all that ran
+            // before.
             if session.connection.is_autocommit() {
                 return Err(error);
             }

@@ -1,7 +1,8 @@
 //! Batched: claims of what may go in one request with others.
 //!
-//! The index `deliveries_in_batches` has the trigger and the endpoint first, then whether it was not
-//! attempted, and then the time: what is given of each kind is one look-up, whatever else waits.
+//! The index `deliveries_in_batches` has the trigger and the endpoint first, then whether it was
+//! not attempted, and then the time: what is given of each kind is one look-up, whatever else
+//! waits.
 
 use rusqlite::params;
 
@@ -73,8 +74,8 @@ fn companions(
     Ok((due, unreadable))
 }
 
-/// What may go with others of a trigger to an endpoint, of those that were attempted or not, from when
-/// on until when.
+/// What may go with others of a trigger to an endpoint, of those that were attempted or not, from
+/// when on until when.
 const COMPANIONS: &str = "SELECT claim_at, id, seq FROM deliveries INDEXED BY deliveries_in_batches
      WHERE batched = 1 AND claim_at IS NOT NULL AND trigger_id = ?1 AND endpoint = ?2
          AND (attempts = 0) = ?3 AND claim_at > ?4 AND claim_at <= ?5

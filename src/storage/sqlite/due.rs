@@ -1,8 +1,8 @@
-//! Due: what can be claimed, in the order in which it is, whether it waits in the file or a lease of it
-//! runs out.
+//! Due: what can be claimed, in the order in which it is, whether it waits in the file or a lease
+//! of it runs out.
 //!
-//! What is leased is stored as waiting, so it lies at the head of an index and is passed over: at most
-//! as much as is under way.
+//! What is leased is stored as waiting, so it lies at the head of an index and is passed over: at
+//! most as much as is under way.
 
 use std::iter::Peekable;
 
@@ -31,7 +31,8 @@ pub(super) struct InTurn<'a, L: Iterator<Item = Due>> {
 }
 
 impl<'a, L: Iterator<Item = Due>> InTurn<'a, L> {
-    /// Of the rows of a query for `claim_at, id, seq`, and of some of the leases, both in their order.
+    /// Of the rows of a query for `claim_at, id, seq`, and of some of the leases, both in their
+    /// order.
     pub(super) fn new(
         rows: Rows<'a>,
         leases: &'a Leases,

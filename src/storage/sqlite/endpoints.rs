@@ -1,8 +1,8 @@
 //! Endpoints that nothing is there of any more, forgotten without keeping the writer waiting.
 //!
 //! Three steps: the writer forgets which endpoints it looked up; the reader finds those that no
-//! delivery has; the writer deletes them, except for those that it has looked up since, which may have
-//! got one.
+//! delivery has; the writer deletes them, except for those that it has looked up since, which may
+//! have got one.
 
 use std::collections::HashSet;
 

@@ -32,8 +32,8 @@ impl Endpoint {
 }
 
 impl Session {
-    /// Takes in that an endpoint has something to claim from a time on. One that nothing is known of
-    /// has everything read anew.
+    /// Takes in that an endpoint has something to claim from a time on. One that nothing is known
+    /// of has everything read anew.
     pub(super) fn note_due(&self, endpoint: i64, at: Timestamp) {
         let mut first_due = self.first_due.borrow_mut();
         match first_due.as_mut().map(|all| all.get_mut(&endpoint)) {
@@ -63,7 +63,8 @@ impl Session {
         }
     }
 
-    /// Takes what is known out, to be put back once it is changed; read from the file if nothing is.
+    /// Takes what is known out, to be put back once it is changed; read from the file if nothing
+    /// is.
     pub(super) fn take_first_due(&self) -> Result<FirstDue, StorageError> {
         match self.first_due.take() {
             Some(known) => Ok(known),
@@ -72,8 +73,8 @@ impl Session {
     }
 }
 
-/// Reads which endpoints there are from the index `claimable`, which has the endpoint first: one look
-/// for each, however long its backlog is.
+/// Reads which endpoints there are from the index `claimable`, which has the endpoint first: one
+/// look for each, however long its backlog is.
 fn read(session: &Session) -> Result<FirstDue, StorageError> {
     let sql = "SELECT d.endpoint, e.key
                FROM deliveries d INDEXED BY claimable JOIN endpoints e ON e.id = d.endpoint

@@ -1,5 +1,5 @@
-//! Holds: what is to be kept is put aside, out of the lines of what may be pruned, and comes back once
-//! nothing keeps it. Each is written once for that, and not looked at again in between.
+//! Holds: what is to be kept is put aside, out of the lines of what may be pruned, and comes back
+//! once nothing keeps it. Each is written once for that, and not looked at again in between.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -63,8 +63,8 @@ fn put_back(session: &Session, sql: &str, mark: &str, most: usize) -> Result<usi
     Ok(number)
 }
 
-/// Whether a final delivery is to be kept, because its trigger or its event belongs to a scope that is
-/// held. It is put aside then.
+/// Whether a final delivery is to be kept, because its trigger or its event belongs to a scope that
+/// is held. It is put aside then.
 pub(super) fn keeps_delivery(
     session: &Session,
     seq: i64,

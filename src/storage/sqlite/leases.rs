@@ -2,11 +2,12 @@
 //!
 //! One process owns the file, so no worker outlives a crash that could hold a lease, and nothing is
 //! written when one is given: what is stored of a leased delivery is what it was before. With the
-//! process the leases go, and what they counted. But if the process before this one ended with leases,
-//! one of them may be what ended it: of all that was stored by then, the count is written first.
+//! process the leases go, and what they counted. But if the process before this one ended with
+//! leases, one of them may be what ended it: of all that was stored by then, the count is written
+//! first.
 //!
-//! The writer changes them as it carries out calls. Others are told of it in the moment in which what
-//! was written with it is committed.
+//! The writer changes them as it carries out calls. Others are told of it in the moment in which
+//! what was written with it is committed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,5 +1,5 @@
-//! Query plans: each statement that is used looks up what it needs. Without an index that it counts on,
-//! a test fails and names it. (Those of prune stand with it.)
+//! Query plans: each statement that is used looks up what it needs. Without an index that it counts
+//! on, a test fails and names it. (Those of prune stand with it.)
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::storage::{
 
 /// What the plans of statements are that begin, or go on, with some words, in the order in which
 /// SQLite tells them.
-const PLANS: [(&str, &[&str]); 20] = [
+const PLANS: [(&str, &[&str]); 21] = [
     // Claims.
     (
         "SELECT claim_at, id, seq FROM deliveries INDEXED BY claimable",
@@ -48,6 +48,11 @@ const PLANS: [(&str, &[&str]); 20] = [
             "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (id=?)",
             "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
         ],
+    ),
+    // What another takes the place of.
+    (
+        "UPDATE deliveries SET state = ?2, reason = ?3, claim_at = NULL, changed_at = ?4",
+        &["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (id=?)"],
     ),
     // Settlements, and what goes next in an order.
     (
@@ -114,7 +119,7 @@ const PLANS: [(&str, &[&str]); 20] = [
         ],
     ),
     (
-        "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4",
+        "UPDATE deliveries SET state = ?2, reason = ?7, claim_at = ?3, attempts = ?4",
         &["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (id=?)"],
     ),
     (
@@ -211,10 +216,12 @@ async fn do_everything(storage: &SqliteStorage) {
     }
     records[2].deliveries[0].0.batched = true;
     let batched = records[2].deliveries[0].0.clone();
+    let older = records[3].deliveries[0].0.id;
     storage.record(records).await.unwrap();
     let below = CursorMove::RemoveBelow { prefix: "c".into() };
     let set = CursorMove::Set { key: "c".into(), expected: None, value: Some("v".into()) };
-    storage.record(vec![Record { cursors: vec![set, below], ..record(1) }]).await.unwrap();
+    let (cursors, supersedes) = (vec![set, below], vec![older]);
+    storage.record(vec![Record { cursors, supersedes, ..record(1) }]).await.unwrap();
     let companions = Companions {
         trigger: batched.trigger,
         endpoint: batched.endpoint,

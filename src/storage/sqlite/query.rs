@@ -97,8 +97,8 @@ pub(super) fn deliveries(
     select(session, query, "1", &session.leases_told()?)
 }
 
-/// A page of the deliveries of a query for which a condition on `deliveries d` holds besides, some of
-/// them leased.
+/// A page of the deliveries of a query for which a condition on `deliveries d` holds besides, some
+/// of them leased.
 pub(super) fn select(
     session: &Session,
     query: &DeliveryQuery,
@@ -248,7 +248,7 @@ pub(super) fn attempts(
     id: DeliveryId,
 ) -> Result<Vec<LoggedAttempt>, StorageError> {
     let sql = "SELECT a.position, a.number, a.started_at, a.ended_at, a.class, a.retry_after,
-                   a.status, a.error, a.response
+                   a.status, a.error, a.response, a.run
                FROM deliveries d JOIN attempts a ON a.delivery = d.seq
                WHERE d.id = ?1 ORDER BY a.position";
     let mut statement = session.prepare(sql)?;

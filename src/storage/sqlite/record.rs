@@ -5,8 +5,9 @@ use rusqlite::{OptionalExtension as _, params};
 use super::commit::{Session, unavailable};
 use super::tally::Line;
 use super::{rows, turn};
-use crate::delivery::{Delivery, EndpointKey, OnDead};
-use crate::id::EventId;
+use crate::clock::Timestamp;
+use crate::delivery::{CancelReason, Delivery, EndpointKey, OnDead, State};
+use crate::id::{DeliveryId, EventId, OrderingKey};
 use crate::payload::Payload;
 use crate::storage::{CursorMove, NewEvent, Record, Recorded, StorageError};
 
@@ -38,10 +39,44 @@ pub(super) fn record(session: &mut Session, record: &Record) -> Result<Recorded,
     for (delivery, payload) in &record.deliveries {
         insert_delivery(session, delivery, payload)?;
     }
+    if let Some((first, _)) = record.deliveries.first() {
+        for id in &record.supersedes {
+            supersede(session, *id, first.created_at)?;
+        }
+    }
     for cursor in &record.cursors {
         move_cursor(session, cursor)?;
     }
     Ok(Recorded::Stored)
+}
+
+/// Cancels a delivery whose place another takes, if it waits or is queued.
+fn supersede(session: &Session, id: DeliveryId, now: Timestamp) -> Result<(), StorageError> {
+    // What is leased is stored as waiting.
+    if session.leases.get(id).is_some() {
+        return Ok(());
+    }
+    let state = State::Cancelled { reason: CancelReason::Superseded };
+    let sql = "UPDATE deliveries SET state = ?2, reason = ?3, claim_at = NULL, changed_at = ?4
+               WHERE id = ?1 AND state IN (0, 6) RETURNING endpoint, ordering";
+    let values = params![
+        id.as_bytes(),
+        rows::state_number(state.name()),
+        rows::reason(&state),
+        now.unix_micros(),
+    ];
+    let mut statement = session.prepare(sql)?;
+    let cancelled: Option<(i64, Option<[u8; 16]>)> = statement
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(unavailable)?;
+    let Some((endpoint, ordering)) = cancelled else { return Ok(()) };
+    session.note_in_line(Line::Deliveries(state.name()), 1);
+    session.note_gone(endpoint);
+    match ordering {
+        Some(key) => turn::next_of(session, OrderingKey::from_bytes(key), now),
+        None => Ok(()),
+    }
 }
 
 fn is_known(session: &Session, id: EventId) -> Result<bool, StorageError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use super::commit::unavailable;
+use crate::action::RunRef;
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Delivery, EndpointKey, OnDead, Outcome, State, StateName, Turn};
 use crate::event::Scope;
@@ -76,13 +77,15 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Option<Turn>> {
     Ok(key.map(|key| Turn { key: OrderingKey::from_bytes(key), on_dead }))
 }
 
-/// Reads `position, number, started_at, ended_at, class, retry_after, status, error, response`.
+/// Reads `position, number, started_at, ended_at, class, retry_after, status, error, response,
+/// run`.
 pub(super) fn attempt(id: DeliveryId, row: &Row<'_>) -> Result<LoggedAttempt, StorageError> {
     let class: String = row.get(4).map_err(unavailable)?;
     let retry_after: Option<i64> = row.get(5).map_err(unavailable)?;
     let retry_after = retry_after.map(|micros| Duration::from_micros(micros.unsigned_abs()));
     let outcome =
         Outcome::of_class(&class, retry_after).ok_or_else(|| corrupt("the log of delivery", id))?;
+    let run: Option<String> = row.get(9).map_err(unavailable)?;
     Ok(LoggedAttempt {
         position: count(row, 0).map_err(unavailable)?,
         attempt: Attempt {
@@ -93,6 +96,7 @@ pub(super) fn attempt(id: DeliveryId, row: &Row<'_>) -> Result<LoggedAttempt, St
             status: row.get(6).map_err(unavailable)?,
             error: row.get(7).map_err(unavailable)?,
             response: row.get(8).map_err(unavailable)?,
+            run: run.as_deref().and_then(RunRef::from_json),
         },
     })
 }

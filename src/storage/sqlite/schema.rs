@@ -6,13 +6,14 @@ use rusqlite::config::DbConfig;
 use super::{OpenError, Synchronous};
 
 /// Each brings a file from the version of its index to the next; `PRAGMA user_version` counts them.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
     include_str!("schema/005.sql"),
     include_str!("schema/006.sql"),
+    include_str!("schema/007.sql"),
 ];
 
 pub(super) fn prepare(
@@ -20,8 +21,8 @@ pub(super) fn prepare(
     synchronous: Synchronous,
 ) -> Result<(), OpenError> {
     prepare_reader_and_writer(connection).map_err(OpenError::of)?;
-    // Of a new file only, and before anything is in it: a page takes in a few events with what is sent
-    // of them, and the free ones can be given back.
+    // Of a new file only, and before anything is in it: a page takes in a few events with what is
+    // sent of them, and the free ones can be given back.
     connection.pragma_update(None, "page_size", 8_192).map_err(OpenError::of)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(OpenError::of)?;
     keep_log(connection)?;

@@ -10,6 +10,7 @@ use super::query::select;
 use super::record::{self, record};
 use super::tally::Line;
 use super::{rows, turn};
+use crate::action::RunRef;
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Delivery, Settlement};
 use crate::id::DeliveryId;
@@ -85,8 +86,8 @@ fn write_logged(session: &Session, held: &Held) -> Result<(), StorageError> {
 
 fn log(session: &Session, held: &Held, attempt: &Attempt) -> Result<(), StorageError> {
     let sql = "INSERT INTO attempts (delivery, position, number, started_at, ended_at, class,
-                   retry_after, status, error, response)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                   retry_after, status, error, response, run)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let values = params![
         held.seq,
         held.logged,
@@ -98,6 +99,7 @@ fn log(session: &Session, held: &Held, attempt: &Attempt) -> Result<(), StorageE
         attempt.status,
         attempt.error,
         attempt.response,
+        attempt.run.as_ref().map(RunRef::to_json),
     ];
     session.prepare(sql)?.execute(values).map(drop).map_err(unavailable)
 }
@@ -115,7 +117,7 @@ pub(super) fn replay(
     }
     // What is dead or parked is not leased.
     let selected = select(session, &replay.query, &replayable, &ById::new())?.items;
-    let sql = "UPDATE deliveries SET state = ?2, reason = NULL, claim_at = ?3, attempts = ?4,
+    let sql = "UPDATE deliveries SET state = ?2, reason = ?7, claim_at = ?3, attempts = ?4,
                    message = ?5, changed_at = ?6, aside = NULL WHERE id = ?1";
     let mut ids = Vec::with_capacity(selected.len());
     for (n, mut delivery) in (0..).zip(selected) {
@@ -128,6 +130,7 @@ pub(super) fn replay(
             delivery.attempts,
             delivery.message_id.as_bytes(),
             changed_at.unix_micros(),
+            rows::reason(&delivery.state),
         ];
         session.prepare(sql)?.execute(values).map_err(unavailable)?;
         session.note_in_line(Line::Deliveries(delivery.state.name()), 1);

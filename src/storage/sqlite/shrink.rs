@@ -7,8 +7,8 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Shrunk {
-    /// How many bytes were given back. Zero, with some left, of a file that was made without the means
-    /// for it: a backup of it has them.
+    /// How many bytes were given back. Zero, with some left, of a file that was made without the
+    /// means for it: a backup of it has them.
     pub given_back: u64,
     /// How many bytes are still free.
     pub left: u64,

@@ -28,8 +28,8 @@ pub(super) fn next_of(
     key: OrderingKey,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    // Each part is one look into the index `deliveries_in_order`. That it holds what is looked for is
-    // said by its own condition, word by word: SQLite does not see that it follows.
+    // Each part is one look into the index `deliveries_in_order`. That it holds what is looked for
+    // is said by its own condition, word by word: SQLite does not see that it follows.
     let sql = "UPDATE deliveries SET state = 0, claim_at = max(changed_at, ?2) WHERE seq = (
                    SELECT seq FROM deliveries
                    WHERE ordering = ?1 AND state = 6 AND state IN (0, 3, 5, 6) ORDER BY seq LIMIT 1)

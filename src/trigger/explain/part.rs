@@ -1,7 +1,7 @@
 //! What is wanted at a place of an event, and how near what is there comes to it.
 //!
-//! In: a part of a filter and a place. Out: its verdict, its nearness and its own parts, each as far as
-//! the steps reach. No text is made here.
+//! In: a part of a filter and a place. Out: its verdict, its nearness and its own parts, each as
+//! far as the steps reach. No text is made here.
 
 use crate::event::node::{Node, Shape};
 use crate::trigger::filter::meter::{Meter, Steps};
@@ -133,8 +133,8 @@ impl<'f, 'e> Part<'f, 'e> {
         matches!(self.wanted, Wanted::Elements { .. } | Wanted::Group { clause: Clause::Or(_), .. })
     }
 
-    /// Weighs it with at most so many steps for its verdict, unless that is known, and as many for its
-    /// nearness; `None` if there is no verdict. What the steps do not reach counts as far off.
+    /// Weighs it with at most so many steps for its verdict, unless that is known, and as many for
+    /// its nearness; `None` if there is no verdict. What the steps do not reach counts as far off.
     pub(super) fn weigh(
         &self,
         known: Option<bool>,

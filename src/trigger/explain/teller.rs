@@ -139,8 +139,8 @@ impl Teller {
         Ranked { left_out: len - parts.len(), parts, reason }
     }
 
-    /// Weighs parts, each with its share of half of the steps that are left. Those that could not be
-    /// judged come apart.
+    /// Weighs parts, each with its share of half of the steps that are left. Those that could not
+    /// be judged come apart.
     fn weigh<'f, 'e>(
         &mut self,
         each: impl Iterator<Item = (Part<'f, 'e>, Option<bool>)>,
@@ -162,8 +162,8 @@ impl Teller {
     }
 }
 
-/// First those that agree with the verdict of the whole, since they are why it is so, and of these the
-/// nearest.
+/// First those that agree with the verdict of the whole, since they are why it is so, and of these
+/// the nearest.
 fn sort(parts: &mut [(Part<'_, '_>, Weight)], held: bool) {
     parts.sort_by_key(|(_, weight)| (weight.held != held, u8::MAX - weight.nearness));
 }
@@ -204,8 +204,8 @@ struct Found {
 }
 
 impl Found {
-    /// Looks at the leaves of a place: those of an array's elements, not those below an object. Of a
-    /// list of conditions that `held`, a leaf that fits is always shown.
+    /// Looks at the leaves of a place: those of an array's elements, not those below an object. Of
+    /// a list of conditions that `held`, a leaf that fits is always shown.
     fn look(&mut self, node: Node<'_>, any: &[Condition], held: bool, steps: &mut Steps) {
         match node.shape() {
             Shape::Object => self.show(false, || "an object, which is no leaf".to_owned()),

@@ -6,8 +6,8 @@ use super::{Filter, FilterLimits};
 use crate::document::Problems;
 
 /// A filter as it is being written, made of [`Field`](super::Field)s and joined by `and`, `or` and
-/// `not`. It is checked when it becomes a [`Filter`]: by [`parse`](Self::parse), or when the trigger
-/// is built that it is given to.
+/// `not`. It is checked when it becomes a [`Filter`]: by [`parse`](Self::parse), or when the
+/// trigger is built that it is given to.
 ///
 /// ```
 /// use artifact_triggers::trigger::filter::{Filter, field};

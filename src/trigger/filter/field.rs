@@ -147,8 +147,8 @@ impl Field {
         does_not_end_with(text) = {"anything-but": {"suffix": text}};
     }
 
-    /// It is a version that meets a requirement of its ecosystem: `npm`, `pypi`, `maven` or `debian`,
-    /// with feature `versions`.
+    /// It is a version that meets a requirement of its ecosystem: `npm`, `pypi`, `maven` or
+    /// `debian`, with feature `versions`.
     pub fn satisfies_version(self, ecosystem: &str, requirement: impl Into<String>) -> Draft {
         let requirement: String = requirement.into();
         self.satisfies(json!({"version": {ecosystem: requirement}}))

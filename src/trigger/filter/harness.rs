@@ -32,25 +32,25 @@
 //! | `<+trigger.type>`, `<+trigger.event>` | `kind` |
 //!
 //! # What is decided here
-//! - **Values of `kind` are not translated.** Harness has `Webhook`, `Artifact` and such as types and
-//!   `PUSH`, `PR` and such as events; its registry has `artifact_created`, `artifact_updated` and
-//!   `artifact_deleted`. Here they are [kinds](crate::event::EventKind): `artifact.ingested`,
+//! - **Values of `kind` are not translated.** Harness has `Webhook`, `Artifact` and such as types
+//!   and `PUSH`, `PR` and such as events; its registry has `artifact_created`, `artifact_updated`
+//!   and `artifact_deleted`. Here they are [kinds](crate::event::EventKind): `artifact.ingested`,
 //!   `artifact.updated`, `artifact.deleted` …
-//! - **Numbers and booleans in a payload** equal the text that JSON writes them by: `Equals 5` holds
-//!   for `"5"` and for `5`, `Equals true` for `"true"` and for `true`. Of numbers the value counts, so
-//!   that `1.0` and `1` are the same. `StartsWith`, `EndsWith`, `Contains` and `Regex` look at texts
-//!   only; Harness looks at the digits too.
+//! - **Numbers and booleans in a payload** equal the text that JSON writes them by: `Equals 5`
+//!   holds for `"5"` and for `5`, `Equals true` for `"true"` and for `true`. Of numbers the value
+//!   counts, so that `1.0` and `1` are the same. `StartsWith`, `EndsWith`, `Contains` and `Regex`
+//!   look at texts only; Harness looks at the digits too.
 //! - **Where the event has an array**, a condition holds if it does for any of the elements, and
 //!   `NotEquals`, `NotIn` and `DoesNotContain` if it does for all of them. A `Regex` that the empty
-//!   text fits also wants that no element is blank. Harness compares the array's text. Each condition
-//!   looks for its own element. A step `[0]` in a key is refused.
+//!   text fits also wants that no element is blank. Harness compares the array's text. Each
+//!   condition looks for its own element. A step `[0]` in a key is refused.
 //! - **Objects** and empty arrays have no text: they count as absent.
-//! - **Items of `In`** are separated by commas and trimmed; double quotes keep a comma in an item, `""`
-//!   within them is a quote. An item that is empty equals the empty text, not an absent field.
-//! - **`In` and `NotIn` take no regexes.** In Harness each item that has no equal is tried as one, so
-//!   that `1.0` fits `1x0`; [`HarnessOptions::with_compat`] keeps that.
-//! - **Regexes** are those of the crate `regex`: what looks around and refers back is refused, `\d`,
-//!   `\w` and `\s` are Unicode's.
+//! - **Items of `In`** are separated by commas and trimmed; double quotes keep a comma in an item,
+//!   `""` within them is a quote. An item that is empty equals the empty text, not an absent field.
+//! - **`In` and `NotIn` take no regexes.** In Harness each item that has no equal is tried as one,
+//!   so that `1.0` fits `1x0`; [`HarnessOptions::with_compat`] keeps that.
+//! - **Regexes** are those of the crate `regex`: what looks around and refers back is refused,
+//!   `\d`, `\w` and `\s` are Unicode's.
 //! - A text of blanks alone is not blank.
 
 mod back;
@@ -111,8 +111,8 @@ impl HarnessOptions {
 /// ```
 ///
 /// # Errors
-/// Every problem at once, with paths such as `[1].key`: a key that names nothing of an event, a value
-/// that is no list or no regex, a limit of the [filter's](super) exceeded.
+/// Every problem at once, with paths such as `[1].key`: a key that names nothing of an event, a
+/// value that is no list or no regex, a limit of the [filter's](super) exceeded.
 pub fn from_harness(
     conditions: &[HarnessCondition],
     options: &HarnessOptions,
@@ -131,8 +131,8 @@ pub fn from_harness(
 /// A `value` that is absent or null is blank.
 ///
 /// # Errors
-/// As [`from_harness`], and what is wrong with the JSON: no list, a member that conditions don't have,
-/// an unknown operator.
+/// As [`from_harness`], and what is wrong with the JSON: no list, a member that conditions don't
+/// have, an unknown operator.
 pub fn from_harness_json(json: &[u8], options: &HarnessOptions) -> Result<Filter, Problems> {
     from_harness_value(&document::parse(json, MAX_FILTER_BYTES)?, options)
 }

@@ -1,8 +1,8 @@
 //! Whether a pattern holds at a place of an event.
 //!
-//! An array of objects satisfies a pattern if one of its elements does, and what is said beside each
-//! other, through `$or` too, must be satisfied by the same one. That something is absent is told of
-//! the element that satisfies the rest, and of all of them where nothing else chooses one.
+//! An array of objects satisfies a pattern if one of its elements does, and what is said beside
+//! each other, through `$or` too, must be satisfied by the same one. That something is absent is
+//! told of the element that satisfies the rest, and of all of them where nothing else chooses one.
 //!
 //! A [`Meter`] counts what is done, and may end it; a verdict counts only if it did not.
 
@@ -261,8 +261,8 @@ pub(crate) fn judge_leaf<M: Meter>(
     }
 }
 
-/// Whether a leaf satisfies any of the conditions; `None` if there is no leaf. Looks at each element
-/// once.
+/// Whether a leaf satisfies any of the conditions; `None` if there is no leaf. Looks at each
+/// element once.
 fn any_leaf_holds<M: Meter>(any: &[Condition], node: Node<'_>, meter: &mut M) -> Option<bool> {
     match node.shape() {
         Shape::Object => None,

@@ -23,7 +23,8 @@ pub const MAX_REGEXES_BYTES: usize = 16 * 1024;
 pub const MAX_FOLDED_CLASSES: usize = 64;
 
 /// How large a filter may be. The constants of this module are the default, and the most. They
-/// hold for who writes a filter: what is stored stays readable. An [engine](crate::manual::embedding) can ask for less of new triggers.
+/// hold for who writes a filter: what is stored stays readable. An
+/// [engine](crate::manual::embedding) can ask for less of new triggers.
 ///
 /// ```
 /// use artifact_triggers::trigger::filter::{Filter, FilterLimits};

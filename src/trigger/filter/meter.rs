@@ -1,7 +1,7 @@
 //! How much work a judgement may take.
 
-/// Counts the steps of a judgement: a place that is looked at, a clause, a condition, some bytes of a
-/// text.
+/// Counts the steps of a judgement: a place that is looked at, a clause, a condition, some bytes of
+/// a text.
 pub(crate) trait Meter {
     /// Counts some steps; `false` if they are more than are left, and nothing more is to be done.
     fn spend(&mut self, steps: usize) -> bool;

@@ -24,13 +24,14 @@ pub(super) fn root(pattern: Pattern) -> Pattern {
     normal
 }
 
-/// Where a pattern stands. A part of `$and` chooses its own elements of arrays; it may be merged with
-/// what is around it only where nothing else does.
+/// Where a pattern stands. A part of `$and` chooses its own elements of arrays; it may be merged
+/// with what is around it only where nothing else does.
 #[derive(Clone, Copy)]
 struct Place {
     /// It is judged once for the whole event, and not for each element of an array.
     whole: bool,
-    /// It is judged on its own, and not together with what is beside the `$or` that it is a branch of.
+    /// It is judged on its own, and not together with what is beside the `$or` that it is a branch
+    /// of.
     alone: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A first look at an event, for the most usual filters all there is to it.
 //!
-//! In: a pattern. Out: what it says of the event's [slots](super::slot), in one run of bytes, so that
-//! judging an event by it reads one place in memory; conditions that are no bytes lie beside it. What
-//! it says of other places is left out, and then the screen says no or perhaps.
+//! In: a pattern. Out: what it says of the event's [slots](super::slot), in one run of bytes, so
+//! that judging an event by it reads one place in memory; conditions that are no bytes lie beside
+//! it. What it says of other places is left out, and then the screen says no or perhaps.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use crate::event::node::Leaf;
 
 /// What a filter says of an event's slots.
 ///
-/// Its bytes: one that tells whether that is all the filter says, then tests: the slot, the length of
-/// what follows in two bytes, and the alternatives, each as an operator with its texts. A text is its
-/// length in two bytes and its bytes.
+/// Its bytes: one that tells whether that is all the filter says, then tests: the slot, the length
+/// of what follows in two bytes, and the alternatives, each as an operator with its texts. A text
+/// is its length in two bytes and its bytes.
 #[derive(Clone)]
 pub(crate) struct Screen {
     bytes: Bytes,
-    /// Conditions that cannot be written as bytes, copied from the pattern so that they lie together.
+    /// Conditions that cannot be written as bytes, copied from the pattern so that they lie
+    /// together.
     asked: Option<Arc<[Condition]>>,
 }
 

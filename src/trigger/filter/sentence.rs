@@ -1,9 +1,9 @@
 //! A filter as one English sentence, for logs and pages.
 //!
-//! Whatever stands in a filter, the sentence is one line of visible characters: texts are quoted, and
-//! what could end a line or turn its direction is escaped. It can be read in one way only: what has an
-//! *or*, an *and* or an *in any case* of its own stands in parentheses wherever something is beside
-//! it. It is of bounded length, and no more of it is made than it has.
+//! Whatever stands in a filter, the sentence is one line of visible characters: texts are quoted,
+//! and what could end a line or turn its direction is escaped. It can be read in one way only: what
+//! has an *or*, an *and* or an *in any case* of its own stands in parentheses wherever something is
+//! beside it. It is of bounded length, and no more of it is made than it has.
 
 use std::fmt::{self, Write as _};
 use std::rc::Rc;

@@ -16,7 +16,8 @@ use crate::event::{EventKind, Scope};
 use crate::trigger::Trigger;
 use crate::trigger::filter::Screened;
 
-/// The most tails below the texts of a shelf: what would need another one lies there without a tail.
+/// The most tails below the texts of a shelf: what would need another one lies there without a
+/// tail.
 pub(super) const MAX_TAILS: usize = 64;
 /// How many shelves are looked at together.
 const TOGETHER: usize = 4;

@@ -53,8 +53,8 @@ impl<'e> Probe<'e> {
         Some(self.hashes[at])
     }
 
-    /// Shows the key of every part that a tail may know, of those that are known. The same one may be
-    /// shown more than once.
+    /// Shows the key of every part that a tail may know, of those that are known. The same one may
+    /// be shown more than once.
     pub(super) fn each_part(
         &mut self,
         Shared { tail, hash }: &Shared,

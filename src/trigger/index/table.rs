@@ -2,8 +2,9 @@
 //!
 //! A tree of sixteen branches a level, by the bits of the hash from the highest down. What lies in
 //! it is never changed while somebody else holds it: a change copies the way from the root to one
-//! leaf, some hundred bytes a level, and shares the rest. Entries of one hash lie in a tree of their
-//! own, by the hash of their identity, so that a million of them are no more work to change than one.
+//! leaf, some hundred bytes a level, and shares the rest. Entries of one hash lie in a tree of
+//! their own, by the hash of their identity, so that a million of them are no more work to change
+//! than one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ pub(super) trait Entry: Clone {
     fn touch(&self) -> usize;
 }
 
-/// Entries by their keys, which are hashes. At most `LEAF` of them lie together: the more, the fewer
-/// places a search reads, and the more a change copies.
+/// Entries by their keys, which are hashes. At most `LEAF` of them lie together: the more, the
+/// fewer places a search reads, and the more a change copies.
 #[derive(Clone)]
 pub(super) struct Table<E, const LEAF: usize = 32> {
     root: Node<E, LEAF>,

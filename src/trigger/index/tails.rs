@@ -1,5 +1,5 @@
-//! The tails that are in use, each kept once: however many registries have triggers that ask for the
-//! same field, what an event reads of the tail is near.
+//! The tails that are in use, each kept once: however many registries have triggers that ask for
+//! the same field, what an event reads of the tail is near.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;

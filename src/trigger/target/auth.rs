@@ -199,6 +199,15 @@ impl EndpointAuth {
         }
     }
 
+    /// Where the credential is sent, of an endpoint at a URL.
+    #[cfg(feature = "engine")]
+    pub(crate) fn recipient<'a>(&'a self, url: &'a Url) -> &'a Url {
+        match self {
+            Self::OAuth2(client) => &client.token_url,
+            Self::Bearer { .. } | Self::Basic { .. } | Self::ApiKey { .. } => url,
+        }
+    }
+
     /// The same with another credential in it.
     #[cfg(feature = "engine")]
     pub(crate) fn with_credential(&self, held: Secret) -> Self {

@@ -21,8 +21,8 @@ pub(super) const MAX_REFERENCE_BYTES: usize = 512;
 pub enum Credential<T = Secret> {
     /// The trigger holds it.
     Held(T),
-    /// The engine's provider holds it, under this name; it is asked for at each attempt. The name is
-    /// shown, so it must not be secret itself.
+    /// The engine's provider holds it, under this name; it is asked for at each attempt. The name
+    /// is shown, so it must not be secret itself.
     Provided(String),
 }
 

@@ -33,15 +33,15 @@ pub struct Endpoint {
     pub format: PayloadFormat,
     /// How messages are signed.
     pub scheme: Scheme,
-    /// What messages are signed with, the newest first: by all that are active at the time, where the
-    /// scheme has room; not signed if there are none in the list.
+    /// What messages are signed with, the newest first: by all that are active at the time, where
+    /// the scheme has room; not signed if there are none in the list.
     pub secrets: Vec<EndpointSecret>,
     /// Header fields to send besides; their values are treated as secrets.
     pub headers: Headers,
     /// How the engine proves to it who it is, beside the signature.
     pub auth: Option<EndpointAuth>,
-    /// All of the above as it is stored where secrets are sealed. The URL is of its origin alone then,
-    /// and the rest is empty.
+    /// All of the above as it is stored where secrets are sealed. The URL is of its origin alone
+    /// then, and the rest is empty.
     pub(in crate::trigger) sealed: Option<Sealed>,
 }
 
@@ -84,6 +84,7 @@ impl Endpoint {
             secret.check(&format!("{path}.secrets[{n}]"), problems);
         }
         self.check_scheme(path, problems);
+        self.format.check(&format!("{path}.format"), problems);
         if let Some(auth) = &self.auth {
             auth.check(&format!("{path}.auth"), problems);
         }
@@ -94,15 +95,11 @@ impl Endpoint {
         self.scheme.check(path, self.secrets.iter().map(EndpointSecret::held), problems);
         let path = format!("{path}.scheme");
         match &self.scheme {
+            Scheme::HexSha256 { header, .. } => {
+                check_signing_name(&format!("{path}.hex-sha256.header"), header, problems);
+            }
             Scheme::Timestamped { header } => {
-                let path = format!("{path}.timestamped.header");
-                if !is_header_name(header) {
-                    let found = cut(header);
-                    problems
-                        .add(path, format!("expected the name of a header field, found {found:?}"));
-                } else if is_reserved(header) {
-                    problems.add(path, RESERVED_NAME);
-                }
+                check_signing_name(&format!("{path}.timestamped.header"), header, problems);
             }
             Scheme::Signer { name } => check_name(&format!("{path}.signer"), name, problems),
             _ => {}
@@ -115,26 +112,58 @@ impl Endpoint {
             let message = format!("expected at most {most} fields, found {found}");
             problems.add(format!("{path}.headers"), message);
         }
-        let mut names = BTreeSet::new();
+        self.check_overlaps(path, problems);
+        #[cfg(feature = "template")]
+        self.check_template_headers(path, problems);
         let by_auth = self.auth.as_ref().map(EndpointAuth::header);
-        let signing = self.scheme.header_names();
-        let signs = |name: &str| signing.iter().any(|signed| signed.eq_ignore_ascii_case(name));
-        if by_auth.as_deref().is_some_and(signs) {
-            problems.add(format!("{path}.auth"), "names a field that carries the signature");
-        }
+        let (signing, set_by_format) = (self.scheme.header_names(), self.format.header_names());
+        let is_in = |names: &[String], name: &str| {
+            names.iter().any(|known| known.eq_ignore_ascii_case(name))
+        };
+        let mut names = BTreeSet::new();
         let path = format!("{path}.headers");
         for (name, value) in self.headers.iter() {
             check_header(&path, name, value, problems);
             if by_auth.as_ref().is_some_and(|field| field.eq_ignore_ascii_case(name)) {
                 problems.add(join(&path, name), "is set by auth; expected one of the two");
             }
-            if signs(name) {
+            if is_in(&signing, name) {
                 problems.add(join(&path, name), "carries the signature and cannot be overridden");
+            }
+            if is_in(&set_by_format, name) {
+                problems.add(join(&path, name), "is set by the format and cannot be overridden");
             }
             if !names.insert(name.to_ascii_lowercase()) {
                 problems
                     .add(join(&path, name), "expected once, found again in this or another case");
             }
+        }
+    }
+
+    #[cfg(feature = "template")]
+    fn check_template_headers(&self, path: &str, problems: &mut Problems) {
+        let PayloadFormat::Template(template) = &self.format else { return };
+        let path = format!("{path}.format.template.headers");
+        for name in template.headers.keys() {
+            check_header_name(&path, name, problems);
+        }
+    }
+
+    /// Reports a field that two of scheme, format and authentication would set. All three know
+    /// their names in lower case.
+    fn check_overlaps(&self, path: &str, problems: &mut Problems) {
+        let (signing, set_by_format) = (self.scheme.header_names(), self.format.header_names());
+        if let Some(field) = self.auth.as_ref().map(EndpointAuth::header) {
+            let path = format!("{path}.auth");
+            if signing.contains(&field) {
+                problems.add(&path, "names a field that carries the signature");
+            }
+            if set_by_format.contains(&field) {
+                problems.add(&path, "names a field that the format sets");
+            }
+        }
+        if signing.iter().any(|field| set_by_format.contains(field)) {
+            problems.add(format!("{path}.scheme"), "names a field that the format sets");
         }
     }
 
@@ -256,7 +285,8 @@ fn check_header(path: &str, name: &str, value: &[u8], problems: &mut Problems) {
     }
 }
 
-/// Reports a name that no field has, or that is not the trigger's to set; tells whether it is a name.
+/// Reports a name that no field has, or that is not the trigger's to set; tells whether it is a
+/// name.
 pub(super) fn check_header_name(path: &str, name: &str, problems: &mut Problems) -> bool {
     if !is_header_name(name) {
         let shown = cut(name);
@@ -267,6 +297,16 @@ pub(super) fn check_header_name(path: &str, name: &str, problems: &mut Problems)
         problems.add(join(path, name), RESERVED_NAME);
     }
     true
+}
+
+/// Reports the name of a field that is to carry a signature and cannot.
+fn check_signing_name(path: &str, header: &str, problems: &mut Problems) {
+    if !is_header_name(header) {
+        let found = cut(header);
+        problems.add(path, format!("expected the name of a header field, found {found:?}"));
+    } else if is_reserved(header) {
+        problems.add(path, RESERVED_NAME);
+    }
 }
 
 /// Whether a header field of a trigger may have the name.

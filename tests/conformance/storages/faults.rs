@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
 use artifact_triggers::delivery::{
-    Claimed, DeadReason, Delivery, Lease, Settlement, State, StateName,
+    CancelReason, Claimed, DeadReason, Delivery, Lease, Settlement, State, StateName,
 };
 use artifact_triggers::event::{Event, Scope};
 use artifact_triggers::id::{DeliveryId, OrderingKey};
@@ -36,6 +36,7 @@ pub(crate) enum Fault {
     ReplayTakesLive,
     PruneTakesLeased,
     BacklogWithoutLeased,
+    SupersededStays,
 }
 
 /// The model with a fault. Clones share it.
@@ -101,6 +102,9 @@ impl Faulty {
             }
             _ => {}
         }
+        if self.has(Fault::SupersededStays) {
+            record.supersedes.clear();
+        }
         let without_event = Record { event: None, ..record.clone() };
         if self.has(Fault::DeliveriesLater) {
             record.deliveries.clear();
@@ -111,6 +115,7 @@ impl Faulty {
             tokio::task::yield_now().await;
             self.inner.record(vec![again]).await.unwrap();
         } else if self.has(Fault::DuplicatesStored) && answer == Recorded::Duplicate {
+            let again = Record { supersedes: Vec::new(), ..again };
             self.inner.record(vec![again]).await.unwrap();
         }
         answer
@@ -297,7 +302,12 @@ impl Storage for Faulty {
         if self.has(Fault::PruneTakesLeased) && prune.contents_before.is_none() {
             let all = self.all().await.into_iter();
             for delivery in all.filter(|one| one.state.name() == StateName::Leased) {
-                self.end(delivery.id, Settlement::Cancelled, Timestamp::MIN).await;
+                self.end(
+                    delivery.id,
+                    Settlement::Cancelled(CancelReason::Discarded),
+                    Timestamp::MIN,
+                )
+                .await;
             }
         }
         self.inner.prune(prune).await

@@ -1,7 +1,8 @@
 //! `Retry-After`, whatever an endpoint says.
 //!
 //! In: eight bytes for the time at which it is read, then the field's value. Whatever is understood
-//! is either the number of seconds that stands there, or the date that somebody else prints just so.
+//! is either the number of seconds that stands there, or the date that somebody else prints just
+//! so.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! The default policy for URLs and addresses.
 //!
-//! In: a text. As a URL it is refused, or it is one of https whose host is a name or an address that
-//! the registries call reachable, by a reading of their table that is written here anew. Its first
-//! 16 bytes are judged as an address too.
+//! In: a text. As a URL it is refused, or it is one of https whose host is a name or an address
+//! that the registries call reachable, by a reading of their table that is written here anew. Its
+//! first 16 bytes are judged as an address too.
 
 #![no_main]
 
@@ -50,7 +50,8 @@ fn check_v4(address: Ipv4Addr) {
     assert_eq!(POLICY.judge(address.into()).is_ok(), is_open(address.into()), "{address}");
 }
 
-/// One that holds an IPv4 address has to pass with both, so an open one may be refused all the same.
+/// One that holds an IPv4 address has to pass with both, so an open one may be refused all the
+/// same.
 fn check_v6(address: Ipv6Addr) {
     assert!(POLICY.judge(address.into()).is_err() || is_open(address.into()), "{address}");
 }
@@ -100,7 +101,8 @@ fn is_open(address: IpAddr) -> bool {
         let smallest = around.max_by_key(|block| block.length);
         return !is_metadata && smallest.is_none_or(|block| block.is_open);
     }
-    // 2620:4f:8000::/48 is outside of what the head refuses; the others that are open lie within it.
+    // 2620:4f:8000::/48 is outside of what the head refuses; the others that are open lie within
+    // it.
     let outermost = around.min_by_key(|block| block.length);
     bits >> 125 == 0b001 && outermost.is_none_or(|block| block.is_open)
 }

@@ -1,7 +1,8 @@
 //! The verifier of every scheme.
 //!
-//! In: a byte that chooses the scheme, lines of header fields, an empty line, and the body. There is
-//! one message of each scheme that was signed; no other one is accepted, and nobody here can sign.
+//! In: a byte that chooses the scheme, lines of header fields, an empty line, and the body. There
+//! is one message of each scheme that was signed; no other one is accepted, and nobody here can
+//! sign.
 
 #![no_main]
 
@@ -61,7 +62,8 @@ enum Expected {
 }
 
 impl Case {
-    /// That of a message that was signed, of which fields in `lists` may hold more than these parts.
+    /// That of a message that was signed, of which fields in `lists` may hold more than these
+    /// parts.
     fn new(
         name: &'static str,
         verifier: Verifier,

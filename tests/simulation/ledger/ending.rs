@@ -23,6 +23,12 @@ impl Ledger {
         let mut problems = books.missing(triggers);
         problems.extend(books.unlike(stored));
         problems.extend(books.unended());
+        let left = books.not_fired(now);
+        if left > 0 {
+            let what = format!("{left} due times have come and are not fired");
+            problems.push((Invariant::SchedulesFireOnce, what));
+        }
+        problems.extend(books.unstood());
         for (invariant, what) in problems {
             books.violate(now, invariant, what);
         }

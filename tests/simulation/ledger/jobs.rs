@@ -92,7 +92,7 @@ impl Books {
     fn left_undone(&self, job: &Job) -> Option<String> {
         let is_untried = |(id, before): &&(DeliveryId, u32)| {
             let account = &self.accounts[id];
-            let is_discarded = account.delivery.state == State::Cancelled;
+            let is_discarded = matches!(account.delivery.state, State::Cancelled { .. });
             // One that was pruned meanwhile may have been made anew.
             let is_the_same = !account.is_gone && account.recorded_at <= job.told_at;
             let has_contents = !account.delivery.contents_dropped;

@@ -1,7 +1,7 @@
 //! Settlements, as they must follow from what happened.
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::delivery::{Attempt, DeadReason, Settlement, State};
+use artifact_triggers::delivery::{Attempt, CancelReason, DeadReason, Settlement, State};
 use artifact_triggers::event::EventKind;
 use artifact_triggers::storage::{Record, Recorded, Settle, Settled};
 
@@ -83,7 +83,13 @@ impl Books {
         let promise = &self.promises[&account.delivery.trigger];
         let story = self.stories[&account.delivery.trigger];
         let mut problems = Vec::new();
+        let is_superseded = settle.settlement == Settlement::Cancelled(CancelReason::Superseded);
+        if is_superseded && !account.is_late && !self.is_outdated(account) {
+            let what = "it is superseded, and the newest".to_owned();
+            problems.push((Invariant::BurstsGoOnce, what));
+        }
         match settle.attempts.as_slice() {
+            _ if is_superseded => {}
             [] => {
                 problems.extend(without_attempt(account, promise, story, &settle.settlement, at));
             }
@@ -140,7 +146,7 @@ impl Books {
         match settle.settlement {
             Settlement::Dead(_) => counts.dead += 1,
             Settlement::Parked => counts.parked += 1,
-            Settlement::Cancelled => counts.cancelled += 1,
+            Settlement::Cancelled(_) => counts.cancelled += 1,
             _ => {}
         }
     }
@@ -159,7 +165,7 @@ fn name(settlement: &Settlement) -> &'static str {
         Settlement::Delivered => "settle delivered",
         Settlement::Retry { .. } => "settle retry",
         Settlement::Dead(reason) => reason.as_str(),
-        Settlement::Cancelled => "settle cancelled",
+        Settlement::Cancelled(_) => "settle cancelled",
         Settlement::Parked => "settle parked",
         Settlement::Released { .. } => "settle released",
         Settlement::Extended { .. } => "settle extended",
@@ -187,7 +193,7 @@ fn without_attempt(
         Settlement::Extended { .. } => account.visits.iter().any(|trip| trip.ended_at.is_none()),
         Settlement::Released { .. } => true,
         Settlement::Parked => story.was_disabled || story.was_suspended,
-        Settlement::Cancelled => story.was_deleted,
+        Settlement::Cancelled(CancelReason::TriggerDeleted) => story.was_deleted,
         // All its attempts were begun, and their outcomes lost.
         Settlement::Dead(DeadReason::Exhausted) => account.delivery.attempts > promise.attempts(),
         Settlement::Dead(DeadReason::TooOld) => {

@@ -131,7 +131,8 @@ fn class(status: u16) -> &'static str {
 }
 
 impl Ledger {
-    /// An attempt begins, at a time by the clock of the node. `None` if nobody knows a message of it.
+    /// An attempt begins, at a time by the clock of the node. `None` if nobody knows a message of
+    /// it.
     pub(crate) fn visit(
         &self,
         life: Life,
@@ -271,6 +272,7 @@ impl Books {
         let is_measured = account.visits.is_empty()
             && account.delivery.turn.is_none()
             && !account.is_late
+            && promise.coalesce.is_none()
             && promise.is_healthy
             && self.rules.is_calm;
         if is_measured && !story.was_suspended && !story.was_disabled {

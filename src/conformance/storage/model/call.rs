@@ -9,10 +9,11 @@ use proptest::{array, collection, option, sample};
 
 use super::super::Answer as _;
 use super::super::samples::{
-    MINUTE, at, batched, claim, companions, everything, in_order, record, set, settle, trigger,
+    MINUTE, at, batched, claim, companions, event, everything, in_order, record, set, settle,
+    trigger, trigger_id,
 };
 use crate::clock::Timestamp;
-use crate::delivery::{Claimed, DeadReason, Lease, OnDead, Settlement, StateName};
+use crate::delivery::{CancelReason, Claimed, DeadReason, Lease, OnDead, Settlement, StateName};
 use crate::id::DeliveryId;
 use crate::storage::{
     Claim, ClaimOf, Claims, Companions, CursorMove, Cutoff, Fate, Prune, Record, Replay, Storage,
@@ -37,6 +38,11 @@ pub(super) enum Call {
         n: u32,
         triggers: Vec<u8>,
         wait: u64,
+    },
+    RecordInstead {
+        n: u32,
+        key: Option<u8>,
+        of: Vec<u32>,
     },
     Claim {
         wait: u64,
@@ -86,6 +92,8 @@ fn any_call() -> impl Strategy<Value = Call> {
             .prop_map(|(n, key, on_dead)| Call::RecordInOrder { n, key, on_dead }),
         2 => (0_u32..40, triggers(1), 0_u64..60)
             .prop_map(|(n, triggers, wait)| Call::RecordBatched { n, triggers, wait }),
+        2 => (0_u32..40, option::of(0_u8..3), collection::vec(0_u32..40, 1..20))
+            .prop_map(|(n, key, of)| Call::RecordInstead { n, key, of }),
         3 => (0_u64..40, 1_usize..3, skipped).prop_map(|(wait, per_endpoint, skipped)| {
             Call::Claim { wait, per_endpoint, skipped }
         }),
@@ -160,6 +168,7 @@ impl Run {
             Call::Record { .. }
             | Call::RecordInOrder { .. }
             | Call::RecordBatched { .. }
+            | Call::RecordInstead { .. }
             | Call::MoveCursor(_)
             | Call::RemoveCursors(_) => {
                 format!("{:?}", storage.record(vec![self.record(call)]).await)
@@ -226,6 +235,14 @@ impl Run {
             Call::RecordBatched { n, triggers, wait } => {
                 batched(*n, triggers, self.now + Duration::from_secs(*wait))
             }
+            Call::RecordInstead { n, key, of } => {
+                let own = match key {
+                    Some(key) => in_order(*n, *key, OnDead::Skip),
+                    None => record(*n, &[1]),
+                };
+                let of = of.iter().map(|n| DeliveryId::of(event(*n).id, trigger_id(1)));
+                Record { supersedes: of.collect(), ..own }
+            }
             Call::MoveCursor(key) => {
                 Record::of_cursors(vec![set(&format!("c/{key}"), None, Some("w"))])
             }
@@ -266,7 +283,7 @@ impl Run {
             0 => Settlement::Delivered,
             1 => Settlement::Retry { at: self.now + MINUTE },
             2 => Settlement::Dead(DeadReason::Exhausted),
-            3 => Settlement::Cancelled,
+            3 => Settlement::Cancelled(CancelReason::TriggerDeleted),
             4 => Settlement::Parked,
             5 => Settlement::Extended { until: self.now + 2 * MINUTE },
             _ => Settlement::Released { at: self.now },

@@ -112,7 +112,8 @@ fn condition(part: &Part, parts: &[Part]) -> Result<(HarnessCondition, Vec<Value
     }
     refuse(match meant.first() {
         Some(meant) => {
-            let (meant, value) = (cut(&meant.to_string()), cut(&value));
+            let meant = meant.to_string();
+            let (meant, value) = (cut(&meant), cut(&value));
             format!("expected {meant}, which is what {operator} {value:?} means")
         }
         None => "has no key in Harness that can be written".to_owned(),

@@ -31,7 +31,8 @@ pub struct HarnessCondition {
 }
 
 impl HarnessCondition {
-    /// A condition; whether it can be translated is for [`from_harness`](super::from_harness) to say.
+    /// A condition; whether it can be translated is for [`from_harness`](super::from_harness) to
+    /// say.
     pub fn new(
         key: impl Into<String>,
         operator: HarnessOperator,
@@ -141,7 +142,7 @@ impl FromStr for HarnessOperator {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.iter().find(|operator| operator.as_str() == text);
-        known.copied().ok_or_else(|| ParseOperatorError { found: cut(text) })
+        known.copied().ok_or_else(|| ParseOperatorError { found: cut(text).to_owned() })
     }
 }
 

@@ -1,4 +1,5 @@
-//! How many classes of an expression have to be brought into every case, told from its syntax alone.
+//! How many classes of an expression have to be brought into every case, told from its syntax
+//! alone.
 
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{self, Ast, ClassSetBinaryOp, ClassSetItem, Flag, Visitor};

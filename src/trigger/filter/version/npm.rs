@@ -1,9 +1,10 @@
 //! The ranges of npm: alternatives of comparators, as node-semver reads them when it is strict.
 //!
 //! In: `^1.2 || >=2.5 <3`. Out: for each alternative the bounds that a version must keep. A
-//! pre-release fits only an alternative that names a pre-release of the same major, minor and patch.
-//! Stricter than node-semver where a slip is likelier than a meaning: no number and no pre-release
-//! after an `x` (`1.x.3`), one sign before a version (`==1`), no empty alternative (`1 ||`).
+//! pre-release fits only an alternative that names a pre-release of the same major, minor and
+//! patch. Stricter than node-semver where a slip is likelier than a meaning: no number and no
+//! pre-release after an `x` (`1.x.3`), one sign before a version (`==1`), no empty alternative
+//! (`1 ||`).
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,10 +1,5 @@
-//! What media types tell.
+//! What the media types of OCI content tell.
 
-/// Of a manifest that lists others.
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
 /// Of a manifest whose first reference is its configuration.
 const CONFIGURED: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
@@ -25,10 +20,6 @@ const PLAIN_CONFIGS: [&str; 3] = [
 /// Of a Helm chart's configuration.
 pub(super) const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 
-pub(super) fn is_index(media_type: &str) -> bool {
-    INDEXES.contains(&media_type)
-}
-
 pub(super) fn is_manifest(media_type: &str) -> bool {
     has_config(media_type) || OTHER_MANIFESTS.contains(&media_type)
 }
@@ -37,8 +28,8 @@ pub(super) fn has_config(media_type: &str) -> bool {
     CONFIGURED.contains(&media_type)
 }
 
-/// Whether a configuration's media type is the artifact's type too. It comes from whoever pushed, so
-/// only what has the form of one counts (RFC 6838, section 4.2).
+/// Whether a configuration's media type is the artifact's type too. It comes from whoever pushed,
+/// so only what has the form of one counts (RFC 6838, section 4.2).
 pub(super) fn tells_type(config: &str) -> bool {
     let is_name = |name: &str| {
         (1..=127).contains(&name.len())

@@ -1,0 +1,2 @@
+-- What an attempt started elsewhere: JSON.
+ALTER TABLE {s}.attempts ADD COLUMN run text;

@@ -1,0 +1,2 @@
+-- What an attempt started elsewhere: JSON.
+ALTER TABLE attempts ADD COLUMN run TEXT;
