@@ -12,17 +12,18 @@ use artifact_triggers::schedule::Schedule;
 use cronexpr::{MakeTimestamp, parse_crontab};
 use proptest::prelude::*;
 
-/// Of whole, half and quarter hours, on both halves of the globe, with and without changes.
-const ZONES: [&str; 10] = [
+/// Of whole, half and quarter hours, on both halves of the globe, with and without changes. All of
+/// these change by whole hours at whole hours: of others, such as Australia/Lord_Howe and
+/// America/St_Johns, cronexpr 1.7 comes to no end, since it rounds back to before the change.
+const ZONES: [&str; 9] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
     "America/Sao_Paulo",
-    "America/St_Johns",
     "Asia/Kathmandu",
     "Asia/Kolkata",
     "Asia/Tokyo",
-    "Australia/Lord_Howe",
+    "Australia/Adelaide",
     "Pacific/Auckland",
 ];
 const HOUR: i64 = 3_600;
