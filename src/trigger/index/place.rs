@@ -37,9 +37,9 @@ struct PlaceOf {
 struct Shelf {
     slots: SlotPair,
     /// By the texts in the slots.
-    whole: Table<Held, 24>,
+    whole: Table<Held, 32, 32>,
     /// By the texts in the slots: what holds on to something else besides.
-    tailed: Table<Tailed, 16>,
+    tailed: Table<Tailed, 32, 16>,
 }
 
 /// What holds on to the same texts in the slots, and to something else.
@@ -47,7 +47,7 @@ struct Shelf {
 struct Tailed {
     tails: Arc<[TailInUse]>,
     /// By the hash of a tail and of the part that it knows; searched many times for one event.
-    held: Table<Held, 64>,
+    held: Table<Held, 16, 64>,
 }
 
 #[derive(Clone)]
@@ -253,7 +253,7 @@ impl Tailed {
 /// Keys that are looked up: some at once, so that what is read for them is fetched together.
 struct Leads<'i> {
     below: &'i Tailed,
-    waiting: [Option<(u64, Lead<'i, Held, 64>)>; 16],
+    waiting: [Option<(u64, Lead<'i, Held, 16, 64>)>; 16],
     len: usize,
 }
 

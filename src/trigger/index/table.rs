@@ -1,7 +1,7 @@
 //! A table from hashes to entries, of which copies are free and changes cost little.
 //!
-//! A tree of sixteen branches a level, by the bits of the hash from the highest down. What lies in
-//! it is never changed while somebody else holds it: a change copies the way from the root to one
+//! A tree of some branches a level, by the bits of the hash from the highest down. What lies in it
+//! is never changed while somebody else holds it: a change copies the way from the root to one
 //! leaf, some hundred bytes a level, and shares the rest. Entries of one hash lie in a tree of
 //! their own, by the hash of their identity, so that a million of them are no more work to change
 //! than one.
@@ -19,55 +19,54 @@ pub(super) trait Entry: Clone {
     fn touch(&self) -> usize;
 }
 
-/// Entries by their keys, which are hashes. At most `LEAF` of them lie together: the more, the
-/// fewer places a search reads, and the more a change copies.
+/// Entries by their keys, which are hashes. A level has `WAYS` branches, a power of two, and at
+/// most `LEAF` entries lie together: the more of both, the fewer places a search reads one after
+/// the other, and the more a change copies.
 #[derive(Clone)]
-pub(super) struct Table<E, const LEAF: usize = 32> {
-    root: Node<E, LEAF>,
+pub(super) struct Table<E, const WAYS: usize = 16, const LEAF: usize = 32> {
+    root: Node<E, WAYS, LEAF>,
     len: usize,
 }
 
 #[derive(Clone)]
-enum Node<E, const LEAF: usize> {
+enum Node<E, const WAYS: usize, const LEAF: usize> {
     Empty,
     /// At most `LEAF` entries, in the order of their keys: a key and its entry lie side by side, so
     /// that a search reads them together.
     Leaf(Leaf<E>),
-    Branches(Arc<[Node<E, LEAF>; 16]>),
+    Branches(Arc<[Node<E, WAYS, LEAF>; WAYS]>),
     /// More entries than a leaf takes, all of one key; by the hash of their identity.
-    OneKey(Arc<(u64, Node<E, LEAF>)>),
+    OneKey(Arc<(u64, Node<E, WAYS, LEAF>)>),
 }
 
 type Leaf<E> = Arc<[(u64, E)]>;
 
 /// Where the entries of a key lie, if there are any. Nothing of them is read yet.
-pub(super) enum Lead<'t, E, const LEAF: usize> {
+pub(super) enum Lead<'t, E, const WAYS: usize, const LEAF: usize> {
     /// The key, its leaf, and about where it must be there.
     Leaf(u64, &'t [(u64, E)], usize),
-    Subtree(Subtree<'t, E, LEAF>),
+    Subtree(Subtree<'t, E, WAYS, LEAF>),
 }
 
 /// Entries that are all of one key.
-pub(super) struct Subtree<'t, E, const LEAF: usize>(&'t Node<E, LEAF>);
+pub(super) struct Subtree<'t, E, const WAYS: usize, const LEAF: usize>(&'t Node<E, WAYS, LEAF>);
 
 /// Below so many entries, branches become a leaf again.
 const MIN_BRANCHES: usize = 8;
-/// How many bits of a key a level takes.
-const BITS: u32 = 4;
 
-impl<E, const LEAF: usize> Default for Table<E, LEAF> {
+impl<E, const WAYS: usize, const LEAF: usize> Default for Table<E, WAYS, LEAF> {
     fn default() -> Self {
         Self { root: Node::Empty, len: 0 }
     }
 }
 
-impl<E, const LEAF: usize> fmt::Debug for Table<E, LEAF> {
+impl<E, const WAYS: usize, const LEAF: usize> fmt::Debug for Table<E, WAYS, LEAF> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Table({} entries)", self.len)
     }
 }
 
-impl<E, const LEAF: usize> Table<E, LEAF> {
+impl<E, const WAYS: usize, const LEAF: usize> Table<E, WAYS, LEAF> {
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -79,14 +78,14 @@ impl<E, const LEAF: usize> Table<E, LEAF> {
     }
 
     /// Where the entries of a key lie.
-    pub(super) fn lead(&self, key: u64) -> Lead<'_, E, LEAF> {
+    pub(super) fn lead(&self, key: u64) -> Lead<'_, E, WAYS, LEAF> {
         let mut node = &self.root;
         let mut depth = 0;
         loop {
             match node {
                 Node::Branches(branches) => {
-                    node = &branches[branch(key, depth)];
-                    depth += BITS;
+                    node = &branches[branch::<WAYS>(key, depth)];
+                    depth += WAYS.ilog2();
                 }
                 Node::Leaf(leaf) => return Lead::Leaf(key, leaf, guess(key, depth, leaf.len())),
                 Node::OneKey(entries) if entries.0 == key => {
@@ -129,7 +128,7 @@ impl<E, const LEAF: usize> Table<E, LEAF> {
     }
 }
 
-impl<'t, E, const LEAF: usize> Lead<'t, E, LEAF> {
+impl<'t, E, const WAYS: usize, const LEAF: usize> Lead<'t, E, WAYS, LEAF> {
     /// Reads what a search will read first, so that the processor fetches many of these at once.
     pub(super) fn touch(&self) {
         if let Self::Leaf(_, leaf, at) = self {
@@ -160,7 +159,7 @@ impl<'t, E, const LEAF: usize> Lead<'t, E, LEAF> {
     }
 }
 
-impl<E: Entry, const LEAF: usize> Table<E, LEAF> {
+impl<E: Entry, const WAYS: usize, const LEAF: usize> Table<E, WAYS, LEAF> {
     /// Puts an entry in, in the place of the same one if that is there; tells whether it was not.
     pub(super) fn insert(&mut self, key: u64, entry: E) -> bool {
         let added = self.root.insert(key, 0, entry, Kind::Keys);
@@ -177,9 +176,9 @@ impl<E: Entry, const LEAF: usize> Table<E, LEAF> {
 }
 
 /// The branch that a key leads to at a depth, counted in bits.
-fn branch(key: u64, depth: u32) -> usize {
+fn branch<const WAYS: usize>(key: u64, depth: u32) -> usize {
     let rest = key.checked_shl(depth).unwrap_or(0);
-    usize::try_from(rest >> (u64::BITS - BITS)).expect("four bits fit")
+    usize::try_from(rest >> (u64::BITS - WAYS.ilog2())).expect("it is one of the ways")
 }
 
 /// About where a key must be in a leaf: as keys are spread evenly, what is left of it at a depth
@@ -228,7 +227,7 @@ enum Kind {
     Identities,
 }
 
-impl<E, const LEAF: usize> Node<E, LEAF> {
+impl<E, const WAYS: usize, const LEAF: usize> Node<E, WAYS, LEAF> {
     fn each<'t>(&'t self, show: &mut impl FnMut(&'t E)) {
         match self {
             Self::Empty => {}
@@ -263,7 +262,7 @@ impl<E, const LEAF: usize> Node<E, LEAF> {
     }
 }
 
-impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
+impl<E: Entry, const WAYS: usize, const LEAF: usize> Node<E, WAYS, LEAF> {
     /// Puts an entry in, and tells whether it is one more.
     fn insert(&mut self, key: u64, depth: u32, entry: E, kind: Kind) -> bool {
         match self {
@@ -281,16 +280,16 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
                 added
             }
             Self::Branches(branches) => {
-                let branch = &mut shared(branches)[branch(key, depth)];
-                branch.insert(key, depth + BITS, entry, kind)
+                let branch = &mut shared(branches)[branch::<WAYS>(key, depth)];
+                branch.insert(key, depth + WAYS.ilog2(), entry, kind)
             }
             Self::OneKey(entries) if entries.0 == key => {
                 let identity = entry.identity();
                 Arc::make_mut(entries).1.insert(identity, 0, entry, Kind::Identities)
             }
             Self::OneKey(entries) => {
-                let mut branches = [const { Self::Empty }; 16];
-                branches[branch(entries.0, depth)] = Self::OneKey(entries.clone());
+                let mut branches = [const { Self::Empty }; WAYS];
+                branches[branch::<WAYS>(entries.0, depth)] = Self::OneKey(entries.clone());
                 *self = Self::Branches(Arc::new(branches));
                 self.insert(key, depth, entry, kind)
             }
@@ -320,7 +319,9 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
     /// Puts the entries of a leaf under a branch each.
     fn split(leaf: &[(u64, E)], depth: u32) -> Self {
         Self::Branches(Arc::new(std::array::from_fn(|at| {
-            Self::of_items(leaf.iter().filter(|(key, _)| branch(*key, depth) == at).cloned())
+            Self::of_items(
+                leaf.iter().filter(|(key, _)| branch::<WAYS>(*key, depth) == at).cloned(),
+            )
         })))
     }
 
@@ -336,8 +337,8 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
                 true
             }
             Self::Branches(branches) => {
-                let branch = &mut shared(branches)[branch(key, depth)];
-                let removed = branch.remove(key, depth + BITS, entry);
+                let branch = &mut shared(branches)[branch::<WAYS>(key, depth)];
+                let removed = branch.remove(key, depth + WAYS.ilog2(), entry);
                 if removed && let Some(leaf) = few(&branches[..]) {
                     *self = leaf;
                 }
@@ -361,7 +362,9 @@ impl<E: Entry, const LEAF: usize> Node<E, LEAF> {
 }
 
 /// A leaf of what branches have, if it is so little that a leaf takes it.
-fn few<E: Entry, const LEAF: usize>(branches: &[Node<E, LEAF>]) -> Option<Node<E, LEAF>> {
+fn few<E: Entry, const WAYS: usize, const LEAF: usize>(
+    branches: &[Node<E, WAYS, LEAF>],
+) -> Option<Node<E, WAYS, LEAF>> {
     let mut len = 0;
     for branch in branches {
         match branch {
@@ -378,9 +381,9 @@ fn few<E: Entry, const LEAF: usize>(branches: &[Node<E, LEAF>]) -> Option<Node<E
 }
 
 /// The branches to write to: copied, if somebody else holds them.
-fn shared<E: Entry, const LEAF: usize>(
-    branches: &mut Arc<[Node<E, LEAF>; 16]>,
-) -> &mut [Node<E, LEAF>; 16] {
+fn shared<E: Entry, const WAYS: usize, const LEAF: usize>(
+    branches: &mut Arc<[Node<E, WAYS, LEAF>; WAYS]>,
+) -> &mut [Node<E, WAYS, LEAF>; WAYS] {
     if Arc::strong_count(branches) > 1 {
         std::hint::black_box(branches.iter().map(Node::holders).sum::<usize>());
     }
@@ -413,11 +416,48 @@ mod tests {
         }
     }
 
-    fn of_key(table: &Table<Named>, key: u64) -> Vec<Named> {
+    fn of_key<const WAYS: usize, const LEAF: usize>(
+        table: &Table<Named, WAYS, LEAF>,
+        key: u64,
+    ) -> Vec<Named> {
         let mut found = Vec::new();
         table.each(key, |entry| found.push(*entry));
         found.sort_unstable();
         found
+    }
+
+    type Change = (bool, u64, u32);
+
+    /// Makes the changes to a table and to a set, and compares these and copies of both.
+    fn compare<const WAYS: usize, const LEAF: usize>(
+        changes: &[Change],
+        copied_at: usize,
+    ) -> Result<(), TestCaseError> {
+        let mut table: Table<Named, WAYS, LEAF> = Table::default();
+        let mut model = BTreeSet::new();
+        let mut copy = None;
+        for (n, (insert, key, entry)) in changes.iter().enumerate() {
+            if n == copied_at {
+                copy = Some((table.clone(), model.clone()));
+            }
+            if *insert {
+                table.insert(*key, Named(*entry));
+                model.insert((*key, Named(*entry)));
+            } else {
+                let was_there = table.remove(*key, &Named(*entry));
+                prop_assert_eq!(was_there, model.remove(&(*key, Named(*entry))));
+            }
+        }
+        for (table, model) in copy.into_iter().chain([(table, model)]) {
+            prop_assert_eq!(table.len(), model.len());
+            prop_assert_eq!(table.iter().count(), model.len());
+            let keys: BTreeSet<u64> = changes.iter().map(|change| change.1).collect();
+            for key in keys {
+                let expected = model.iter().filter(|(k, _)| *k == key).map(|(_, e)| *e);
+                prop_assert_eq!(of_key(&table, key), expected.collect::<Vec<_>>());
+            }
+        }
+        Ok(())
     }
 
     /// Keys that share few, many or all of their bits.
@@ -435,30 +475,8 @@ mod tests {
             changes in prop::collection::vec((any::<bool>(), key(), 0..60_u32), 0..400),
             copied_at in 0..400_usize,
         ) {
-            let mut table: Table<Named> = Table::default();
-            let mut model = BTreeSet::new();
-            let mut copy = None;
-            for (n, (insert, key, entry)) in changes.iter().enumerate() {
-                if n == copied_at {
-                    copy = Some((table.clone(), model.clone()));
-                }
-                if *insert {
-                    table.insert(*key, Named(*entry));
-                    model.insert((*key, Named(*entry)));
-                } else {
-                    let was_there = table.remove(*key, &Named(*entry));
-                    prop_assert_eq!(was_there, model.remove(&(*key, Named(*entry))));
-                }
-            }
-            for (table, model) in copy.into_iter().chain([(table, model)]) {
-                prop_assert_eq!(table.len(), model.len());
-                prop_assert_eq!(table.iter().count(), model.len());
-                let keys: BTreeSet<u64> = changes.iter().map(|change| change.1).collect();
-                for key in keys {
-                    let expected = model.iter().filter(|(k, _)| *k == key).map(|(_, e)| *e);
-                    prop_assert_eq!(of_key(&table, key), expected.collect::<Vec<_>>());
-                }
-            }
+            compare::<16, 32>(&changes, copied_at)?;
+            compare::<32, 16>(&changes, copied_at)?;
         }
     }
 
