@@ -13,8 +13,8 @@ use cronexpr::{MakeTimestamp, parse_crontab};
 use proptest::prelude::*;
 
 /// Of whole, half and quarter hours, on both halves of the globe, with and without changes. All of
-/// these change by whole hours at whole hours: of others, such as Australia/Lord_Howe and
-/// America/St_Johns, cronexpr 1.7 comes to no end, since it rounds back to before the change.
+/// these change by whole hours at whole hours: of others, such as `Australia/Lord_Howe` and
+/// `America/St_Johns`, cronexpr 1.7 comes to no end: it rounds back to before the change.
 const ZONES: [&str; 9] = [
     "UTC",
     "Europe/Berlin",
