@@ -24,7 +24,7 @@ use base64::engine::general_purpose;
 
 use super::key::{Algorithm, SigningSecret};
 use super::standard_webhooks::{ID_HEADER, id_and_time};
-use super::verifier::{self, Keys, VerifyError};
+use super::verifier::{self, Identity, Keys, VerifyError};
 use super::{Message, SignError, time};
 use crate::clock::Timestamp;
 use crate::request::Headers;
@@ -157,8 +157,8 @@ fn fit(
     };
     let (shared, pairs) = (of("hmac-sha256", 32), of("ed25519", 64));
     let id = headers.only(ID_HEADER).filter(|_| input.components.contains(&ID_HEADER));
-    let identity = id.map_or([&b"base"[..], &base], |id| [b"id", id]);
-    keys.fitting(&[&base], &shared, &pairs, &identity).ok_or(VerifyError::Mismatch)
+    let identity = id.map_or(Identity::Signed(b"base"), Identity::Id);
+    keys.fitting(&[&base], &shared, &pairs, identity).ok_or(VerifyError::Mismatch)
 }
 
 fn malformed(name: &'static str) -> VerifyError {

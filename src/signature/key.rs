@@ -8,6 +8,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
 #[cfg(feature = "ed25519")]
 use ed25519_dalek::{Signer as _, SigningKey};
+use hmac::digest::{CtOutput, Output};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -238,10 +239,10 @@ impl SigningSecret {
 
     /// The HMAC of a message, if it is a shared secret.
     #[cfg_attr(not(feature = "ed25519"), expect(clippy::unnecessary_wraps, reason = "all are"))]
-    pub(super) fn mac(&self, message: &[&[u8]]) -> Option<Hmac<Sha256>> {
+    fn mac(&self, message: &[&[u8]]) -> Option<MessageMac> {
         match &self.0 {
             Key::Shared(shared) => {
-                Some(message.iter().fold(shared.keyed.clone(), Mac::chain_update))
+                Some(message.iter().fold(shared.keyed.clone(), Mac::chain_update).finalize())
             }
             #[cfg(feature = "ed25519")]
             Key::Pair(_) => None,
@@ -301,22 +302,35 @@ fn random(entropy: &dyn Entropy) -> Zeroizing<[u8; 32]> {
     bytes
 }
 
-/// The first secret that made one of these signatures. Every pair is tried, so that the time tells
-/// neither which secret fitted nor which signature.
+/// The MAC of a message; compared in constant time.
+pub(super) type MessageMac = CtOutput<Hmac<Sha256>>;
+
+/// The first secret that made one of these signatures, with the MAC that it makes. Every pair is
+/// tried, so that the time tells neither which secret fitted nor which signature.
 pub(super) fn fitting<'a>(
     secrets: &'a [SigningSecret],
     message: &[&[u8]],
     signatures: &[Vec<u8>],
-) -> Option<&'a SigningSecret> {
+) -> Option<(&'a SigningSecret, MessageMac)> {
     let mut fitting = None;
     for secret in secrets {
         let Some(mac) = secret.mac(message) else { continue };
+        let mut fits = false;
         for signature in signatures {
-            let fits = mac.clone().verify_slice(signature).is_ok();
-            fitting = fitting.or(fits.then_some(secret));
+            let told = Output::<Hmac<Sha256>>::try_from(signature.as_slice());
+            fits |= told.is_ok_and(|told| CtOutput::from(told) == mac);
         }
+        fitting = fitting.or(fits.then_some((secret, mac)));
     }
     fitting
+}
+
+/// What tells a message from all others by its MAC, which is of the key and of all that is signed;
+/// `what` says how that is put together. It is stored: the MAC itself might pass for a signature
+/// somewhere.
+pub(super) fn fingerprint_of_mac(what: &[u8], mac: &MessageMac) -> [u8; 32] {
+    let begun = Sha256::new_with_prefix(b"artifact-triggers fingerprint\0").chain_update(what);
+    begun.chain_update(mac.as_bytes()).finalize().into()
 }
 
 impl FromStr for SigningSecret {

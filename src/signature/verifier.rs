@@ -177,6 +177,15 @@ pub(super) struct Keys {
     pub(super) public: Vec<PublicKey>,
 }
 
+/// What tells a message from the others of its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Identity<'a> {
+    /// Its id, which the signature covers.
+    Id(&'a [u8]),
+    /// All that the signature covers, which is put together in a way of this name.
+    Signed(&'static [u8]),
+}
+
 impl Verifier {
     /// Whether who sent a message is told by a header field of this name, in lower case, that its
     /// owner named. Those that a specification names say so themselves.
@@ -379,16 +388,15 @@ impl Verifier {
             Known::StandardWebhooks => {
                 let told = standard_webhooks::read(tolerance, headers, now)?;
                 let signed = [told.id, b".", told.time, b".", body];
-                let identity = [b"id", told.id];
-                keys.fitting(&signed, &told.shared, &told.pairs, &identity)
+                keys.fitting(&signed, &told.shared, &told.pairs, Identity::Id(told.id))
             }
             Known::HexSha256(field) => {
-                keys.fitting(&[body], &field.read(headers, 32)?, &[], &[b"body", body])
+                keys.fitting(&[body], &field.read(headers, 32)?, &[], Identity::Signed(b"body"))
             }
             Known::Gitea => {
                 let signatures = gitea::field().read(headers, 32)?;
                 let posted = gitea::posted(headers, body).ok_or(VerifyError::Mismatch)?;
-                keys.fitting(&[&posted], &signatures, &[], &[b"body", &posted])
+                keys.fitting(&[&posted], &signatures, &[], Identity::Signed(b"body"))
             }
             #[cfg(feature = "sha1")]
             Known::HexSha1(field) => {
@@ -399,8 +407,7 @@ impl Verifier {
             Known::Timestamped { header } => {
                 let told = timestamped::read(header, tolerance, headers, now)?;
                 let signed = [told.time, b".", body];
-                let identity = [b"time", told.time, b".", body];
-                keys.fitting(&signed, &told.signatures, &[], &identity)
+                keys.fitting(&signed, &told.signatures, &[], Identity::Signed(b"time"))
             }
             Known::HttpMessage(target) => {
                 Some(http_message::verify(target, keys, tolerance, headers, body, now)?)
@@ -424,20 +431,25 @@ impl Keys {
         self
     }
 
-    /// The fingerprint of a message that one of the keys signed: of `identity`, and of that key. A
-    /// MAC is compared with those of shared secrets alone, a signature with public keys alone.
+    /// The fingerprint of a message that one of the keys signed: of its identity, and of that key.
+    /// A MAC is compared with those of shared secrets alone, a signature with public keys alone.
     pub(super) fn fitting(
         &self,
         signed: &[&[u8]],
         shared: &[Vec<u8>],
         pairs: &[Vec<u8>],
-        identity: &[&[u8]],
+        identity: Identity<'_>,
     ) -> Option<[u8; 32]> {
         let secret = key::fitting(&self.secrets, signed, shared);
-        let of_secret = secret.map(|secret| secret.fingerprint(identity));
+        let of_secret = secret.map(|(secret, mac)| match identity {
+            Identity::Id(id) => secret.fingerprint(&[b"id", id]),
+            Identity::Signed(what) => key::fingerprint_of_mac(what, &mac),
+        });
         #[cfg(feature = "ed25519")]
-        let of_key = public_key::fitting(&self.public, signed, pairs)
-            .map(|public| public.fingerprint(identity));
+        let of_key = public_key::fitting(&self.public, signed, pairs).map(|public| match identity {
+            Identity::Id(id) => public.fingerprint(&[b"id", id]),
+            Identity::Signed(what) => public.fingerprint(&[&[what], signed].concat()),
+        });
         #[cfg(not(feature = "ed25519"))]
         let of_key = {
             // Nobody here can have made one.
