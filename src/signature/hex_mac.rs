@@ -43,13 +43,28 @@ pub(super) fn from_hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
     if text.len() != bytes * 2 {
         return None;
     }
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    text.chunks_exact(2).map(|pair| Some(16 * digit(pair[0])? + digit(pair[1])?)).collect()
+    let mut read = Vec::with_capacity(bytes);
+    for pair in text.chunks_exact(2) {
+        let [high, low] = [pair[0], pair[1]].map(|digit| VALUES[usize::from(digit)]);
+        if high | low > 15 {
+            return None;
+        }
+        read.push(16 * high + low);
+    }
+    Some(read)
 }
+
+/// What a byte stands for as a digit; more than 15 if it is none. Looked up, since whether a digit
+/// is a letter nobody can foresee.
+const VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
