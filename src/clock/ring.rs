@@ -5,8 +5,8 @@
 //! one that is forgotten. A stretch is forgotten as a whole when its slot is used again, so that
 //! what is kept is bounded by what comes within a few of them.
 
-/// How many stretches have a place of their own.
-const SLOTS: u64 = 4;
+/// The names of the places that stretches have of their own.
+const SLOTS: [&str; 4] = ["0", "1", "2", "3"];
 
 /// The places of what is remembered.
 #[derive(Debug, Clone)]
@@ -31,19 +31,19 @@ impl Ring {
         [self.stretch.saturating_sub(1), self.stretch, self.stretch + 1]
     }
 
-    /// What the keys of a stretch begin with, and of those that had its slot before.
-    pub(crate) fn slot(&self, stretch: u64) -> String {
-        format!("{}{}/", self.prefix, stretch % SLOTS)
+    /// The key of a name in the slot of a stretch.
+    pub(crate) fn key(&self, stretch: u64, name: &str) -> String {
+        [&self.prefix, slot(stretch), "/", name].concat()
     }
 
-    /// What the keys of now begin with.
+    /// What the keys of now begin with, and of those that had the slot before.
     pub(crate) fn slot_of_now(&self) -> String {
-        self.slot(self.stretch)
+        self.key(self.stretch, "")
     }
 
     /// Says for which stretch the slot of now is used.
     pub(crate) fn slot_key(&self) -> String {
-        format!("{}slot/{}", self.prefix, self.stretch % SLOTS)
+        [&self.prefix, "slot/", slot(self.stretch)].concat()
     }
 
     /// What stands there once it is used for this one.
@@ -55,4 +55,9 @@ impl Ring {
     pub(crate) fn has_slot(&self, found: Option<&str>) -> bool {
         found == Some(&*self.slot_value())
     }
+}
+
+fn slot(stretch: u64) -> &'static str {
+    let place = stretch % SLOTS.len() as u64;
+    SLOTS[usize::try_from(place).expect("there are few")]
 }

@@ -20,7 +20,7 @@ use crate::observer::{Publisher, Transition};
 #[cfg(feature = "oidc")]
 use crate::signature::VerifyError;
 use crate::signature::{Fingerprint, Verifier};
-use crate::storage::{Record, Recorded, StorageError};
+use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
 /// How often a decision is made anew when another one comes in between.
 const TRIES: usize = 8;
@@ -173,21 +173,26 @@ impl Engine {
             Opened::Notices { fingerprint, notices } => (fingerprint, notices),
         };
         self.core.observers.tell(&Transition::Received { events: notices.len() });
-        let memory = fingerprint
-            .zip(notices.first())
-            .map(|(fingerprint, notice)| Memory::of(&fingerprint, &notice.event.scope, by.since));
-        let Some(memory) = memory else {
-            let taken = self.core.record_notices(notices, &hops(incoming.headers), by).await?;
-            return Ok(Taken::Events(taken));
-        };
-        let values = self.core.storage.cursors(memory.keys()).await?;
-        if memory.is_known(&values) {
+        let Some(first) = notices.first() else { return Ok(Taken::Events(Vec::new())) };
+        let memory =
+            fingerprint.map(|fingerprint| Memory::of(&fingerprint, &first.event.scope, by.since));
+        // What is asked first of the storage is asked at once.
+        let mut keys = memory.as_ref().map(Memory::keys).unwrap_or_default();
+        let of_message = keys.len();
+        keys.extend(known::keys(first));
+        let mut values = self.core.values(keys).await?;
+        let of_first = values.split_off(of_message);
+        if memory.as_ref().is_some_and(|memory| memory.is_known(&values)) {
             let skipped = notices.iter().map(|notice| self.core.skipped(notice));
             return Ok(Taken::Events(skipped.collect()));
         }
-        let taken = self.core.record_notices(notices, &hops(incoming.headers), by).await?;
-        self.core.remember(&memory, values).await?;
-        Ok(Taken::Events(taken))
+        let moves = memory.as_ref().map(|memory| memory.moves(&values)).unwrap_or_default();
+        let hops = hops(incoming.headers);
+        let taking = self.core.record_notices(notices, &hops, by, of_first, moves).await?;
+        if let Some(memory) = memory.filter(|_| !taking.moves_done) {
+            self.core.remember(&memory, values).await?;
+        }
+        Ok(Taken::Events(taking.events))
     }
 }
 
@@ -195,6 +200,12 @@ impl Engine {
 enum Taken {
     Events(Vec<Received>),
     Handshake(Answer),
+}
+
+/// What became of the events of a message, and whether cursors were moved with the last of them.
+struct Taking {
+    events: Vec<Received>,
+    moves_done: bool,
 }
 
 /// A request that was verified and understood.
@@ -220,22 +231,37 @@ impl Opened {
 }
 
 impl Core {
-    /// Records notices one after the other: each may say something about the next.
+    /// Records notices one after the other: each may say something about the next. What is known
+    /// of the first was read. With the last one cursors are to be moved, unless it is not stored at
+    /// once.
     async fn record_notices(
         &self,
         notices: Vec<Notice>,
         hops: &[String],
         by: Publishing,
-    ) -> Result<Vec<Received>, IncomingError> {
-        let mut taken = Vec::with_capacity(notices.len());
-        for mut notice in notices {
+        of_first: Vec<Option<String>>,
+        with_last: Vec<CursorMove>,
+    ) -> Result<Taking, IncomingError> {
+        let mut taking = Taking { events: Vec::with_capacity(notices.len()), moves_done: false };
+        let (mut read, mut with_last) = (Some(of_first), Some(with_last));
+        let mut notices = notices.into_iter();
+        while let Some(mut notice) = notices.next() {
             let told = &mut notice.event.correlation.hops;
             if told.len() < hops.len() {
                 hops.clone_into(told);
             }
-            taken.push(self.record_notice(Box::new(notice), by).await?);
+            let moves = with_last.take_if(|_| notices.len() == 0).unwrap_or_default();
+            let notice = Box::new(notice);
+            let (received, done) = self.record_notice(notice, by, read.take(), moves).await?;
+            taking.events.push(received);
+            taking.moves_done = done;
         }
-        Ok(taken)
+        Ok(taking)
+    }
+
+    /// The values of cursors; the storage is asked only if there are any.
+    async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
+        if keys.is_empty() { Ok(Vec::new()) } else { self.storage.cursors(keys).await }
     }
 
     /// An event of a message that was taken before.
@@ -265,22 +291,26 @@ impl Core {
         Err(IncomingError::Contended)
     }
 
-    /// Decides what follows from a notice and records it, anew if what is known changed in between.
-    /// The notice is boxed, since a future is moved with all that it holds.
+    /// Decides what follows from a notice, from what was read of it, and records it, anew if what
+    /// is known changed in between. The first time other cursors are to be moved with it; tells
+    /// whether they were. The notice is boxed, since a future is moved with all that it holds.
     async fn record_notice(
         &self,
         mut notice: Box<Notice>,
         by: Publishing,
-    ) -> Result<Received, IncomingError> {
+        mut read: Option<Vec<Option<String>>>,
+        mut moves: Vec<CursorMove>,
+    ) -> Result<(Received, bool), IncomingError> {
         for tried in 0..TRIES {
-            let keys = known::keys(&notice);
-            let values =
-                if keys.is_empty() { Vec::new() } else { self.storage.cursors(keys).await? };
+            let values = match read.take() {
+                Some(values) => values,
+                None => self.values(known::keys(&notice)).await?,
+            };
             let (id, undo) = (notice.event.id, Box::new(Undo::of(&notice)));
             let (event, cursors) = match known::decide(*notice, &values) {
                 Decision::Skip { reason } => {
                     self.observers.tell(&Transition::Skipped { event: id, reason });
-                    return Ok(Received::Skipped { id, reason });
+                    return Ok((Received::Skipped { id, reason }, false));
                 }
                 Decision::Publish { event, cursors } => (event, cursors),
             };
@@ -290,7 +320,8 @@ impl Core {
             let undecided = addressed.map(|one| self.undecided(one));
             let _alone = self.deciding.alone(&undecided).await;
             let mut record = self.decided(undecided.iter()).await?.remove(0);
-            record.cursors.extend(cursors);
+            let has_moves = !moves.is_empty();
+            record.cursors.extend(cursors.into_iter().chain(moves.drain(..)));
             let published = Published::of(&record).expect("it has an event");
             let event = record.event.as_ref().map(|new| new.event.clone());
             let records = vec![record];
@@ -302,7 +333,10 @@ impl Core {
                     let event = Arc::unwrap_or_clone(event.expect("it has an event"));
                     *notice = undo.notice(event);
                 }
-                Some(recorded) => return Ok(Received::Published(published.after(*recorded))),
+                Some(recorded) => {
+                    let done = has_moves && *recorded == Recorded::Stored;
+                    return Ok((Received::Published(published.after(*recorded)), done));
+                }
                 None => unreachable!("one record gives one answer"),
             }
         }

@@ -47,7 +47,7 @@ impl Memory {
     /// The cursors to read: of the message in the stretches before, now and next, and which stretch
     /// the slot of now is used for.
     pub fn keys(&self) -> Vec<String> {
-        let of_message = self.ring.looked_at().map(|stretch| self.ring.slot(stretch) + &self.name);
+        let of_message = self.ring.looked_at().map(|stretch| self.ring.key(stretch, &self.name));
         of_message.into_iter().chain([self.ring.slot_key()]).collect()
     }
 

@@ -122,7 +122,7 @@ impl Places {
     }
 
     fn keys_of(&self, name: OrderingKey) -> [String; LOOKED_AT] {
-        self.ring.looked_at().map(|stretch| format!("{}{stretch}/{name}", self.ring.slot(stretch)))
+        self.ring.looked_at().map(|stretch| self.ring.key(stretch, &format!("{stretch}/{name}")))
     }
 }
 
