@@ -13,6 +13,7 @@ mod oci;
 mod purl;
 mod sample;
 mod scope;
+mod size;
 mod tag;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,6 @@ use crate::clock::Timestamp;
 use crate::document::{self, Field, Object, Path, Problems, check_depth, cut};
 use crate::id::EventId;
 use limits::{check_extra, check_map, check_text, check_texts};
-use node::Node;
 
 /// The version of the JSON form that this crate writes. Documents of the same major version parse,
 /// whatever their minor version; members they do not know are kept.
@@ -143,7 +143,7 @@ impl Event {
     /// Whether its JSON is surely not larger than so many bytes, without making it: most are far
     /// from any limit.
     pub(crate) fn is_surely_within(&self, bytes: usize) -> bool {
-        !document::keeps_numbers() && Node::Event(self).most_bytes() <= bytes
+        !document::keeps_numbers() && self.about_bytes() * size::MOST_TIMES <= bytes
     }
 
     /// Reports what is wrong with the event, whoever changed its fields.

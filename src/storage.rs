@@ -17,7 +17,7 @@ pub mod sqlite;
 mod trigger;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -294,15 +294,18 @@ pub struct Record {
 pub struct NewEvent {
     /// The event.
     pub event: Arc<Event>,
-    /// Its JSON, so that it is made once.
-    pub json: Arc<[u8]>,
+    json: OnceLock<Arc<[u8]>>,
 }
 
 impl NewEvent {
-    /// An event with its JSON.
+    /// An event that may not be changed any more.
     pub fn of(event: Event) -> Self {
-        let json = event.to_json().into();
-        Self { event: Arc::new(event), json }
+        Self { event: Arc::new(event), json: OnceLock::new() }
+    }
+
+    /// Its JSON, made once: when it is first asked for.
+    pub fn json(&self) -> &Arc<[u8]> {
+        self.json.get_or_init(|| self.event.to_json().into())
     }
 }
 

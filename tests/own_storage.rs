@@ -44,7 +44,7 @@ fn record() -> Record {
     let new = NewEvent::of(event);
     let event = &new.event;
     let trigger = TriggerName { id: stored_trigger().id, name: "t" };
-    let payload = PayloadFormat::Native.render(event, &new.json, trigger);
+    let payload = PayloadFormat::Native.render(event, new.json(), trigger);
     let endpoint = EndpointKey::new("https://a.example");
     let delivery = Delivery::new(event.id, trigger.id, Scope::root(), endpoint, NOW);
     let cursor = CursorMove::Set { key: "k".into(), expected: None, value: Some("v".into()) };

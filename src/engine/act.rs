@@ -80,7 +80,7 @@ impl Core {
             let at = |problems| format!("events[{place}]: {problems}");
             let event = event.build_at(self.clock.now(), &*self.entropy).map_err(at)?;
             let new = self.within_limits(event).map_err(at)?;
-            bytes += new.json.len();
+            bytes += new.json().len();
             told.push(new);
         }
         if bytes > MAX_EVENT_BYTES {

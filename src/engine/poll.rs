@@ -338,7 +338,7 @@ impl Core {
                     Ok(new) => new,
                     Err(problems) => return Ok(Err(UpstreamError::Malformed { problems })),
                 };
-                bytes += new.json.len();
+                bytes += new.json().len();
                 records.push(self.prepare_for(new, trigger));
             }
             let by = Publishing { by: Publisher::Engine, since: now };

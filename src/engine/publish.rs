@@ -104,13 +104,8 @@ impl Engine {
 pub(super) struct Addressed {
     new: NewEvent,
     triggers: Vec<Arc<Trigger>>,
-}
-
-impl Addressed {
     /// About how many bytes it takes, with what is sent of it.
-    fn bytes(&self) -> usize {
-        self.new.json.len().saturating_mul(1 + self.triggers.len())
-    }
+    bytes: usize,
 }
 
 impl Addressed {
@@ -173,7 +168,7 @@ impl Core {
     }
 
     /// Makes the deliveries of an event, of which is to be decided what becomes of them.
-    pub(super) fn undecided(&self, Addressed { new, triggers }: Addressed) -> Undecided {
+    pub(super) fn undecided(&self, Addressed { new, triggers, .. }: Addressed) -> Undecided {
         Undecided::new(self.deliveries(new, &triggers), &triggers, self.clock.now())
     }
 
@@ -188,7 +183,7 @@ impl Core {
         &self,
         addressed: &[Addressed],
     ) -> Result<SemaphorePermit<'_>, PublishError> {
-        let bytes = addressed.iter().fold(0_usize, |sum, one| sum.saturating_add(one.bytes()));
+        let bytes = addressed.iter().fold(0_usize, |sum, one| sum.saturating_add(one.bytes));
         let wanted = bytes.min(self.options.publishing_bytes) / PERMIT_BYTES;
         self.place(&self.publishing_bytes, wanted).await
     }
@@ -217,16 +212,18 @@ impl Core {
                 .attributes
                 .insert(LOOP.to_owned(), format!("it has gone through {most} triggers"));
         }
+        let is_small = event.is_surely_within(MAX_EVENT_BYTES);
         let new = NewEvent::of(event);
-        let found = new.json.len();
-        if found > MAX_EVENT_BYTES {
+        if !is_small && new.json().len() > MAX_EVENT_BYTES {
+            let found = new.json().len();
             let message =
                 format!("expected at most {MAX_EVENT_BYTES} bytes of JSON, found {found}");
             return Err(Problems::of(message));
         }
         let triggers = self.wanting(&new.event);
         self.check_fan_out(triggers.len(), &new)?;
-        Ok(Addressed { new, triggers })
+        let bytes = new.event.about_bytes().saturating_mul(1 + triggers.len());
+        Ok(Addressed { new, triggers, bytes })
     }
 
     /// An event that may be published, whatever comes of it. One that goes round in a loop says so.
@@ -240,7 +237,7 @@ impl Core {
             let message = format!("expected an event that at most {most} triggers want");
             return Err(Problems::of(format!("{message}, found {found} of them")));
         }
-        if found.saturating_mul(new.json.len()) > MAX_FAN_OUT_BYTES {
+        if found > 0 && found.saturating_mul(new.json().len()) > MAX_FAN_OUT_BYTES {
             let message = format!("expected an event that takes at most {MAX_FAN_OUT_BYTES} bytes");
             return Err(Problems::of(format!("{message}, sent to {found} triggers")));
         }
@@ -310,7 +307,7 @@ impl Core {
         trigger: &Trigger,
         room: &mut Room,
     ) -> (Delivery, Payload) {
-        let NewEvent { event, json } = new;
+        let event = &new.event;
         let target = &trigger.spec.target;
         let scope = trigger.spec.scope.clone();
         let delivery = Delivery::new(event.id, trigger.id, scope, target.key(), self.clock.now());
@@ -327,7 +324,7 @@ impl Core {
             }),
             None => delivery,
         };
-        (delivery, unmade::payload_in(room, event, json, trigger))
+        (delivery, unmade::payload_in(room, event, new.json(), trigger))
     }
 
     /// Stores records and wakes who may deliver them.

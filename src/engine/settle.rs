@@ -208,7 +208,7 @@ impl Core {
         let artifact = cause.and_then(|cause| cause.artifact.clone());
         let whole = artifact.and_then(|artifact| {
             let new = NewEvent::of(build(bare().artifact(artifact)).ok()?);
-            (new.json.len() <= MAX_EVENT_BYTES).then(|| self.prepare(new))
+            (new.json().len() <= MAX_EVENT_BYTES).then(|| self.prepare(new))
         });
         whole.unwrap_or_else(|| {
             let event = build(bare()).expect("what is told of a trigger is short");

@@ -130,28 +130,6 @@ impl<'e> Node<'e> {
         }
     }
 
-    /// The most bytes that it takes as JSON, unless numbers are
-    /// [kept](crate::document::keeps_numbers) as texts.
-    pub(crate) fn most_bytes(self) -> usize {
-        match self.shape() {
-            Shape::Leaf(Leaf::Text(text)) => most_bytes_of(text),
-            // Ids, times, numbers and what is shorter.
-            Shape::Leaf(_) => 64,
-            Shape::Array(len) => {
-                let elements = (0..len).filter_map(|at| self.element(at));
-                elements.map(|element| element.most_bytes() + 1).sum::<usize>() + 2
-            }
-            Shape::Object => {
-                let mut most = 2;
-                let mut add = |name: &str, value: Self| {
-                    most += most_bytes_of(name) + value.most_bytes() + 2;
-                };
-                self.each_member(&mut add);
-                most
-            }
-        }
-    }
-
     /// Shows every member of an object.
     pub(crate) fn each_member(self, show: &mut dyn FnMut(&'e str, Self)) {
         let (known, extra): (&'static [&'static str], Option<&'e Map<String, Value>>) = match self {
@@ -187,11 +165,6 @@ impl<'e> Node<'e> {
             show(name, Self::Value(value));
         }
     }
-}
-
-/// Of a text: each byte may be written as `\u001f` is.
-fn most_bytes_of(text: &str) -> usize {
-    text.len() * 6 + 2
 }
 
 fn text(text: Option<&String>) -> Option<Node<'_>> {
@@ -377,20 +350,6 @@ mod tests {
                 });
                 Value::Object(members)
             }
-        }
-    }
-
-    #[test]
-    fn no_event_takes_more_bytes_than_is_said() {
-        let full = fs::read("tests/data/event_full.json").unwrap();
-        let mut event = Event::from_json(&full).unwrap();
-        for text in ["", "\u{1f}", "\"", "\\", "é", "\u{10ffff}"] {
-            let text = text.repeat(1_000);
-            event.attributes.insert("text".to_owned(), text.clone());
-            event.data =
-                Some(serde_json::json!({ text: [f64::MIN_POSITIVE, -1e300, i64::MIN, u64::MAX] }));
-            let (most, found) = (Node::Event(&event).most_bytes(), event.to_json().len());
-            assert!(found <= most, "{found} of {most}");
         }
     }
 

@@ -446,10 +446,11 @@ impl Keys {
             Identity::Signed(what) => key::fingerprint_of_mac(what, &mac),
         });
         #[cfg(feature = "ed25519")]
-        let of_key = public_key::fitting(&self.public, signed, pairs).map(|public| match identity {
-            Identity::Id(id) => public.fingerprint(&[b"id", id]),
-            Identity::Signed(what) => public.fingerprint(&[&[what], signed].concat()),
-        });
+        let of_key =
+            public_key::fitting(&self.public, signed, pairs).map(|public| match identity {
+                Identity::Id(id) => public.fingerprint(&[b"id", id]),
+                Identity::Signed(what) => public.fingerprint(&[&[what], signed].concat()),
+            });
         #[cfg(not(feature = "ed25519"))]
         let of_key = {
             // Nobody here can have made one.

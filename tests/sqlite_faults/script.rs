@@ -143,7 +143,7 @@ fn record(n: u32) -> Record {
             delivery = delivery.with_turn(Turn { key, on_dead });
         }
         let name = TriggerName { id, name: "t" };
-        (delivery, PayloadFormat::Native.render(&new.event, &new.json, name))
+        (delivery, PayloadFormat::Native.render(&new.event, new.json(), name))
     });
     let deliveries = deliveries.collect();
     let mut record = Record::of_event(new, deliveries);

@@ -71,7 +71,7 @@ pub fn record(n: u32, triggers: &[u8]) -> Record {
         let scope = "acme".parse().expect("it is a scope");
         let delivery = Delivery::new(new.event.id, id, scope, endpoint(*trigger), at(n.into()));
         let name = TriggerName { id, name: "t" };
-        (delivery, PayloadFormat::Native.render(&new.event, &new.json, name))
+        (delivery, PayloadFormat::Native.render(&new.event, new.json(), name))
     });
     let deliveries = deliveries.collect();
     Record::of_event(new, deliveries)

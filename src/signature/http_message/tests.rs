@@ -47,7 +47,15 @@ fn appendix_b_2_5_is_signed_and_verified() {
     let secret: SigningSecret = SHARED.parse().unwrap();
     assert_eq!(secret.sign(&[base.as_bytes()]), signature);
     let keys = Keys { secrets: vec![secret], ..Keys::default() };
-    assert!(keys.fitting(&[base.as_bytes()], std::slice::from_ref(&signature), &[], Identity::Signed(b"base")).is_some());
+    assert!(
+        keys.fitting(
+            &[base.as_bytes()],
+            std::slice::from_ref(&signature),
+            &[],
+            Identity::Signed(b"base")
+        )
+        .is_some()
+    );
     assert!(keys.fitting(&[b"other"], &[signature], &[], Identity::Signed(b"base")).is_none());
 }
 
@@ -73,7 +81,9 @@ fn appendix_b_2_6_is_signed_and_verified() {
     let public = "whpk_JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=".parse().unwrap();
     assert_eq!(secret.public_key(), Some(public));
     let keys = Keys { public: vec![secret.public_key().unwrap()], ..Keys::default() };
-    assert!(keys.fitting(&[base.as_bytes()], &[], &[signature], Identity::Signed(b"base")).is_some());
+    assert!(
+        keys.fitting(&[base.as_bytes()], &[], &[signature], Identity::Signed(b"base")).is_some()
+    );
 }
 
 #[test]

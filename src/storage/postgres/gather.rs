@@ -160,7 +160,7 @@ impl Task {
 
 /// About how many bytes a record sends.
 fn bytes(record: &Record) -> usize {
-    let event = record.event.as_ref().map_or(0, |new| new.json.len());
+    let event = record.event.as_ref().map_or(0, |new| new.json().len());
     let bodies = record.deliveries.iter().map(|(_, payload)| payload.body.len());
     event + bodies.sum::<usize>()
 }

@@ -175,7 +175,7 @@ async fn insert(
     let ids: Vec<Uuid> = events.iter().map(|new| uuid!(new.event.id)).collect();
     let scopes: Vec<&str> = events.iter().map(|new| new.event.scope.as_str()).collect();
     let received: Vec<i64> = events.iter().map(|new| new.event.received_at.unix_micros()).collect();
-    let documents: Vec<&[u8]> = events.iter().map(|new| &*new.json).collect();
+    let documents: Vec<&[u8]> = events.iter().map(|new| &**new.json()).collect();
     let mut all = Deliveries::default();
     for record in records {
         for (delivery, payload) in &record.deliveries {

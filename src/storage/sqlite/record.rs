@@ -93,7 +93,7 @@ fn insert_event(session: &Session, new: &NewEvent) -> Result<bool, StorageError>
         event.id.as_bytes(),
         event.scope.as_str(),
         event.received_at.unix_micros(),
-        &*new.json,
+        &**new.json(),
     ];
     let is_new = session.prepare(sql)?.execute(values).map_err(unavailable)? == 1;
     session.note_in_line(Line::Events, i64::from(is_new));
