@@ -179,9 +179,10 @@ impl Engine {
         // What is asked first of the storage is asked at once.
         let mut keys = memory.as_ref().map(Memory::keys).unwrap_or_default();
         let of_message = keys.len();
-        keys.extend(known::keys(first));
+        let own_keys = known::keys(first);
+        keys.extend_from_slice(&own_keys);
         let mut values = self.core.values(keys).await?;
-        let of_first = values.split_off(of_message);
+        let of_first = (own_keys, values.split_off(of_message));
         if memory.as_ref().is_some_and(|memory| memory.is_known(&values)) {
             let skipped = notices.iter().map(|notice| self.core.skipped(notice));
             return Ok(Taken::Events(skipped.collect()));
@@ -201,6 +202,9 @@ enum Taken {
     Events(Vec<Received>),
     Handshake(Answer),
 }
+
+/// The cursors that something is decided from, and their values.
+type Known = (Vec<String>, Vec<Option<String>>);
 
 /// What became of the events of a message, and whether cursors were moved with the last of them.
 struct Taking {
@@ -239,7 +243,7 @@ impl Core {
         notices: Vec<Notice>,
         hops: &[String],
         by: Publishing,
-        of_first: Vec<Option<String>>,
+        of_first: Known,
         with_last: Vec<CursorMove>,
     ) -> Result<Taking, IncomingError> {
         let mut taking = Taking { events: Vec::with_capacity(notices.len()), moves_done: false };
@@ -257,6 +261,13 @@ impl Core {
             taking.moves_done = done;
         }
         Ok(taking)
+    }
+
+    /// What is known of what a notice is about.
+    async fn known_of(&self, notice: &Notice) -> Result<Known, StorageError> {
+        let keys = known::keys(notice);
+        let values = self.values(keys.clone()).await?;
+        Ok((keys, values))
     }
 
     /// The values of cursors; the storage is asked only if there are any.
@@ -298,16 +309,16 @@ impl Core {
         &self,
         mut notice: Box<Notice>,
         by: Publishing,
-        mut read: Option<Vec<Option<String>>>,
+        mut read: Option<Known>,
         mut moves: Vec<CursorMove>,
     ) -> Result<(Received, bool), IncomingError> {
         for tried in 0..TRIES {
-            let values = match read.take() {
-                Some(values) => values,
-                None => self.values(known::keys(&notice)).await?,
+            let (keys, values) = match read.take() {
+                Some(known) => known,
+                None => self.known_of(&notice).await?,
             };
             let (id, undo) = (notice.event.id, Box::new(Undo::of(&notice)));
-            let (event, cursors) = match known::decide(*notice, &values) {
+            let (event, cursors) = match known::decide_by(*notice, keys, &values) {
                 Decision::Skip { reason } => {
                     self.observers.tell(&Transition::Skipped { event: id, reason });
                     return Ok((Received::Skipped { id, reason }, false));

@@ -19,6 +19,9 @@ const MANIFEST: &str = "manifest";
 /// What a digest's cursor says of a blob.
 const BLOB: &str = "blob";
 
+/// What the names of most repositories fit in, and a digest.
+const USUAL_BYTES: usize = 96;
+
 /// What a tag's cursor says whose digest nobody told.
 const UNTOLD: &str = "?";
 
@@ -99,23 +102,32 @@ pub fn keys(notice: &Notice) -> Vec<String> {
 /// Whether the other digest that a tag had was deleted since is not looked at. Registries that
 /// delete a digest's tags with it tell so, tag by tag, and then the tag is unknown.
 pub fn decide(notice: Notice, values: &[Option<String>]) -> Decision {
+    let keys = keys(&notice);
+    decide_by(notice, keys, values)
+}
+
+/// Decides what follows from a notice, from its [`keys`] and their values. One without keys that
+/// would have some names no repository: nothing can be known of it.
+pub(crate) fn decide_by(notice: Notice, keys: Vec<String>, values: &[Option<String>]) -> Decision {
     let Notice { event, change } = notice;
-    let Some(place) = Place::of(&event) else { return without_place(event, &change) };
     let read = |n: usize| values.get(n).cloned().flatten();
-    match change {
-        Change::None => publish(event, Vec::new()),
-        Change::LeftOut => Decision::Skip { reason: SkipReason::LeftOut },
-        Change::Push { tag: Some(tag), digest } => {
-            push_by_tag(event, &place, &tag, digest, &[read(0), read(1)])
+    let mut keys = keys.into_iter();
+    match (change, keys.next(), keys.next()) {
+        (Change::LeftOut, ..) => Decision::Skip { reason: SkipReason::LeftOut },
+        (Change::Push { tag: Some(tag), digest }, Some(tag_key), Some(digest_key)) => {
+            push_by_tag(event, [tag_key, digest_key], &tag, digest, &[read(0), read(1)])
         }
-        Change::Push { tag: None, digest } => push_by_digest(event, place.digest(&digest), read(0)),
-        Change::PushTag { tag } => push_untold(event, &place, &tag, read(0)),
-        Change::PushBlob { digest } => push_blob(event, place.digest(&digest), read(0).is_some()),
-        Change::DeleteDigest { digest } => delete_digest(event, place.digest(&digest), read(0)),
-        Change::DeleteTag { tag } => publish(event, vec![set(place.tag(&tag), read(0), None)]),
-        Change::DeleteRepository => {
-            publish(event, vec![CursorMove::RemoveBelow { prefix: place.prefix }])
+        (Change::Push { .. }, Some(key), _) => push_by_digest(event, key, read(0)),
+        (Change::PushTag { tag }, Some(key), _) => push_untold(event, key, &tag, read(0)),
+        (Change::PushBlob { .. }, Some(key), _) => push_blob(event, key, read(0).is_some()),
+        (Change::DeleteDigest { .. }, Some(key), _) => delete_digest(event, key, read(0)),
+        (Change::DeleteTag { .. }, Some(key), _) => publish(event, vec![set(key, read(0), None)]),
+        (Change::DeleteRepository, ..) => {
+            let below = Place::of(&event).map(|place| place.prefix);
+            let removed = below.map(|prefix| CursorMove::RemoveBelow { prefix });
+            publish(event, removed.into_iter().collect())
         }
+        _ => publish(event, Vec::new()),
     }
 }
 
@@ -152,17 +164,9 @@ impl Undo {
     }
 }
 
-/// An event that names no repository: nothing can be known of it.
-fn without_place(event: Event, change: &Change) -> Decision {
-    match change {
-        Change::LeftOut => Decision::Skip { reason: SkipReason::LeftOut },
-        _ => publish(event, Vec::new()),
-    }
-}
-
 fn push_by_tag(
     mut event: Event,
-    place: &Place,
+    [tag_key, digest_key]: [String; 2],
     tag: &str,
     digest: String,
     [had, what]: &[Option<String>; 2],
@@ -173,20 +177,19 @@ fn push_by_tag(
         _ => {}
     }
     // Both are set, also where they have the value already: the decision rests on both.
-    let digest_key = place.digest(&digest);
     let cursors = vec![
-        set(place.tag(tag), had.clone(), Some(digest)),
+        set(tag_key, had.clone(), Some(digest)),
         set(digest_key, what.clone(), Some(MANIFEST.to_owned())),
     ];
     publish(event, cursors)
 }
 
 /// A push by a tag of whose digest nothing is told: whether the tag moved nobody knows.
-fn push_untold(mut event: Event, place: &Place, tag: &str, had: Option<String>) -> Decision {
+fn push_untold(mut event: Event, key: String, tag: &str, had: Option<String>) -> Decision {
     if let Some(old) = &had {
         become_update(&mut event, tag, old);
     }
-    publish(event, vec![set(place.tag(tag), had, Some(UNTOLD.to_owned()))])
+    publish(event, vec![set(key, had, Some(UNTOLD.to_owned()))])
 }
 
 /// The tag was there before. An event whose kind tells more keeps it.
@@ -291,7 +294,9 @@ impl Place {
     /// Each source has what it told itself: another must not be able to say that it was told
     /// before.
     fn named(scope_source_registry_repository: [&str; 4]) -> Self {
-        Self { prefix: "seen/".to_owned() }.below(scope_source_registry_repository)
+        let mut prefix = String::with_capacity(USUAL_BYTES);
+        prefix.push_str("seen/");
+        Self { prefix }.below(scope_source_registry_repository)
     }
 
     fn package(&self, artifact: &Artifact, name: &str) -> Self {
@@ -317,7 +322,9 @@ impl Place {
     }
 
     fn key(&self, of: &str, name: &str) -> String {
-        let mut key = [&self.prefix, of].concat();
+        let mut key = String::with_capacity(self.prefix.len() + USUAL_BYTES);
+        key.push_str(&self.prefix);
+        key.push_str(of);
         push_escaped(&mut key, name);
         key
     }
