@@ -18,7 +18,12 @@ pub(crate) fn parse(json: &[u8], limit: usize) -> Result<Value, Problems> {
 /// Parses what somebody else wrote by their own rules: of members of one name the last counts.
 pub(crate) fn parse_foreign(json: &[u8], limit: usize) -> Result<Value, Problems> {
     check_size(json, limit)?;
-    serde_json::from_slice(json).map_err(|error| no_json(&error))
+    // That it is UTF-8 is found once for all texts, rather than for each of them.
+    let read = match std::str::from_utf8(json) {
+        Ok(json) => serde_json::from_str(json),
+        Err(_) => serde_json::from_slice(json),
+    };
+    read.map_err(|error| no_json(&error))
 }
 
 /// Parses what the crate itself wrote, without copying its texts.
