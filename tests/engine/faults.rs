@@ -76,6 +76,11 @@ impl Unreliable {
         self.dies_at.is_some_and(|(at, _)| self.calls.load(Ordering::SeqCst) > at)
     }
 
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     /// Keeps callers waiting from now on, or no more.
     pub(crate) fn stick(&self, stuck: bool) {
         self.stuck.send_replace(stuck);

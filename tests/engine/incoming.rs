@@ -1,5 +1,6 @@
 //! Envelopes of a registry, received by an engine.
 
+use artifact_triggers::clock::Timestamp;
 use artifact_triggers::engine::{EngineOptions, IncomingError, Received};
 use artifact_triggers::event::{EventKind, Scope};
 use artifact_triggers::incoming::Incoming;
@@ -7,7 +8,7 @@ use artifact_triggers::incoming::distribution::DistributionReceiver;
 use artifact_triggers::incoming::known::SkipReason;
 use artifact_triggers::request::Headers;
 use artifact_triggers::secret::Secret;
-use artifact_triggers::signature::Verifier;
+use artifact_triggers::signature::{Message, Scheme, SigningSecret, Verifier};
 use artifact_triggers::storage::{EventQuery, MemoryStorage, Storage};
 
 use crate::bench::*;
@@ -18,9 +19,10 @@ fn receiver() -> DistributionReceiver {
     DistributionReceiver::new("acme".parse().unwrap(), verifier)
 }
 
+const MEDIA_TYPE: &str = "application/vnd.docker.distribution.events.v1+json";
+
 fn headers(token: &str) -> Headers {
-    let media_type = "application/vnd.docker.distribution.events.v1+json";
-    [("Authorization", token), ("Content-Type", media_type)].into_iter().collect()
+    [("Authorization", token), ("Content-Type", MEDIA_TYPE)].into_iter().collect()
 }
 
 /// The body of a notification as a real registry sent it.
@@ -71,6 +73,27 @@ async fn a_resent_envelope_is_recognised() {
     let again = receive(&bench, &capture(3)).await.unwrap();
     assert!(matches!(&again[0], Received::Skipped { .. }), "{again:?}");
     assert_eq!(bench.deliveries().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_signed_message_of_one_event_takes_one_read_and_one_write_and_its_replay_one_read() {
+    let storage = Unreliable::sound();
+    let bench = bench_on(storage.clone(), Script::statuses([200]), EngineOptions::default()).await;
+    let secret: SigningSecret = "text:s3cret".parse().unwrap();
+    let verifier = Verifier::github([secret.clone()]);
+    let receiver = DistributionReceiver::new("acme".parse().unwrap(), verifier);
+    let body = capture(3);
+    let message = Message::new("1", Timestamp::UNIX_EPOCH, &body);
+    let mut headers = Scheme::Github.sign(&[secret], &message).unwrap();
+    headers.push("content-type", MEDIA_TYPE);
+    let incoming = Incoming { headers: &headers, body: &body };
+    let before = storage.calls();
+    let told = bench.engine.receive(&receiver, incoming).await.unwrap();
+    assert!(matches!(told[..], [Received::Published(_)]), "{told:?}");
+    assert_eq!(storage.calls() - before, 2);
+    let told = bench.engine.receive(&receiver, incoming).await.unwrap();
+    let [Received::Skipped { reason, .. }] = told[..] else { panic!("{told:?}") };
+    assert_eq!((reason, storage.calls() - before), (SkipReason::Replayed, 3));
 }
 
 #[tokio::test]
