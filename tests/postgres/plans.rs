@@ -41,11 +41,7 @@ async fn everything_is_found_by_an_index_though_much_waits() {
         admin.batch_execute(&format!("VACUUM ANALYZE {schema}.{table}")).await.unwrap();
     }
 
-    let explain = "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 \
-                   -c auto_explain.log_level=log";
-    let explained =
-        format!("{}?options={}", url(), explain.replace(' ', "%20").replace('=', "%3D"));
-    let storage = PostgresStorage::connect(&explained, &options).await.unwrap();
+    let storage = PostgresStorage::connect(&explained(), &options).await.unwrap();
     // More than five times, after which the server may make plans that fit any values.
     for round in 0..7_u32 {
         let now = now + round * Duration::from_secs(2);
@@ -55,8 +51,7 @@ async fn everything_is_found_by_an_index_though_much_waits() {
     drop(storage);
     admin.batch_execute("SELECT 1").await.unwrap();
     let log = log();
-    let plans: Vec<&str> =
-        log.split("plan:").filter(|plan| plan.contains(&format!("\"{schema}\"."))).collect();
+    let plans = plans(&log, &schema);
     assert!(plans.len() > 100, "{} plans", plans.len());
     let tables = ["deliveries", "payloads", "attempts", "events"];
     for plan in &plans {
@@ -84,6 +79,40 @@ async fn everything_is_found_by_an_index_though_much_waits() {
         });
         assert!(used, "no plan uses the index {index}");
     }
+}
+
+#[tokio::test]
+async fn what_ends_is_found_by_an_index_though_the_plan_is_of_when_little_was_there() {
+    let options = options().with_connections(1);
+    let storage = PostgresStorage::connect(&explained(), &options).await.unwrap();
+    for round in 0..7 {
+        let now = Timestamp::now();
+        storage.record(vec![record(round, now)]).await.unwrap();
+        for claimed in take(&storage, now, 20).await {
+            settle(&storage, &claimed, Settlement::Delivered, now).await;
+        }
+    }
+    drop(storage);
+    client().await.batch_execute("SELECT 1").await.unwrap();
+    let log = log();
+    let mut settling = plans(&log, &options.schema);
+    settling.retain(|plan| plan.contains("Insert on attempts"));
+    assert_eq!(settling.len(), 7);
+    for plan in settling {
+        assert!(!plan.contains("Seq Scan"), "{}", &plan[..plan.len().min(4_000)]);
+    }
+}
+
+/// A server's URL that has it write down how it carries out each statement.
+fn explained() -> String {
+    let explain = "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 \
+                   -c auto_explain.log_level=log";
+    format!("{}?options={}", url(), explain.replace(' ', "%20").replace('=', "%3D"))
+}
+
+/// How statements on a schema were carried out.
+fn plans<'l>(log: &'l str, schema: &str) -> Vec<&'l str> {
+    log.split("plan:").filter(|plan| plan.contains(&format!("\"{schema}\"."))).collect()
 }
 
 /// Makes each call that an engine makes while it works.

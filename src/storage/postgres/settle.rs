@@ -108,16 +108,24 @@ async fn settle(
         .map(|one| i32::try_from(one.attempts.len()).unwrap_or(i32::MAX))
         .collect();
     let log = Log::of(settlements);
+    // Each is looked up by itself: joined, a table that was small when the server made its plan, or
+    // of which it has no statistics yet, would be read as a whole each time.
     let sql = "WITH t AS MATERIALIZED (
                    SELECT coalesce($1, {now}) AS now),
+               s AS MATERIALIZED (
+                   SELECT s.*, d.seq
+                   FROM unnest($2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::bigint[],
+                       $7::integer[], $8::integer[]) WITH ORDINALITY
+                       AS s(id, token, state, reason, after, uncounted, logged, place)
+                   CROSS JOIN LATERAL (
+                       SELECT d.seq, d.token, d.state FROM {s}.deliveries d WHERE d.id = s.id LIMIT 1
+                   ) AS d
+                   WHERE d.token = s.token AND d.state = 1),
                d AS (
                    UPDATE {s}.deliveries d SET state = s.state, reason = s.reason,
                        claim_at = t.now + s.after, changed_at = t.now,
                        attempts = greatest(d.attempts - s.uncounted, 0), logged = d.logged + s.logged
-                   FROM t, unnest($2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::bigint[],
-                       $7::integer[], $8::integer[]) WITH ORDINALITY
-                       AS s(id, token, state, reason, after, uncounted, logged, place)
-                   WHERE d.id = s.id AND d.token = s.token AND d.state = 1
+                   FROM t, s WHERE d.seq = s.seq AND d.token = s.token AND d.state = 1
                    RETURNING s.place, d.seq, d.endpoint, d.claim_at, d.ordering,
                        d.logged - s.logged AS before),
                l AS (
