@@ -76,16 +76,21 @@ impl Database {
         sql: &str,
         values: Values<'_>,
     ) -> Result<Vec<Row>, StorageError> {
-        for _ in 1..TRIES {
-            match self.query_once(sql, values).await {
-                Err(failed) if failed.is_conflict() => {}
-                done => return done.map_err(Failed::told),
-            }
-        }
-        self.query_once(sql, values).await.map_err(Failed::told)
+        self.run(sql, values).await.map_err(Failed::told)
     }
 
-    async fn query_once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
+    /// The same, with why it failed as it is.
+    pub(super) async fn run(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
+        for _ in 1..TRIES {
+            match self.run_once(sql, values).await {
+                Err(failed) if failed.is_conflict() => {}
+                done => return done,
+            }
+        }
+        self.run_once(sql, values).await
+    }
+
+    async fn run_once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
         let connection = Connection::take(&self.pool).await?;
         let answer = async {
             let statement = connection.client().prepare_cached(&self.sql(sql)).await?;

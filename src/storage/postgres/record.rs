@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
-use super::connection::{Database, Failed, Work, query};
+use super::connection::{Database, Failed, Values, Work, query};
 use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
@@ -43,7 +43,8 @@ impl Work for RecordAll<'_> {
 }
 
 impl Shared {
-    /// Stores records in one transaction.
+    /// Stores records in one transaction: that of one statement, where it takes no more, since each
+    /// answer that is waited for keeps the next from being written.
     pub(super) async fn store(
         self: &Arc<Self>,
         records: &[Record],
@@ -53,8 +54,12 @@ impl Shared {
         let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
         let numbers = self.numbers(keys, now.unwrap_or(Timestamp::MIN)).await?;
         self.first_due.name(&numbers);
-        let work = RecordAll { records, numbers };
-        let (answers, noted) = self.database.transact(&work).await?;
+        let (answers, noted) = if takes_one_statement(records) {
+            let (columns, mut noted) = (Columns::of(records, &numbers), Noted::default());
+            (columns.insert(&self.database, None, &mut noted).await?, noted)
+        } else {
+            self.database.transact(&RecordAll { records, numbers }).await?
+        };
         self.tell_all(&noted);
         Ok(answers)
     }
@@ -90,6 +95,11 @@ pub(super) async fn record_all(
         }
     }
     Ok(answers)
+}
+
+fn takes_one_statement(records: &[Record]) -> bool {
+    let mut deliveries = records.iter().flat_map(|record| &record.deliveries);
+    together(records) == records.len() && deliveries.all(|(delivery, _)| delivery.turn.is_none())
 }
 
 /// How many records may be written at once: those before the first that moves cursors, supersedes
@@ -163,7 +173,7 @@ impl<'a> Deliveries<'a> {
     }
 }
 
-/// Stores events that differ, each with its deliveries.
+/// Stores events that differ, each with its deliveries, and lets those go whose turn it is.
 async fn insert(
     database: &Database,
     transaction: &Transaction<'_>,
@@ -171,60 +181,57 @@ async fn insert(
     numbers: &Numbers,
     noted: &mut Noted,
 ) -> Result<Vec<Recorded>, Failed> {
-    let events: Vec<_> = records.iter().filter_map(|record| record.event.as_ref()).collect();
-    let ids: Vec<Uuid> = events.iter().map(|new| uuid!(new.event.id)).collect();
-    let scopes: Vec<&str> = events.iter().map(|new| new.event.scope.as_str()).collect();
-    let received: Vec<i64> = events.iter().map(|new| new.event.received_at.unix_micros()).collect();
-    let documents: Vec<&[u8]> = events.iter().map(|new| &**new.json()).collect();
-    let mut all = Deliveries::default();
-    for record in records {
-        for (delivery, payload) in &record.deliveries {
-            all.push(delivery, payload, record.event_id(), numbers);
+    let columns = Columns::of(records, numbers);
+    // Before the statement, so that it sees what those committed who held them.
+    let orders: BTreeSet<Uuid> = columns.deliveries.orderings.iter().flatten().copied().collect();
+    turn::lock(database, transaction, &orders).await?;
+    let answers = columns.insert(database, Some(transaction), noted).await?;
+    turn::next_of(database, transaction, &orders, Some(0), noted).await?;
+    Ok(answers)
+}
+
+/// Events that differ, each with its deliveries, as columns.
+struct Columns<'a> {
+    records: &'a [Record],
+    ids: Vec<Uuid>,
+    scopes: Vec<&'a str>,
+    received: Vec<i64>,
+    documents: Vec<&'a [u8]>,
+    deliveries: Deliveries<'a>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(records: &'a [Record], numbers: &Numbers) -> Self {
+        let mut deliveries = Deliveries::default();
+        for record in records {
+            for (delivery, payload) in &record.deliveries {
+                deliveries.push(delivery, payload, record.event_id(), numbers);
+            }
+        }
+        let events: Vec<_> = records.iter().filter_map(|record| record.event.as_ref()).collect();
+        Self {
+            records,
+            ids: events.iter().map(|new| uuid!(new.event.id)).collect(),
+            scopes: events.iter().map(|new| new.event.scope.as_str()).collect(),
+            received: events.iter().map(|new| new.event.received_at.unix_micros()).collect(),
+            documents: events.iter().map(|new| &**new.json()).collect(),
+            deliveries,
         }
     }
-    // Before the statement, so that it sees what those committed who held them.
-    let orders: BTreeSet<Uuid> = all.orderings.iter().flatten().copied().collect();
-    turn::lock(database, transaction, &orders).await?;
-    let sql = "WITH t AS MATERIALIZED (
-                   SELECT {now} AS now),
-               e AS (
-                   INSERT INTO {s}.events (id, scope, received_at, document)
-                   SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[])
-                   ON CONFLICT (id) DO NOTHING RETURNING id),
-               n AS MATERIALIZED (
-                   SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::bigint[],
-                       $10::smallint[], $11::text[], $12::bigint[], $13::bigint[], $14::uuid[],
-                       $15::boolean[], $16::boolean[], $17::text[], $18::uuid[], $19::text[],
-                       $20::bytea[], $21::bigint[])
-                       WITH ORDINALITY AS n(id, message, event, trigger_id, endpoint, state, reason,
-                       due_after, created_at, ordering, blocks, batched, scope, needs, headers, body,
-                       attempts, place)
-                   WHERE needs IS NULL OR needs IN (SELECT id FROM e)),
-               d AS (
-                   INSERT INTO {s}.deliveries (id, message, event, trigger_id, endpoint, state, reason,
-                       claim_at, created_at, changed_at, attempts, ordering, blocks, batched, scope)
-                   SELECT id, message, event, trigger_id, endpoint, state, reason,
-                       CASE WHEN state = 0 THEN due_at END, created_at, due_at, attempts, ordering,
-                       blocks, batched, scope
-                   FROM n, t
-                   CROSS JOIN LATERAL (
-                       SELECT due_after + CASE WHEN $22 THEN created_at ELSE t.now END AS due_at) AS w
-                   ORDER BY place
-                   ON CONFLICT (id) DO NOTHING RETURNING seq, id, endpoint, claim_at),
-               p AS (
-                   INSERT INTO {s}.payloads (delivery, headers, body)
-                   SELECT d.seq, n.headers, n.body FROM d JOIN n USING (id))
-               SELECT id, NULL::bigint, NULL::bigint FROM e
-               UNION ALL SELECT NULL, endpoint, claim_at FROM d WHERE claim_at IS NOT NULL";
-    let found = query(
-        database,
-        transaction,
-        sql,
-        &[
-            &ids,
-            &scopes,
-            &received,
-            &documents,
+
+    /// Writes them, as a part of a transaction or by itself.
+    async fn insert(
+        &self,
+        database: &Database,
+        transaction: Option<&Transaction<'_>>,
+        noted: &mut Noted,
+    ) -> Result<Vec<Recorded>, Failed> {
+        let all = &self.deliveries;
+        let values: Values<'_> = &[
+            &self.ids,
+            &self.scopes,
+            &self.received,
+            &self.documents,
             &all.ids,
             &all.messages,
             &all.events,
@@ -243,18 +250,55 @@ async fn insert(
             &all.bodies,
             &all.attempts,
             &(database.time == TimeSource::Caller),
-        ],
-    )
-    .await?;
-    let mut new = HashSet::new();
-    for row in &found {
-        match rows::get::<Option<Uuid>>(row, 0)? {
-            Some(id) => drop(new.insert(id)),
-            None => noted.push(rows::get(row, 1)?, rows::get(row, 2)?),
+        ];
+        let found = match transaction {
+            Some(transaction) => query(database, transaction, INSERT, values).await?,
+            None => database.run(INSERT, values).await?,
+        };
+        let mut known = HashSet::new();
+        for row in &found {
+            match rows::get::<Option<Uuid>>(row, 0)? {
+                Some(id) => drop(known.insert(id)),
+                None => noted.push(rows::get(row, 1)?, rows::get(row, 2)?),
+            }
         }
+        let is_known =
+            |record: &Record| record.event_id().is_some_and(|id| known.contains(&uuid!(id)));
+        let answer = |record| if is_known(record) { Recorded::Duplicate } else { Recorded::Stored };
+        Ok(self.records.iter().map(answer).collect())
     }
-    turn::next_of(database, transaction, &orders, Some(0), noted).await?;
-    let is_known = |record: &Record| record.event_id().is_some_and(|id| !new.contains(&uuid!(id)));
-    let answer = |record| if is_known(record) { Recorded::Duplicate } else { Recorded::Stored };
-    Ok(records.iter().map(answer).collect())
 }
+
+/// Tells the events that were known, and when each endpoint has the first of what is new.
+const INSERT: &str = "
+    WITH t AS MATERIALIZED (
+        SELECT {now} AS now),
+    e AS (
+        INSERT INTO {s}.events (id, scope, received_at, document)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[])
+        ON CONFLICT (id) DO NOTHING RETURNING id),
+    n AS MATERIALIZED (
+        SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::bigint[],
+            $10::smallint[], $11::text[], $12::bigint[], $13::bigint[], $14::uuid[], $15::boolean[],
+            $16::boolean[], $17::text[], $18::uuid[], $19::text[], $20::bytea[], $21::bigint[])
+            WITH ORDINALITY AS n(id, message, event, trigger_id, endpoint, state, reason, due_after,
+            created_at, ordering, blocks, batched, scope, needs, headers, body, attempts, place)
+        WHERE needs IS NULL OR needs IN (SELECT id FROM e)),
+    d AS (
+        INSERT INTO {s}.deliveries (id, message, event, trigger_id, endpoint, state, reason,
+            claim_at, created_at, changed_at, attempts, ordering, blocks, batched, scope)
+        SELECT id, message, event, trigger_id, endpoint, state, reason,
+            CASE WHEN state = 0 THEN due_at END, created_at, due_at, attempts, ordering, blocks,
+            batched, scope
+        FROM n, t
+        CROSS JOIN LATERAL (
+            SELECT due_after + CASE WHEN $22 THEN created_at ELSE t.now END AS due_at) AS w
+        ORDER BY place
+        ON CONFLICT (id) DO NOTHING RETURNING seq, id, endpoint, claim_at),
+    p AS (
+        INSERT INTO {s}.payloads (delivery, headers, body)
+        SELECT d.seq, n.headers, n.body FROM d JOIN n USING (id))
+    SELECT id, NULL::bigint, NULL::bigint FROM unnest($1::uuid[]) AS known(id)
+    WHERE id NOT IN (SELECT id FROM e)
+    UNION ALL
+    SELECT NULL, endpoint, min(claim_at) FROM d WHERE claim_at IS NOT NULL GROUP BY endpoint";
