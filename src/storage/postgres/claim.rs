@@ -153,13 +153,15 @@ impl Take<'_> {
         let limit = columns::integer(self.claim.limit);
         let values: Values<'_> = &[&endpoints, &floors, &rooms, &limit];
         self.lease(database, transaction, due, values, taken).await?;
+        // Each array by a subquery: if the server saw how long it is, it would make a plan for that
+        // length, each time anew, which takes longer than the look itself.
         let next = "SELECT a.endpoint, (
                         SELECT d.claim_at FROM {s}.deliveries d
                         WHERE d.endpoint = a.endpoint AND d.claim_at >= a.floor
-                            AND d.id <> ALL ($4)
+                            AND d.id <> ALL ((SELECT $4::uuid[])::uuid[])
                         ORDER BY d.claim_at LIMIT 1),
                         coalesce($3, {now})
-                    FROM unnest($1::bigint[], $2::bigint[]) AS a(endpoint, floor)";
+                    FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[])) AS a(endpoint, floor)";
         let now = database.now(self.claim.now);
         let given: Vec<Uuid> =
             taken.deliveries.iter().map(|claimed| uuid!(claimed.lease.delivery)).collect();
