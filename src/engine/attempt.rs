@@ -420,7 +420,10 @@ impl Core {
                 let exchange = self.exchange(trigger, endpoint, request, (credentials, place));
                 answered(number, started_at, exchange.await, &*self.clock)
             }
-            (Target::Action(target), _) => Ok(self.act(target, &going[0], started_at).await),
+            // Boxed, since every attempt of a webhook would have to be so large otherwise.
+            (Target::Action(target), _) => {
+                Ok(Box::pin(self.act(target, &going[0], started_at)).await)
+            }
         }
     }
 }

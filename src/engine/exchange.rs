@@ -80,7 +80,8 @@ impl Core {
         let answer = match &credentials.auth {
             Some(EndpointAuth::OAuth2(client)) => {
                 let sending = self.with_token(trigger, client, request, (&mut tokens, place));
-                match sending.await {
+                // Boxed, since every attempt would have to be so large otherwise.
+                match Box::pin(sending).await {
                     Ok(answer) => answer,
                     Err(Untaken::Later(later)) => return Exchanged::Later(later),
                     Err(Untaken::NoToken(NoToken { outcome, reason })) => {
