@@ -118,8 +118,11 @@ impl TriggerIndex {
     }
 
     fn take(&mut self, known: &Known) {
+        let key = self.id_key(known.trigger.id);
+        // Early, so that it is fetched while the rest is looked for.
+        self.by_id.touch_way(key, known);
         self.release(known);
-        self.by_id.remove(self.id_key(known.trigger.id), known);
+        self.by_id.remove(key, known);
     }
 
     /// The trigger of an id.

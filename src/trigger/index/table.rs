@@ -160,8 +160,34 @@ impl<'t, E, const WAYS: usize, const LEAF: usize> Lead<'t, E, WAYS, LEAF> {
 }
 
 impl<E: Entry, const WAYS: usize, const LEAF: usize> Table<E, WAYS, LEAF> {
+    /// Reads what copies on the way to an entry will write to, so that the processor fetches all of
+    /// it at once: the counts of who holds each branch, and what a leaf has. A change does so
+    /// itself; who changes two tables can have what both need fetched together.
+    pub(super) fn touch_way(&self, key: u64, entry: &E) {
+        let (mut node, mut key, mut depth, mut read) = (&self.root, key, 0, 0);
+        loop {
+            match node {
+                Node::Branches(branches) => {
+                    if Arc::strong_count(branches) > 1 {
+                        read += branches.iter().map(Node::holders).sum::<usize>();
+                    }
+                    node = &branches[branch::<WAYS>(key, depth)];
+                    depth += WAYS.ilog2();
+                }
+                Node::OneKey(entries) => (node, key, depth) = (&entries.1, entry.identity(), 0),
+                Node::Leaf(leaf) => {
+                    read += leaf.iter().map(|(_, entry)| entry.touch()).sum::<usize>();
+                    break;
+                }
+                Node::Empty => break,
+            }
+        }
+        std::hint::black_box(read);
+    }
+
     /// Puts an entry in, in the place of the same one if that is there; tells whether it was not.
     pub(super) fn insert(&mut self, key: u64, entry: E) -> bool {
+        self.touch_way(key, &entry);
         let added = self.root.insert(key, 0, entry, Kind::Keys);
         self.len += usize::from(added);
         added
@@ -169,6 +195,7 @@ impl<E: Entry, const WAYS: usize, const LEAF: usize> Table<E, WAYS, LEAF> {
 
     /// Takes an entry out, and tells whether it was there.
     pub(super) fn remove(&mut self, key: u64, entry: &E) -> bool {
+        self.touch_way(key, entry);
         let removed = self.root.remove(key, 0, entry);
         self.len -= usize::from(removed);
         removed
@@ -214,7 +241,6 @@ fn with<E: Entry, const N: usize>(
     range: std::ops::Range<usize>,
     new: [(u64, E); N],
 ) -> Leaf<E> {
-    std::hint::black_box(leaf.iter().map(|(_, entry)| entry.touch()).sum::<usize>());
     let (before, behind) = (&leaf[..range.start], &leaf[range.end..]);
     before.iter().cloned().chain(new).chain(behind.iter().cloned()).collect()
 }
@@ -280,7 +306,7 @@ impl<E: Entry, const WAYS: usize, const LEAF: usize> Node<E, WAYS, LEAF> {
                 added
             }
             Self::Branches(branches) => {
-                let branch = &mut shared(branches)[branch::<WAYS>(key, depth)];
+                let branch = &mut Arc::make_mut(branches)[branch::<WAYS>(key, depth)];
                 branch.insert(key, depth + WAYS.ilog2(), entry, kind)
             }
             Self::OneKey(entries) if entries.0 == key => {
@@ -337,7 +363,7 @@ impl<E: Entry, const WAYS: usize, const LEAF: usize> Node<E, WAYS, LEAF> {
                 true
             }
             Self::Branches(branches) => {
-                let branch = &mut shared(branches)[branch::<WAYS>(key, depth)];
+                let branch = &mut Arc::make_mut(branches)[branch::<WAYS>(key, depth)];
                 let removed = branch.remove(key, depth + WAYS.ilog2(), entry);
                 if removed && let Some(leaf) = few(&branches[..]) {
                     *self = leaf;
@@ -380,112 +406,5 @@ fn few<E: Entry, const WAYS: usize, const LEAF: usize>(
     (len <= MIN_BRANCHES).then(|| Node::of_items(items.flatten()))
 }
 
-/// The branches to write to: copied, if somebody else holds them.
-fn shared<E: Entry, const WAYS: usize, const LEAF: usize>(
-    branches: &mut Arc<[Node<E, WAYS, LEAF>; WAYS]>,
-) -> &mut [Node<E, WAYS, LEAF>; WAYS] {
-    if Arc::strong_count(branches) > 1 {
-        std::hint::black_box(branches.iter().map(Node::holders).sum::<usize>());
-    }
-    Arc::make_mut(branches)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    struct Named(u32);
-
-    impl Entry for Named {
-        fn identity(&self) -> u64 {
-            // Few bits, so that some are hashed alike.
-            u64::from(self.0 % 7) << 60
-        }
-
-        fn is_same(&self, other: &Self) -> bool {
-            self == other
-        }
-
-        fn touch(&self) -> usize {
-            0
-        }
-    }
-
-    fn of_key<const WAYS: usize, const LEAF: usize>(
-        table: &Table<Named, WAYS, LEAF>,
-        key: u64,
-    ) -> Vec<Named> {
-        let mut found = Vec::new();
-        table.each(key, |entry| found.push(*entry));
-        found.sort_unstable();
-        found
-    }
-
-    type Change = (bool, u64, u32);
-
-    /// Makes the changes to a table and to a set, and compares these and copies of both.
-    fn compare<const WAYS: usize, const LEAF: usize>(
-        changes: &[Change],
-        copied_at: usize,
-    ) -> Result<(), TestCaseError> {
-        let mut table: Table<Named, WAYS, LEAF> = Table::default();
-        let mut model = BTreeSet::new();
-        let mut copy = None;
-        for (n, (insert, key, entry)) in changes.iter().enumerate() {
-            if n == copied_at {
-                copy = Some((table.clone(), model.clone()));
-            }
-            if *insert {
-                table.insert(*key, Named(*entry));
-                model.insert((*key, Named(*entry)));
-            } else {
-                let was_there = table.remove(*key, &Named(*entry));
-                prop_assert_eq!(was_there, model.remove(&(*key, Named(*entry))));
-            }
-        }
-        for (table, model) in copy.into_iter().chain([(table, model)]) {
-            prop_assert_eq!(table.len(), model.len());
-            prop_assert_eq!(table.iter().count(), model.len());
-            let keys: BTreeSet<u64> = changes.iter().map(|change| change.1).collect();
-            for key in keys {
-                let expected = model.iter().filter(|(k, _)| *k == key).map(|(_, e)| *e);
-                prop_assert_eq!(of_key(&table, key), expected.collect::<Vec<_>>());
-            }
-        }
-        Ok(())
-    }
-
-    /// Keys that share few, many or all of their bits.
-    fn key() -> impl Strategy<Value = u64> {
-        prop_oneof![
-            0..4_u64,
-            (0..64_u32, 0..4_u64).prop_map(|(shift, low)| low << shift),
-            any::<u64>()
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_table_has_what_a_set_has_and_a_copy_what_it_had(
-            changes in prop::collection::vec((any::<bool>(), key(), 0..60_u32), 0..400),
-            copied_at in 0..400_usize,
-        ) {
-            compare::<16, 32>(&changes, copied_at)?;
-            compare::<32, 16>(&changes, copied_at)?;
-        }
-    }
-
-    #[test]
-    fn a_table_that_is_emptied_again_has_no_nodes() {
-        let keys = |n: u32| u64::from(n % 500).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut table: Table<Named> = Table::default();
-        (0..5_000).for_each(|n| assert!(table.insert(keys(n), Named(n)), "{n}"));
-        (0..5_000).for_each(|n| assert!(table.remove(keys(n), &Named(n)), "{n}"));
-        assert!(matches!(table.root, Node::Empty));
-    }
-}
+mod tests;
