@@ -8,6 +8,7 @@ mod rules;
 
 mod clocks;
 mod faults;
+mod locks;
 mod notify;
 mod outbox;
 mod plans;

@@ -18,10 +18,22 @@ pub(crate) fn options() -> PostgresOptions {
     PostgresOptions::default().with_schema(name).with_connections(3)
 }
 
+/// Where a database of it is.
+pub(crate) fn url_of(database: &str) -> String {
+    let url = url();
+    let (server, _) = url.rsplit_once('/').expect("it names a database");
+    format!("{server}/{database}")
+}
+
 /// A client of its own.
 pub(crate) async fn client() -> tokio_postgres::Client {
+    client_of("postgres").await
+}
+
+/// The same, of a database.
+pub(crate) async fn client_of(database: &str) -> tokio_postgres::Client {
     let (client, connection) =
-        tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+        tokio_postgres::connect(&url_of(database), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }

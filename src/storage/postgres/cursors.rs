@@ -2,9 +2,9 @@
 
 use deadpool_postgres::Transaction;
 
+use super::Shared;
 use super::connection::{Database, Failed, query};
 use super::rows::{self, uuid};
-use super::{Shared, lock};
 use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
 /// The values of cursors, in the order of the keys.
@@ -21,8 +21,12 @@ impl Shared {
     }
 }
 
-/// Whether a record that moves cursors changes nothing, and why. Locks its cursors until the
-/// transaction ends.
+/// Locks that who moves the cursors of a record holds.
+pub(super) fn locks(record: &Record) -> impl Iterator<Item = String> {
+    record.cursors.iter().filter_map(expected).map(|(key, _)| format!("cursor {key}"))
+}
+
+/// Whether a record that moves cursors changes nothing, and why. Its [`locks`] are held.
 pub(super) async fn unchanged(
     database: &Database,
     transaction: &Transaction<'_>,
@@ -30,8 +34,6 @@ pub(super) async fn unchanged(
 ) -> Result<Option<Recorded>, Failed> {
     let set: Vec<(&str, Option<&str>)> = record.cursors.iter().filter_map(expected).collect();
     let keys: Vec<&str> = set.iter().map(|(key, _)| *key).collect();
-    lock::take(database, transaction, keys.iter().map(|key| format!("cursor {key}")).collect())
-        .await?;
     if let Some(id) = record.event_id() {
         let known = "SELECT 1 FROM {s}.events WHERE id = $1";
         if !query(database, transaction, known, &[&uuid!(id)]).await?.is_empty() {
@@ -75,8 +77,9 @@ pub(super) async fn move_all(
                 query(database, transaction, sql, &[key]).await?;
             }
             CursorMove::RemoveBelow { prefix } => {
-                // The bound keeps it to one stretch of the index.
-                let sql = "DELETE FROM {s}.cursors WHERE key >= $1 AND starts_with(key, $1)";
+                // The bounds keep it to one stretch of the index, also where `starts_with` does not.
+                let sql = "DELETE FROM {s}.cursors
+                           WHERE key >= $1 AND key < $1 || chr(1114111) AND starts_with(key, $1)";
                 query(database, transaction, sql, &[prefix]).await?;
             }
         }

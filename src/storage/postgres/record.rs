@@ -13,7 +13,7 @@ use super::connection::{Database, Failed, Values, Work, query};
 use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
-use super::{Shared, TimeSource, cursors, supersede, turn};
+use super::{Shared, TimeSource, cursors, lock, supersede, turn};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OnDead};
 use crate::id::{DeliveryId, EventId};
@@ -65,6 +65,22 @@ impl Shared {
     }
 }
 
+/// Takes all locks of records at once, before anything is read: in the order of the locks, so that
+/// two who store many records never wait for each other.
+async fn lock_all(
+    database: &Database,
+    transaction: &Transaction<'_>,
+    records: &[Record],
+) -> Result<(), Failed> {
+    let deliveries = records.iter().flat_map(|record| &record.deliveries);
+    let mut orders: BTreeSet<Uuid> =
+        deliveries.filter_map(|(delivery, _)| Some(uuid!(delivery.turn?.key))).collect();
+    orders.extend(supersede::orders(database, transaction, records).await?);
+    let cursors = records.iter().flat_map(cursors::locks);
+    lock::take(database, transaction, cursors.chain(orders.iter().map(turn::lock_of)).collect())
+        .await
+}
+
 /// Stores records in their order.
 pub(super) async fn record_all(
     database: &Database,
@@ -73,6 +89,7 @@ pub(super) async fn record_all(
     numbers: &Numbers,
     noted: &mut Noted,
 ) -> Result<Vec<Recorded>, Failed> {
+    lock_all(database, transaction, records).await?;
     let mut answers = Vec::with_capacity(records.len());
     let mut rest = records;
     while !rest.is_empty() {
@@ -84,9 +101,6 @@ pub(super) async fn record_all(
         {
             answers.push(unchanged);
             continue;
-        }
-        if together == 0 {
-            supersede::lock_orders(database, transaction, &some[0]).await?;
         }
         answers.extend(insert(database, transaction, some, numbers, noted).await?);
         if together == 0 && answers.last() == Some(&Recorded::Stored) {
@@ -182,9 +196,7 @@ async fn insert(
     noted: &mut Noted,
 ) -> Result<Vec<Recorded>, Failed> {
     let columns = Columns::of(records, numbers);
-    // Before the statement, so that it sees what those committed who held them.
     let orders: BTreeSet<Uuid> = columns.deliveries.orderings.iter().flatten().copied().collect();
-    turn::lock(database, transaction, &orders).await?;
     let answers = columns.insert(database, Some(transaction), noted).await?;
     turn::next_of(database, transaction, &orders, Some(0), noted).await?;
     Ok(answers)

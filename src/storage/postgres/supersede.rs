@@ -12,24 +12,19 @@ use super::turn;
 use crate::delivery::{CancelReason, State};
 use crate::storage::{Record, columns};
 
-/// Locks the orders of what a record supersedes and of its own deliveries, all at once, so that two
-/// records never wait for each other.
-pub(super) async fn lock_orders(
+/// The orders of what records supersede.
+pub(super) async fn orders(
     database: &Database,
     transaction: &Transaction<'_>,
-    record: &Record,
-) -> Result<(), Failed> {
-    if record.supersedes.is_empty() {
-        return Ok(());
+    records: &[Record],
+) -> Result<Vec<Uuid>, Failed> {
+    let ids: Vec<Uuid> = records.iter().flat_map(ids).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
     let sql = "SELECT ordering FROM {s}.deliveries WHERE id = ANY ($1) AND ordering IS NOT NULL";
-    let mut orders = BTreeSet::new();
-    for row in &query(database, transaction, sql, &[&ids(record)]).await? {
-        orders.insert(rows::get(row, 0)?);
-    }
-    let own = record.deliveries.iter().filter_map(|(delivery, _)| delivery.turn);
-    orders.extend(own.map(|turn| uuid!(turn.key)));
-    turn::lock(database, transaction, &orders).await
+    let found = query(database, transaction, sql, &[&ids]).await?;
+    found.iter().map(|row| Ok(rows::get(row, 0)?)).collect()
 }
 
 /// Cancels what a record supersedes, as far as it waits or is queued.
@@ -45,13 +40,13 @@ pub(super) async fn supersede(
     };
     let state = State::Cancelled { reason: CancelReason::Superseded };
     let now = database.now(first.created_at);
+    let ids: Vec<Uuid> = ids(record).collect();
     // One that is being claimed is waited for, and is leased then.
     let sql = "UPDATE {s}.deliveries SET state = $2, reason = $3, claim_at = NULL,
                    changed_at = coalesce($4, {now})
                WHERE id = ANY ($1) AND state IN (0, 6) RETURNING ordering";
     let (number, reason) = (columns::state_number(state.name()), columns::reason(&state));
-    let cancelled =
-        query(database, transaction, sql, &[&ids(record), &number, &reason, &now]).await?;
+    let cancelled = query(database, transaction, sql, &[&ids, &number, &reason, &now]).await?;
     let mut orders: BTreeSet<Uuid> = BTreeSet::new();
     for row in &cancelled {
         orders.extend(rows::get::<Option<Uuid>>(row, 0)?);
@@ -59,6 +54,6 @@ pub(super) async fn supersede(
     turn::next_of(database, transaction, &orders, now, noted).await
 }
 
-fn ids(record: &Record) -> Vec<Uuid> {
-    record.supersedes.iter().map(|id| uuid!(*id)).collect()
+fn ids(record: &Record) -> impl Iterator<Item = Uuid> {
+    record.supersedes.iter().map(|id| uuid!(*id))
 }

@@ -18,8 +18,12 @@ pub(super) async fn lock(
     transaction: &Transaction<'_>,
     orders: &BTreeSet<Uuid>,
 ) -> Result<(), Failed> {
-    let keys = orders.iter().map(|order| format!("order {order}"));
-    lock::take(database, transaction, keys.collect()).await
+    lock::take(database, transaction, orders.iter().map(lock_of).collect()).await
+}
+
+/// The lock that who changes an order holds.
+pub(super) fn lock_of(order: &Uuid) -> String {
+    format!("order {order}")
 }
 
 /// Lets the next one of each order go that others changed too, or may be changing.
