@@ -307,6 +307,11 @@ impl NewEvent {
     pub fn json(&self) -> &Arc<[u8]> {
         self.json.get_or_init(|| self.event.to_json().into())
     }
+
+    /// About how many bytes it takes, without making its JSON where nobody did.
+    pub(crate) fn about_bytes(&self) -> usize {
+        self.json.get().map_or_else(|| self.event.about_bytes(), |json| json.len())
+    }
 }
 
 impl Record {

@@ -222,7 +222,7 @@ impl Core {
         }
         let triggers = self.wanting(&new.event);
         self.check_fan_out(triggers.len(), &new)?;
-        let bytes = new.event.about_bytes().saturating_mul(1 + triggers.len());
+        let bytes = new.about_bytes().saturating_mul(1 + triggers.len());
         Ok(Addressed { new, triggers, bytes })
     }
 

@@ -224,6 +224,39 @@ async fn bytes_on_their_way_into_the_storage_are_bounded_with_what_is_sent_of_th
     bench.engine.publish_all(too_large_together).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_event_takes_as_many_bytes_as_its_json_has_whatever_it_is_made_of() {
+    let storage = Unreliable::sound();
+    let options = EngineOptions::default()
+        .with_publishing(100, Overload::Refuse)
+        .with_publishing_bytes(64 * 1_024);
+    let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
+    bench.trigger(webhook("t")).await;
+    let of_data = |name: &str, data: serde_json::Value| {
+        let mut event = event(name);
+        event.data = Some(data);
+        event
+    };
+    storage.stick(true);
+    let (mut going, engine) = (Vec::new(), &bench.engine);
+    let mut publish = |event: Event| {
+        let engine = engine.clone();
+        going.push(tokio::spawn(async move { engine.publish(event).await }));
+    };
+    // About 10 KiB of digits and 40 KiB of escapes, with their delivery twice as much.
+    publish(of_data("a", serde_json::json!(vec![0; 5_000])));
+    turns().await;
+    publish(of_data("b", serde_json::json!(vec![0; 5_000])));
+    turns().await;
+    let escaped = of_data("c", serde_json::json!("\u{1}".repeat(7_000)));
+    let refused = bench.engine.publish(escaped).await;
+    assert!(matches!(refused, Err(PublishError::Overloaded)), "{refused:?}");
+    storage.stick(false);
+    for one in going {
+        one.await.unwrap().unwrap();
+    }
+}
+
 /// Lets what was spawned go as far as it can.
 async fn turns() {
     for _ in 0..100 {
