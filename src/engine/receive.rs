@@ -187,10 +187,10 @@ impl Engine {
             let skipped = notices.iter().map(|notice| self.core.skipped(notice));
             return Ok(Taken::Events(skipped.collect()));
         }
-        let moves = memory.as_ref().map(|memory| memory.moves(&values)).unwrap_or_default();
+        let own_move = memory.as_ref().and_then(|memory| memory.own_move(&values));
         let hops = hops(incoming.headers);
-        let taking = self.core.record_notices(notices, &hops, by, of_first, moves).await?;
-        if let Some(memory) = memory.filter(|_| !taking.moves_done) {
+        let taking = self.core.record_notices(notices, &hops, by, of_first, own_move).await?;
+        if let Some(memory) = memory.filter(|_| !taking.is_remembered) {
             self.core.remember(&memory, values).await?;
         }
         Ok(Taken::Events(taking.events))
@@ -206,10 +206,10 @@ enum Taken {
 /// The cursors that something is decided from, and their values.
 type Known = (Vec<String>, Vec<Option<String>>);
 
-/// What became of the events of a message, and whether cursors were moved with the last of them.
+/// What became of the events of a message, and whether it is remembered with the last of them.
 struct Taking {
     events: Vec<Received>,
-    moves_done: bool,
+    is_remembered: bool,
 }
 
 /// A request that was verified and understood.
@@ -236,7 +236,7 @@ impl Opened {
 
 impl Core {
     /// Records notices one after the other: each may say something about the next. What is known
-    /// of the first was read. With the last one cursors are to be moved, unless it is not stored at
+    /// of the first was read. With the last one a cursor is to be moved, unless it is not stored at
     /// once.
     async fn record_notices(
         &self,
@@ -244,21 +244,21 @@ impl Core {
         hops: &[String],
         by: Publishing,
         of_first: Known,
-        with_last: Vec<CursorMove>,
+        mut with_last: Option<CursorMove>,
     ) -> Result<Taking, IncomingError> {
-        let mut taking = Taking { events: Vec::with_capacity(notices.len()), moves_done: false };
-        let (mut read, mut with_last) = (Some(of_first), Some(with_last));
+        let mut taking = Taking { events: Vec::with_capacity(notices.len()), is_remembered: false };
+        let mut read = Some(of_first);
         let mut notices = notices.into_iter();
         while let Some(mut notice) = notices.next() {
             let told = &mut notice.event.correlation.hops;
             if told.len() < hops.len() {
                 hops.clone_into(told);
             }
-            let moves = with_last.take_if(|_| notices.len() == 0).unwrap_or_default();
+            let cursor = with_last.take_if(|_| notices.len() == 0);
             let notice = Box::new(notice);
-            let (received, done) = self.record_notice(notice, by, read.take(), moves).await?;
+            let (received, moved) = self.record_notice(notice, by, read.take(), cursor).await?;
             taking.events.push(received);
-            taking.moves_done = done;
+            taking.is_remembered = moved;
         }
         Ok(taking)
     }
@@ -272,7 +272,16 @@ impl Core {
 
     /// The values of cursors; the storage is asked only if there are any.
     async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
-        if keys.is_empty() { Ok(Vec::new()) } else { self.storage.cursors(keys).await }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = keys.len();
+        let values = self.storage.cursors(keys).await?;
+        if values.len() == asked {
+            return Ok(values);
+        }
+        let reason = format!("of {asked} cursors, {} are told", values.len());
+        Err(StorageError::Corrupt { reason })
     }
 
     /// An event of a message that was taken before.
@@ -303,14 +312,14 @@ impl Core {
     }
 
     /// Decides what follows from a notice, from what was read of it, and records it, anew if what
-    /// is known changed in between. The first time other cursors are to be moved with it; tells
-    /// whether they were. The notice is boxed, since a future is moved with all that it holds.
+    /// is known changed in between. The first time another cursor is to be moved with it; tells
+    /// whether it was. The notice is boxed, since a future is moved with all that it holds.
     async fn record_notice(
         &self,
         mut notice: Box<Notice>,
         by: Publishing,
         mut read: Option<Known>,
-        mut moves: Vec<CursorMove>,
+        mut with: Option<CursorMove>,
     ) -> Result<(Received, bool), IncomingError> {
         for tried in 0..TRIES {
             let (keys, values) = match read.take() {
@@ -331,8 +340,8 @@ impl Core {
             let undecided = addressed.map(|one| self.undecided(one));
             let _alone = self.deciding.alone(&undecided).await;
             let mut record = self.decided(undecided.iter()).await?.remove(0);
-            let has_moves = !moves.is_empty();
-            record.cursors.extend(cursors.into_iter().chain(moves.drain(..)));
+            let moves_it = with.is_some();
+            record.cursors.extend(cursors.into_iter().chain(with.take()));
             let published = Published::of(&record).expect("it has an event");
             let event = record.event.as_ref().map(|new| new.event.clone());
             let records = vec![record];
@@ -345,8 +354,8 @@ impl Core {
                     *notice = undo.notice(event);
                 }
                 Some(recorded) => {
-                    let done = has_moves && *recorded == Recorded::Stored;
-                    return Ok((Received::Published(published.after(*recorded)), done));
+                    let moved = moves_it && *recorded == Recorded::Stored;
+                    return Ok((Received::Published(published.after(*recorded)), moved));
                 }
                 None => unreachable!("one record gives one answer"),
             }

@@ -60,6 +60,13 @@ impl Memory {
         values.iter().take(Ring::LOOKED_AT).any(is_recent)
     }
 
+    /// What remembers the message by itself, if the slot of now is in use: nothing has to be removed
+    /// first, which may take long. May be recorded together with the last that the message says.
+    pub fn own_move(&self, values: &[Option<String>]) -> Option<CursorMove> {
+        let mut moves = self.moves(values);
+        moves.pop().filter(|_| moves.is_empty())
+    }
+
     /// What remembers the message, from the values of its keys; to be recorded once all that it
     /// says is.
     pub fn moves(&self, values: &[Option<String>]) -> Vec<CursorMove> {
@@ -95,6 +102,8 @@ mod tests {
             let is_known = memory.is_known(&values);
             if !is_known {
                 let moves = memory.moves(&values);
+                let in_use = moves.len() == 1;
+                assert_eq!(memory.own_move(&values), in_use.then(|| moves[0].clone()));
                 for one in &moves {
                     if let CursorMove::Set { key, expected, .. } = one {
                         assert_eq!(self.0.get(key), expected.as_ref(), "{key}");
