@@ -60,8 +60,9 @@ impl Memory {
         values.iter().take(Ring::LOOKED_AT).any(is_recent)
     }
 
-    /// What remembers the message by itself, if the slot of now is in use: nothing has to be removed
-    /// first, which may take long. May be recorded together with the last that the message says.
+    /// What remembers the message by itself, if the slot of now is in use: nothing has to be
+    /// removed first, which may take long. May be recorded together with the last that the message
+    /// says.
     pub fn own_move(&self, values: &[Option<String>]) -> Option<CursorMove> {
         let mut moves = self.moves(values);
         moves.pop().filter(|_| moves.is_empty())

@@ -77,7 +77,8 @@ pub(super) async fn move_all(
                 query(database, transaction, sql, &[key]).await?;
             }
             CursorMove::RemoveBelow { prefix } => {
-                // The bounds keep it to one stretch of the index, also where `starts_with` does not.
+                // The bounds keep it to one stretch of the index; not every server's `starts_with`
+                // does.
                 let sql = "DELETE FROM {s}.cursors
                            WHERE key >= $1 AND key < $1 || chr(1114111) AND starts_with(key, $1)";
                 query(database, transaction, sql, &[prefix]).await?;
