@@ -191,10 +191,7 @@ async fn a_publisher_waits_or_is_refused_while_the_storage_does_not_answer() {
 #[tokio::test]
 async fn bytes_on_their_way_into_the_storage_are_bounded_with_what_is_sent_of_them() {
     let storage = Unreliable::sound();
-    let options = EngineOptions::default()
-        .with_publishing(100, Overload::Refuse)
-        .with_publishing_bytes(64 * 1_024);
-    let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
+    let bench = narrow(&storage).await;
     for n in 0..3 {
         bench.trigger(webhook(&format!("t{n}"))).await;
     }
@@ -227,10 +224,7 @@ async fn bytes_on_their_way_into_the_storage_are_bounded_with_what_is_sent_of_th
 #[tokio::test]
 async fn an_event_takes_as_many_bytes_as_its_json_has_whatever_it_is_made_of() {
     let storage = Unreliable::sound();
-    let options = EngineOptions::default()
-        .with_publishing(100, Overload::Refuse)
-        .with_publishing_bytes(64 * 1_024);
-    let bench = bench_on(storage.clone(), Script::statuses([200]), options).await;
+    let bench = narrow(&storage).await;
     bench.trigger(webhook("t")).await;
     let of_data = |name: &str, data: serde_json::Value| {
         let mut event = event(name);
@@ -255,6 +249,14 @@ async fn an_event_takes_as_many_bytes_as_its_json_has_whatever_it_is_made_of() {
     for one in going {
         one.await.unwrap().unwrap();
     }
+}
+
+/// An engine that takes 64 KiB at once.
+async fn narrow(storage: &Unreliable) -> Bench<Unreliable> {
+    let options = EngineOptions::default()
+        .with_publishing(100, Overload::Refuse)
+        .with_publishing_bytes(64 * 1_024);
+    bench_on(storage.clone(), Script::statuses([200]), options).await
 }
 
 /// Lets what was spawned go as far as it can.
