@@ -309,6 +309,7 @@ impl NewEvent {
     }
 
     /// About how many bytes it takes, without making its JSON where nobody did.
+    #[cfg(feature = "engine")]
     pub(crate) fn about_bytes(&self) -> usize {
         self.json.get().map_or_else(|| self.event.about_bytes(), |json| json.len())
     }
