@@ -22,6 +22,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::encode::percent_encode;
 use super::{Payload, TriggerName};
 use crate::document::{self, Object, Problems, cut, join};
 use crate::event::MAX_EVENT_BYTES;
@@ -175,7 +176,7 @@ impl Template {
         for (name, text) in &self.query {
             let value = run.text(join("query", name), Place::Url, text, MAX_URL_BYTES)?;
             target.push(sign);
-            target.push_str(&escape::percent_encoded(name));
+            percent_encode(name, &mut target);
             target.push('=');
             push_query(&value, &mut target);
             sign = '&';
@@ -437,7 +438,7 @@ fn push_query(value: &str, target: &mut String) {
         if c == '%' && is_hex_pair(&value.as_bytes()[at + 1..]) {
             target.push('%');
         } else {
-            target.push_str(&escape::percent_encoded(c.encode_utf8(&mut [0; 4])));
+            percent_encode(c.encode_utf8(&mut [0; 4]), target);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::json;
+use crate::payload::encode::percent_encode;
 
 /// Where a template's text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,16 +138,7 @@ pub(super) fn text_of(value: &Value) -> Result<String, Error> {
 /// Everything but unreserved characters encoded (RFC 3986, section 2.3).
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(byte.into());
-            }
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
+    percent_encode(text, &mut encoded);
     encoded
 }
 
