@@ -97,6 +97,7 @@ impl Screen {
     }
 
     /// Judges an event.
+    #[inline]
     pub(crate) fn judge(&self, event: &Slots<'_>) -> Screened {
         let (complete, tests) = self.bytes().split_first().expect("a screen begins with a byte");
         let mut reader = Reader { rest: tests, asked: self.asked.as_deref().unwrap_or_default() };
@@ -267,6 +268,9 @@ fn holds(place: u8, alternatives: Reader<'_>, event: &Slots<'_>) -> bool {
 
 #[inline]
 fn holds_for(mut alternatives: Reader<'_>, found: Option<&str>) -> bool {
+    if let Some((operator, text)) = alternatives.only_text() {
+        return found.is_some_and(|found| text_holds(operator, text, found));
+    }
     while !alternatives.rest.is_empty() {
         if alternatives.alternative(found) {
             return true;
@@ -297,6 +301,19 @@ impl<'s> Reader<'s> {
         text
     }
 
+    /// The operator and its text where there is one alternative of one text, as there mostly is.
+    #[inline]
+    fn only_text(&self) -> Option<(u8, &'s [u8])> {
+        match self.rest {
+            [operator @ EQUAL..=CONTAINS, low, high, text @ ..]
+                if text.len() == usize::from(u16::from_le_bytes([*low, *high])) =>
+            {
+                Some((*operator, text))
+            }
+            _ => None,
+        }
+    }
+
     /// Reads an alternative, and tells whether it holds.
     fn alternative(&mut self, found: Option<&str>) -> bool {
         let operator = self.byte();
@@ -325,14 +342,20 @@ impl<'s> Reader<'s> {
             }
             _ => {
                 let text = self.text();
-                found.is_some_and(|found| match operator {
-                    EQUAL => found.as_bytes() == text,
-                    PREFIX => found.as_bytes().starts_with(text),
-                    SUFFIX => found.as_bytes().ends_with(text),
-                    _ => contains(found, text),
-                })
+                found.is_some_and(|found| text_holds(operator, text, found))
             }
         }
+    }
+}
+
+/// Whether a text is, begins, ends or contains another.
+#[inline]
+fn text_holds(operator: u8, text: &[u8], found: &str) -> bool {
+    match operator {
+        EQUAL => found.as_bytes() == text,
+        PREFIX => found.as_bytes().starts_with(text),
+        SUFFIX => found.as_bytes().ends_with(text),
+        _ => contains(found, text),
     }
 }
 
