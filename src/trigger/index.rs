@@ -229,10 +229,15 @@ impl TriggerIndex {
         let start = found.len();
         let kinds = self.kinds.of_event(kind, &self.keys.hasher);
         let mut near = Near::new(kind, kinds, probe.view(), found);
+        let mut unseen = self.places.len();
         for above in scope.ancestors() {
+            if unseen == 0 {
+                break;
+            }
             self.places.each(self.place_key(above), |place| {
                 if place.is_of(above) {
                     place.search(probe, &mut near);
+                    unseen -= 1;
                 }
             });
         }

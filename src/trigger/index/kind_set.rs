@@ -105,15 +105,16 @@ impl KnownKinds {
     pub(super) fn of_event(&self, kind: &EventKind, hasher: &Hasher) -> KindSet {
         let Patterns { hashes, stems, texts } = &*self.patterns;
         let hash = hasher.bytes(kind.as_str().as_bytes());
-        let equal = hashes.iter().map(|known| *known == hash).enumerate();
-        let mut candidates = equal.fold(*stems, |set, (at, equal)| set | u64::from(equal) << at);
-        let mut set = OTHER;
-        while candidates != 0 {
-            let at = candidates.trailing_zeros();
+        let mut exact = hashes.iter().zip(texts);
+        let exact = exact.position(|(known, text)| *known == hash && text.matches(kind));
+        let mut set = exact.map_or(OTHER, |at| OTHER | 1 << at);
+        let mut stems = *stems;
+        while stems != 0 {
+            let at = stems.trailing_zeros();
             if texts[at as usize].matches(kind) {
                 set |= 1 << at;
             }
-            candidates &= candidates - 1;
+            stems &= stems - 1;
         }
         KindSet(set)
     }
