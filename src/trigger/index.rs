@@ -23,9 +23,11 @@ mod access;
 mod beginnings;
 mod hash;
 mod kind_set;
+mod parts;
 mod place;
 mod probe;
 mod table;
+mod tailed;
 mod tails;
 
 use std::fmt;

@@ -43,6 +43,14 @@ pub(super) struct Tail {
     pub(super) folded: bool,
 }
 
+/// A tail of texts as they stand in a slot or in the tags, as most tails are: in few bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Plain {
+    /// Or else the tags.
+    pub(super) slot: Option<Slot>,
+    pub(super) part: Part,
+}
+
 /// Where a value is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum At {
@@ -54,20 +62,30 @@ pub(super) enum At {
 }
 
 /// Which part of a value is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Whole,
     /// That it is there at all.
     Presence,
     /// So many bytes at its beginning.
-    Head(u16),
+    Head(u8),
     /// So many bytes at its end.
-    End(u16),
+    End(u8),
     /// So many bytes anywhere in it.
-    Window(u16),
+    Window(u8),
 }
 
 impl Tail {
+    /// The same in few bytes, where that is all.
+    pub(super) fn plain(&self) -> Option<Plain> {
+        let slot = match self.at {
+            At::Slot(slot) => Some(slot),
+            At::Tags => None,
+            At::Path(_) | At::Anywhere => return None,
+        };
+        (!self.folded).then_some(Plain { slot, part: self.part })
+    }
+
     /// What tells the parts of this tail from those of others.
     pub(super) fn hash(&self, hasher: &Hasher) -> NonZeroU64 {
         let at = match &self.at {
@@ -102,7 +120,7 @@ impl Tail {
 /// The most ways to one trigger. One that would need more has a way that needs less of the event.
 const MAX_WAYS: usize = 32;
 /// The lengths of text that keys are made of: few, so that an event is cut to few of them.
-const WIDTHS: [u16; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
+const WIDTHS: [u8; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 /// A whole value tells more than any part of one.
 const WHOLE: u16 = 100;
 /// Below this, something else is worth looking for.
@@ -287,7 +305,7 @@ fn weakest(tails: &[(Tail, Known)]) -> u16 {
     let strength = |(tail, _): &(Tail, Known)| match tail.part {
         Part::Whole => WHOLE,
         Part::Presence => 0,
-        Part::Head(width) | Part::End(width) | Part::Window(width) => width,
+        Part::Head(width) | Part::End(width) | Part::Window(width) => width.into(),
     };
     tails.iter().map(strength).min().unwrap_or(0)
 }
@@ -337,7 +355,7 @@ fn longest(first: &str, inner: &str, last: &str, hasher: &Hasher) -> KnownPart {
 }
 
 /// The longest width that a text has.
-fn width(text: &str) -> Option<u16> {
+fn width(text: &str) -> Option<u8> {
     WIDTHS.into_iter().find(|width| usize::from(*width) <= text.len())
 }
 

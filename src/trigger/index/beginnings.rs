@@ -3,11 +3,11 @@
 /// A set of beginnings that may say yes to what is not in it, and never no to what is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Beginnings {
-    bits: u128,
+    bits: [u64; 2],
 }
 
 /// Of how many bytes a beginning is.
-const WIDTH: usize = 4;
+pub(super) const WIDTH: usize = 4;
 
 impl Beginnings {
     /// The beginning of a part, in one word.
@@ -19,34 +19,31 @@ impl Beginnings {
         }
     }
 
-    /// The beginnings of all parts of a text that are at least as long as a beginning.
-    pub(super) fn of_all(text: &[u8]) -> Self {
-        let mut all = Self::default();
-        text.windows(WIDTH).for_each(|part| all.add(Self::of(part)));
-        all
-    }
-
     #[inline]
     pub(super) fn add(&mut self, beginning: u32) {
-        self.bits |= Self::bit(beginning);
+        let (word, bit) = Self::place(beginning);
+        self.bits[word] |= 1 << bit;
+    }
+
+    /// What is in either.
+    #[inline]
+    pub(super) fn or(self, other: Self) -> Self {
+        Self { bits: [self.bits[0] | other.bits[0], self.bits[1] | other.bits[1]] }
     }
 
     /// Whether a part that begins so may be known.
     #[inline]
     pub(super) fn may_have(self, beginning: u32) -> bool {
-        self.bits & Self::bit(beginning) != 0
+        let (word, bit) = Self::place(beginning);
+        self.bits[word] >> bit & 1 != 0
     }
 
-    /// Whether a part of so many bytes may be known and be among [all of a text](Self::of_all).
+    /// The word and the bit of a beginning.
     #[inline]
-    pub(super) fn may_meet(self, all: Self, width: usize) -> bool {
-        width < WIDTH || self.bits & all.bits != 0
-    }
-
-    #[inline]
-    fn bit(beginning: u32) -> u128 {
+    fn place(beginning: u32) -> (usize, u32) {
         // Fibonacci hashing: the highest bits depend on all others.
-        1 << (beginning.wrapping_mul(0x9e37_79b9) >> 25)
+        let spread = beginning.wrapping_mul(0x9e37_79b9);
+        ((spread >> 31) as usize, spread >> 25 & 63)
     }
 }
 
@@ -68,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_in_a_text_is_never_denied() {
-        for part in ["p", "par", "part", "rt-of-it", "t"] {
-            let mut known = Beginnings::default();
-            known.add(Beginnings::of(part.as_bytes()));
-            assert!(known.may_meet(Beginnings::of_all(b"a part-of-it"), part.len()), "{part}");
-        }
-        let mut known = Beginnings::default();
-        known.add(Beginnings::of(b"else"));
-        assert!(!known.may_meet(Beginnings::of_all(b"a part-of-it"), 4));
+    fn what_is_in_either_may_be_there() {
+        let [mut one, mut other] = [Beginnings::default(); 2];
+        one.add(Beginnings::of(b"part"));
+        other.add(Beginnings::of(b"else"));
+        let both = one.or(other);
+        assert!(
+            both.may_have(Beginnings::of(b"part-of-it")) && both.may_have(Beginnings::of(b"else"))
+        );
+        assert!(!one.may_have(Beginnings::of(b"else")));
     }
 }

@@ -1,26 +1,22 @@
 //! The triggers of one scope, under what they hold on to.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::access::{At, Known, SlotPair, Tail, Way};
-use super::beginnings::Beginnings;
+use super::access::{SlotPair, Way};
 use super::hash::Hasher;
 use super::kind_set::KindSet;
 use super::probe::{Probe, View};
-use super::table::{Entry, Lead, Table};
-use super::tails::{Shared, Tails};
+use super::table::{Entry, Table};
+use super::tailed::{Seen, Tailed};
+use super::tails::Tails;
 use crate::event::{EventKind, Scope};
 use crate::trigger::Trigger;
 use crate::trigger::filter::Screened;
 
-/// The most tails below the texts of a shelf: what would need another one lies there without a
-/// tail.
-pub(super) const MAX_TAILS: usize = 64;
 /// How many shelves are looked at together.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 3;
 
 /// Where the triggers of a scope lie.
 #[derive(Clone)]
@@ -40,22 +36,6 @@ struct Shelf {
     whole: Table<Held, 32, 32>,
     /// By the texts in the slots: what holds on to something else besides.
     tailed: Table<Tailed, 32, 16>,
-}
-
-/// What holds on to the same texts in the slots, and to something else.
-#[derive(Clone, Default)]
-struct Tailed {
-    tails: Arc<[TailInUse]>,
-    /// By the hash of a tail and of the part that it knows; searched many times for one event.
-    held: Table<Held, 16, 64>,
-}
-
-#[derive(Clone)]
-struct TailInUse {
-    shared: Arc<Shared>,
-    holders: u32,
-    /// What the parts begin with that triggers hold on to.
-    beginnings: Beginnings,
 }
 
 /// Where in a place a trigger lies.
@@ -136,7 +116,7 @@ impl Place {
                 *lead = Some((tailed, whole));
             }
             let mut below = [None; TOGETHER];
-            for (lead, below) in leads.into_iter().zip(&mut below) {
+            for (lead, below) in leads.iter().zip(&mut below) {
                 let Some((tailed, whole)) = lead else { continue };
                 *below = tailed.first();
                 if let Some(tailed) = below {
@@ -153,7 +133,7 @@ impl Place {
 
 impl Shelf {
     fn triggers(&self) -> impl Iterator<Item = &Arc<Trigger>> {
-        let tailed = self.tailed.iter().flat_map(|tailed| tailed.held.iter());
+        let tailed = self.tailed.iter().flat_map(Tailed::iter);
         self.whole.iter().chain(tailed).map(|held| &held.trigger)
     }
 
@@ -178,107 +158,11 @@ impl Shelf {
         };
         let Some(mut tailed) = self.tailed.first(spot.key).cloned() else { return };
         tailed.remove(tail, key, held);
-        if tailed.tails.is_empty() {
+        if tailed.is_empty() {
             self.tailed.remove(spot.key, &tailed);
         } else {
             self.tailed.insert(spot.key, tailed);
         }
-    }
-}
-
-impl Tailed {
-    /// Puts a trigger in, and tells below which tail and key; `None` if there is no room for its
-    /// tail.
-    fn insert(
-        &mut self,
-        (tail, known): &(Tail, Known),
-        held: &Held,
-        Keys { hasher, tails }: &Keys,
-    ) -> Option<(NonZeroU64, u64)> {
-        let own = std::iter::once((tail.clone(), known.hash));
-        let mut ways = own.chain(tail.anywhere(known.hash, hasher));
-        let (at, value) = ways.find_map(|(tail, value)| {
-            let shared = tails.shared(tail, hasher);
-            Some((self.place(shared)?, value))
-        })?;
-        let tail = &mut Arc::make_mut(&mut self.tails)[at];
-        let hash = tail.shared.hash;
-        let key = hasher.pair(hash.get(), value);
-        tail.holders += u32::from(self.held.insert(key, held.clone()));
-        tail.beginnings.add(known.beginning);
-        Some((hash, key))
-    }
-
-    /// The place of a tail among those in use; a new one, if there is room.
-    fn place(&mut self, shared: Arc<Shared>) -> Option<usize> {
-        if let Some(at) = self.tails.iter().position(|known| Arc::ptr_eq(&known.shared, &shared)) {
-            return Some(at);
-        }
-        if self.tails.len() >= MAX_TAILS && shared.tail.at != At::Anywhere {
-            return None;
-        }
-        let new = TailInUse { shared, holders: 0, beginnings: Beginnings::default() };
-        self.tails = self.tails.iter().cloned().chain([new]).collect();
-        Some(self.tails.len() - 1)
-    }
-
-    fn remove(&mut self, tail: NonZeroU64, key: u64, held: &Held) {
-        let Some(at) = self.tails.iter().position(|known| known.shared.hash == tail) else {
-            return;
-        };
-        if self.held.remove(key, held) {
-            let tail = &mut Arc::make_mut(&mut self.tails)[at];
-            tail.holders -= 1;
-            if tail.holders == 0 {
-                let (before, behind) = (&self.tails[..at], &self.tails[at + 1..]);
-                self.tails = before.iter().chain(behind).cloned().collect();
-            }
-        }
-    }
-
-    /// Reads what searching will read first.
-    fn fetch(&self) {
-        std::hint::black_box((self.tails.first().map(|tail| tail.holders), self.held.touch()));
-    }
-
-    fn search<'i>(&'i self, probe: &mut Probe<'_>, near: &mut Near<'i, '_, '_>) {
-        let mut leads = Leads { below: self, waiting: [const { None }; 16], len: 0 };
-        for TailInUse { shared, beginnings, .. } in &*self.tails {
-            probe.each_part(shared, *beginnings, |key| leads.follow_soon(key, near));
-        }
-        leads.follow(near);
-    }
-}
-
-/// Keys that are looked up: some at once, so that what is read for them is fetched together.
-struct Leads<'i> {
-    below: &'i Tailed,
-    waiting: [Option<(u64, Lead<'i, Held, 16, 64>)>; 16],
-    len: usize,
-}
-
-impl<'i> Leads<'i> {
-    fn follow_soon(&mut self, key: u64, near: &mut Near<'i, '_, '_>) {
-        let lead = self.below.held.lead(key);
-        lead.touch();
-        self.waiting[self.len] = Some((key, lead));
-        self.len += 1;
-        if self.len == self.waiting.len() {
-            self.follow(near);
-        }
-    }
-
-    fn follow(&mut self, near: &mut Near<'i, '_, '_>) {
-        let table = std::ptr::from_ref(self.below) as usize;
-        for (key, lead) in self.waiting[..self.len].iter_mut().filter_map(Option::take) {
-            let mut is_new = None;
-            lead.each(|held| {
-                if *is_new.get_or_insert_with(|| near.seen.is_new((table, key))) {
-                    near.add(held);
-                }
-            });
-        }
-        self.len = 0;
     }
 }
 
@@ -310,7 +194,7 @@ pub(super) struct Near<'i, 'e, 'f> {
     kind: &'e EventKind,
     kinds: KindSet,
     event: View<'e>,
-    seen: Seen,
+    pub(super) seen: Seen,
     waiting: [Option<&'i Held>; 16],
     len: usize,
     /// Whether one was found that lies in more than one place.
@@ -329,7 +213,7 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
         Self { kind, kinds, event, seen, waiting, len: 0, repeated: false, found }
     }
 
-    fn add(&mut self, held: &'i Held) {
+    pub(super) fn add(&mut self, held: &'i Held) {
         if !self.kinds.may_meet(held.kinds) {
             return;
         }
@@ -352,32 +236,9 @@ impl<'i, 'e, 'f> Near<'i, 'e, 'f> {
     }
 
     /// Judges those that are waiting, and tells whether some may have been found more than once.
-    pub(super) fn judge_all(mut self) -> bool {
+    pub(super) fn judge_all(&mut self) -> bool {
         self.judge();
         self.repeated
-    }
-}
-
-/// Which keys of which tables were looked at, so that a text that repeats itself costs no more than
-/// its length.
-#[derive(Default)]
-pub(super) struct Seen {
-    first: [(usize, u64); 8],
-    len: usize,
-    more: Option<HashSet<(usize, u64)>>,
-}
-
-impl Seen {
-    fn is_new(&mut self, key: (usize, u64)) -> bool {
-        if self.first[..self.len].contains(&key) {
-            return false;
-        }
-        if self.len < self.first.len() {
-            self.first[self.len] = key;
-            self.len += 1;
-            return true;
-        }
-        self.more.get_or_insert_default().insert(key)
     }
 }
 
@@ -393,21 +254,6 @@ impl Entry for Held {
 
     fn touch(&self) -> usize {
         Arc::strong_count(&self.trigger)
-    }
-}
-
-/// There is one for each key.
-impl Entry for Tailed {
-    fn identity(&self) -> u64 {
-        0
-    }
-
-    fn is_same(&self, _: &Self) -> bool {
-        true
-    }
-
-    fn touch(&self) -> usize {
-        Arc::strong_count(&self.tails) + self.held.touch()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The keys that an event has: what the ways to its triggers are looked up by.
 
-use super::access::{At, Part, SlotPair, Tail};
-use super::beginnings::Beginnings;
+use super::access::{At, Plain, SlotPair};
 use super::hash::Hasher;
+use super::parts;
+use super::tailed::TailInUse;
 use super::tails::Shared;
 use crate::event::node::{Leaf, Node, Shape as Form};
 use crate::trigger::filter::slot::{SLOTS, Slot, Slots};
@@ -16,7 +17,6 @@ pub(super) struct Probe<'e> {
     hashed: u32,
     /// Every leaf with the hash of its path; walked once, if some tail asks for them.
     leaves: Option<Vec<(u64, Leaf<'e>)>>,
-    parts: Parts<'e>,
 }
 
 /// An event as filters judge it.
@@ -29,8 +29,7 @@ pub(super) struct View<'e> {
 impl<'e> Probe<'e> {
     pub(super) fn new(hasher: &'e Hasher, slots: &'e Slots<'e>, root: Node<'e>) -> Self {
         let event = View { slots, root };
-        let parts = Parts { hasher, recent: Default::default(), oldest: 0 };
-        Self { hasher, event, hashes: [0; SLOTS], hashed: 0, leaves: None, parts }
+        Self { hasher, event, hashes: [0; SLOTS], hashed: 0, leaves: None }
     }
 
     pub(super) fn view(&self) -> View<'e> {
@@ -53,28 +52,47 @@ impl<'e> Probe<'e> {
         Some(self.hashes[at])
     }
 
-    /// Shows the key of every part that a tail may know, of those that are known. The same one may
-    /// be shown more than once.
-    pub(super) fn each_part(
+    /// Shows the key of every part that tails of the same texts may know, of those that are known.
+    /// The same one may be shown more than once.
+    #[inline]
+    pub(super) fn each_part(&mut self, tails: &[TailInUse], mut show: impl FnMut(u64)) {
+        let Self { hasher, event, .. } = *self;
+        match tails.first().and_then(|tail| tail.plain) {
+            Some(Plain { slot: Some(slot), .. }) => {
+                if let Some(text) = event.slots.get(slot) {
+                    parts::each_of_text(hasher, tails, text, &mut show);
+                }
+            }
+            Some(Plain { slot: None, .. }) => {
+                event.slots.each_tag(|tag| parts::each_of_text(hasher, tails, tag, &mut show));
+            }
+            None => tails.iter().for_each(|tail| self.each_part_elsewhere(tail, &mut show)),
+        }
+    }
+
+    /// The same for a tail that is not plain.
+    fn each_part_elsewhere(
         &mut self,
-        Shared { tail, hash }: &Shared,
-        known: Beginnings,
+        TailInUse { shared, beginnings, .. }: &TailInUse,
         mut show: impl FnMut(u64),
     ) {
-        let Self { hasher, event, parts, leaves, .. } = self;
+        let Self { hasher, event, leaves, .. } = self;
+        let Shared { tail, hash } = &**shared;
+        let known = *beginnings;
         let mut show = |value| show(hasher.pair(hash.get(), value));
+        let each = |leaf, show: &mut dyn FnMut(u64)| {
+            parts::each_of_leaf(hasher, tail, known, leaf, show);
+        };
         match &tail.at {
             At::Slot(slot) => {
                 if let Some(text) = event.slots.get(*slot) {
-                    parts.each(tail, known, Leaf::Text(text), show);
+                    each(Leaf::Text(text), &mut show);
                 }
             }
-            At::Tags => event.slots.each_tag(|tag| {
-                parts.each(tail, known, Leaf::Text(tag), &mut show);
-            }),
-            At::Path(path) => each_leaf_at(event.root, path, &mut |leaf| {
-                parts.each(tail, known, leaf, &mut show);
-            }),
+            At::Tags => event.slots.each_tag(|tag| each(Leaf::Text(tag), &mut show)),
+            At::Path(path) => {
+                each_leaf_at(event.root, path, &mut |leaf| each(leaf, &mut show));
+            }
             At::Anywhere => {
                 let leaves = leaves.get_or_insert_with(|| {
                     let mut leaves = Vec::new();
@@ -82,7 +100,7 @@ impl<'e> Probe<'e> {
                     leaves
                 });
                 for (path, leaf) in leaves {
-                    parts.each(tail, known, *leaf, |value| show(hasher.pair(*path, value)));
+                    each(*leaf, &mut |value| show(hasher.pair(*path, value)));
                 }
             }
         }
@@ -125,72 +143,4 @@ fn each_leaf_at<'e>(node: Node<'e>, path: &[Box<str>], show: &mut impl FnMut(Lea
         }
         (Form::Leaf(_), _) | (Form::Object, []) => {}
     }
-}
-
-/// Cuts leaves into the parts that tails may know.
-struct Parts<'e> {
-    hasher: &'e Hasher,
-    /// What is in the texts that were looked through lately.
-    recent: [(&'e str, Beginnings); 4],
-    oldest: usize,
-}
-
-impl<'e> Parts<'e> {
-    /// Shows the hash of every part of a leaf that a tail may know.
-    #[inline]
-    fn each(&mut self, tail: &Tail, known: Beginnings, leaf: Leaf<'e>, show: impl FnMut(u64)) {
-        let hasher = self.hasher;
-        if tail.folded {
-            if let Some(lower) = leaf.with_text(str::to_lowercase) {
-                each_part_of(hasher, tail.part, known, Leaf::Text(&lower), show);
-            }
-            return;
-        }
-        if let (Part::Window(width), Leaf::Text(text)) = (tail.part, leaf)
-            && !known.may_meet(self.beginnings(text), usize::from(width))
-        {
-            return;
-        }
-        each_part_of(hasher, tail.part, known, leaf, show);
-    }
-
-    /// What all parts of a text begin with; found out once, however many tails ask.
-    fn beginnings(&mut self, text: &'e str) -> Beginnings {
-        let known = self.recent.iter().find(|(recent, _)| std::ptr::eq(*recent, text));
-        if let Some((_, beginnings)) = known {
-            return *beginnings;
-        }
-        let beginnings = Beginnings::of_all(text.as_bytes());
-        self.recent[self.oldest] = (text, beginnings);
-        self.oldest = (self.oldest + 1) % self.recent.len();
-        beginnings
-    }
-}
-
-fn each_part_of(
-    hasher: &Hasher,
-    part: Part,
-    known: Beginnings,
-    leaf: Leaf<'_>,
-    mut show: impl FnMut(u64),
-) {
-    let width = match part {
-        Part::Whole => return show(hasher.leaf(leaf)),
-        Part::Presence => return show(hasher.presence()),
-        Part::Head(width) | Part::End(width) | Part::Window(width) => usize::from(width),
-    };
-    leaf.with_text(|text| {
-        let bytes = text.as_bytes();
-        let Some(last) = bytes.len().checked_sub(width) else { return };
-        let mut show = |part: &[u8]| {
-            if known.may_have(Beginnings::of(part)) {
-                show(hasher.bytes(part));
-            }
-        };
-        match part {
-            Part::Head(_) => show(&bytes[..width]),
-            Part::End(_) => show(&bytes[last..]),
-            _ => bytes.windows(width).for_each(show),
-        }
-    });
 }

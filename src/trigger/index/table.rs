@@ -137,8 +137,8 @@ impl<'t, E, const WAYS: usize, const LEAF: usize> Lead<'t, E, WAYS, LEAF> {
     }
 
     /// Shows the entries.
-    pub(super) fn each(self, mut show: impl FnMut(&'t E)) {
-        match self {
+    pub(super) fn each(&self, mut show: impl FnMut(&'t E)) {
+        match *self {
             Self::Leaf(key, leaf, at) => {
                 let same = leaf[first_at(leaf, key, at)..].iter();
                 same.take_while(|(theirs, _)| *theirs == key).for_each(|(_, entry)| show(entry));
@@ -148,8 +148,8 @@ impl<'t, E, const WAYS: usize, const LEAF: usize> Lead<'t, E, WAYS, LEAF> {
     }
 
     /// One of the entries.
-    pub(super) fn first(self) -> Option<&'t E> {
-        match self {
+    pub(super) fn first(&self) -> Option<&'t E> {
+        match *self {
             Self::Leaf(key, leaf, at) => {
                 let (theirs, entry) = leaf.get(first_at(leaf, key, at))?;
                 (*theirs == key).then_some(entry)
@@ -218,14 +218,12 @@ fn guess(key: u64, depth: u32, len: usize) -> usize {
 
 /// Where the entries of a key begin, or would; looked for from a guess on.
 fn first_at<E>(leaf: &[(u64, E)], key: u64, guess: usize) -> usize {
-    let mut at = guess;
-    while at > 0 && leaf[at - 1].0 >= key {
-        at -= 1;
+    let (before, behind) = leaf.split_at(guess);
+    let back = before.iter().rev().take_while(|(theirs, _)| *theirs >= key).count();
+    if back > 0 {
+        return guess - back;
     }
-    while at < leaf.len() && leaf[at].0 < key {
-        at += 1;
-    }
-    at
+    guess + behind.iter().take_while(|(theirs, _)| *theirs < key).count()
 }
 
 /// Where an entry lies in a leaf, or else where it belongs.

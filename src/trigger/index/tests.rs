@@ -49,6 +49,54 @@ fn a_newer_revision_takes_the_place_of_the_older_one_and_not_the_other_way_round
     assert_eq!(index.len(), 1);
 }
 
+#[test]
+fn parts_of_texts_are_found_whatever_their_lengths_and_wherever_they_stand() {
+    let text = "team-3/checkout-adapter-of-the-north-and-the-south-and-all-between-ü-9";
+    let others = ["team-3", "r", "adapter", "south-and", &text[7..], &text.to_uppercase()];
+    let mut triggers = Vec::new();
+    for len in (1..text.len()).filter(|len| text.is_char_boundary(*len)) {
+        let (head, end) = text.split_at(len);
+        let middle = &text[len / 2..len];
+        let repository = field::repository;
+        let filters = [
+            repository().starts_with(head),
+            repository().ends_with(end),
+            repository().contains(if middle.is_empty() { head } else { middle }),
+            field::tags().contains(end),
+            repository().ends_with_ignoring_case(end),
+        ];
+        for filter in filters {
+            let n = u32::try_from(triggers.len()).unwrap();
+            let filter = field::registry().is("r").and(filter);
+            let builder = Trigger::builder(format!("t{n}")).on_any("*".parse().unwrap());
+            let spec = builder.filter(filter).action("a").build().unwrap();
+            let id = TriggerId::derived(Timestamp::UNIX_EPOCH, &[&n.to_be_bytes()]);
+            triggers.push(Arc::new(Trigger::new(id, spec, Timestamp::UNIX_EPOCH)));
+        }
+    }
+    let mut index = TriggerIndex::new();
+    triggers.iter().cloned().for_each(|trigger| index.insert(trigger));
+    let mut found = 0;
+    for round in 0..2 {
+        for (repository, tag) in others.iter().flat_map(|one| [(text, *one), (one, text)]) {
+            let artifact = Artifact::new("generic", "x").with_registry("r").with_tag(tag);
+            let artifact = artifact.with_repository(repository);
+            let builder = Event::builder("ping".parse().unwrap()).artifact(artifact);
+            let event = builder.build().unwrap();
+            let there = |(n, trigger): &(usize, &Arc<Trigger>)| {
+                (round == 0 || n % 3 > 0) && concerns(trigger, &event)
+            };
+            let expected = triggers.iter().enumerate().filter(there).count();
+            let matching = index.matching(&event);
+            assert!(matching.iter().all(|trigger| concerns(trigger, &event)));
+            assert_eq!(matching.len(), expected, "{repository} {tag}");
+            found += expected;
+        }
+        triggers.iter().step_by(3).for_each(|trigger| index.remove(trigger.id));
+    }
+    assert!(found > 1_000, "{found}");
+}
+
 fn scope() -> impl Strategy<Value = String> {
     prop::collection::vec("[ab]", 0..4).prop_map(|segments| segments.join("/"))
 }
