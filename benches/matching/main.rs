@@ -34,6 +34,8 @@ fn main() {
     let limit = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let limit: usize = limit.unwrap_or(SIZES[4]).clamp(1_000, SIZES[4]);
     let mut pool = Pool::default();
+    // First, so that neither of them lies scattered in what others left behind.
+    let mut rival = Rival::new(PLAIN.min(limit));
     fill(&mut pool, limit);
     let sizes = || SIZES.into_iter().filter(|size| *size <= limit);
     let mut cases = |name, workload| -> Vec<Case> {
@@ -43,7 +45,6 @@ fn main() {
     let mut loose = cases("1 in 1,000 loose", Workload::Loose);
     let giant = GIANT.min(limit);
     let mut giant = Case::new("one registry", Workload::Giant, giant, &mut Pool::default());
-    let mut rival = Rival::new(PLAIN.min(limit));
 
     // In turns, so that what else the machine does falls on all alike.
     for _ in 0..ROUNDS {
