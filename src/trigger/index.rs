@@ -53,7 +53,7 @@ use tails::Tails;
 #[derive(Clone)]
 pub struct TriggerIndex {
     keys: Keys,
-    by_id: Table<Known>,
+    by_id: Table<Known, 8, 16>,
     kinds: KnownKinds,
     places: Table<Place>,
 }
