@@ -21,7 +21,7 @@ pub(crate) enum Borrowed<'b> {
 }
 
 /// Members that most objects of an event have no more of.
-const USUAL_MEMBERS: usize = 8;
+const USUAL_MEMBERS: usize = 12;
 /// So many objects of a document get room for the usual members at once. A document may consist of
 /// nothing but small objects: the others grow with what is in them.
 const ROOMY_OBJECTS: usize = 8;

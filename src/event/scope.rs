@@ -85,9 +85,15 @@ impl FromStr for Scope {
     type Err = ParseScopeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = text.len() <= Self::MAX_LEN && text.split('/').count() <= Self::MAX_DEPTH;
-        let clean = !text.chars().any(char::is_control);
-        let whole = text.is_empty() || text.split('/').all(|segment| !segment.is_empty());
+        // Byte by byte: scopes are short, and one is read with every event.
+        let segments = || text.as_bytes().split(|byte| *byte == b'/');
+        let fits = text.len() <= Self::MAX_LEN && segments().count() <= Self::MAX_DEPTH;
+        let clean = if text.is_ascii() {
+            !text.bytes().any(|byte| byte.is_ascii_control())
+        } else {
+            !text.chars().any(char::is_control)
+        };
+        let whole = text.is_empty() || segments().all(|segment| !segment.is_empty());
         if fits && clean && whole {
             Ok(Self(Arc::from(text)))
         } else {
@@ -144,8 +150,10 @@ mod tests {
     #[test]
     fn a_malformed_scope_is_refused() {
         let deep = "a/".repeat(16) + "a";
-        for text in ["/", "/a", "a/", "a//b", "a\nb", &"a".repeat(513), &deep] {
+        for text in ["/", "/a", "a/", "a//b", "a\nb", "a\u{7f}", "ä\u{85}", &"a".repeat(513), &deep]
+        {
             assert!(text.parse::<Scope>().is_err(), "{text:?}");
         }
+        assert_eq!(scope("ä/ö").to_string(), "ä/ö");
     }
 }
