@@ -34,7 +34,7 @@ fn main() {
     let limit = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let limit: usize = limit.unwrap_or(SIZES[4]).clamp(1_000, SIZES[4]);
     let mut pool = Pool::default();
-    // First, so that neither of them lies scattered in what others left behind.
+    // First, so that neither quamina nor the index beside it lies scattered in what others leave.
     let mut rival = Rival::new(PLAIN.min(limit));
     fill(&mut pool, limit);
     let sizes = || SIZES.into_iter().filter(|size| *size <= limit);

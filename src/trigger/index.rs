@@ -5,11 +5,12 @@
 //! nobody else's reach it.
 //!
 //! Triggers lie in a place for their scope (`place`), and there under what their filter holds on to
-//! (`access`): the texts of one or two fields, and with these or alone the beginning, the end or a
-//! part of another text. An event is looked up in the places of its scope and all above it, by what
-//! stands in it (`probe`). Of what is found so, a word tells whether the kind may fit (`kind_set`),
-//! and then the filter is judged: by its screen first, which reads one run of bytes, and where that
-//! says perhaps by the filter itself.
+//! (`access`): on a shelf for the one or two fields whose texts are known as a whole, and there, if
+//! something else is known besides, a tail such as the beginning or a part of another text, in a
+//! table of its own (`tailed`). An event is looked up in the places of its scope and all above it,
+//! by what stands in it (`probe`) and the parts of that (`parts`). Of what is found so, a word
+//! tells whether the kind may fit (`kind_set`), and then the filter is judged: by its screen first,
+//! which reads one run of bytes, and where that says perhaps by the filter itself.
 //!
 //! # Cost
 //! A place has at most one shelf for each pair of eighteen fields, and a shelf has for a pair of
@@ -231,6 +232,7 @@ impl TriggerIndex {
         let start = found.len();
         let kinds = self.kinds.of_event(kind, &self.keys.hasher);
         let mut near = Near::new(kind, kinds, probe.view(), found);
+        // Where all triggers are of the root, there is nothing to look for below it.
         let mut unseen = self.places.len();
         for above in scope.ancestors() {
             if unseen == 0 {

@@ -173,6 +173,32 @@ fn many_different_fields_to_hold_on_to_are_found_all_the_same() {
 }
 
 #[test]
+fn more_beginnings_at_different_paths_than_have_room_are_found_and_taken_out_again() {
+    let filter = |n| {
+        let label = format!("team-{n}");
+        json!({"artifact": {"registry": ["r"]}, "attributes": {label: [{"prefix": "blue-"}]}})
+    };
+    let mut index = index_of((0..200).map(filter));
+    let mut triggers: Vec<Arc<Trigger>> = index.iter().cloned().collect();
+    let found = |index: &TriggerIndex, n: usize, value: &str| {
+        let mut event = ingested(Artifact::new("oci", "app").with_registry("r"));
+        event.attributes.insert(format!("team-{n}"), value.to_owned());
+        index.matching(&event).len()
+    };
+    for n in 0..200 {
+        assert_eq!((found(&index, n, "blue-1"), found(&index, n, "green-1")), (1, 0), "{n}");
+    }
+    triggers.sort_by_key(|trigger| trigger.spec.name[1..].parse::<usize>().unwrap());
+    triggers.iter().step_by(3).for_each(|trigger| index.remove(trigger.id));
+    for n in 0..200 {
+        assert_eq!(found(&index, n, "blue-1"), usize::from(n % 3 > 0), "{n}");
+    }
+    triggers.iter().for_each(|trigger| index.remove(trigger.id));
+    triggers.iter().for_each(|trigger| index.insert(trigger.clone()));
+    assert_eq!((0..200).map(|n| found(&index, n, "blue-1")).sum::<usize>(), 200);
+}
+
+#[test]
 fn more_kinds_than_have_a_bit_are_told_apart() {
     let mut index = TriggerIndex::new();
     for number in 0..200_u32 {

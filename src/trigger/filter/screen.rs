@@ -47,6 +47,7 @@ pub(crate) enum Screened {
 const TAGS: u8 = SLOTS as u8;
 
 const ABSENT: u8 = 0;
+/// This and the next three are followed by one text.
 const EQUAL: u8 = 1;
 const PREFIX: u8 = 2;
 const SUFFIX: u8 = 3;

@@ -1,8 +1,8 @@
 //! What a trigger holds on to: the part of its filter that a look into a table can decide.
 //!
 //! In: a filter's pattern. Out: [`Way`]s. An event that satisfies the filter has, for one of the
-//! ways, the texts in its slots, and [what its tail asks for](super::probe). The ways are chosen to
-//! leave as few other events as they can.
+//! ways, the texts in its slots, and [what its tail asks for](super::tailed). The ways are chosen
+//! to leave as few other events as they can.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub(super) enum At {
     Anywhere,
 }
 
-/// Which part of a value is known.
+/// Which part of a value is known; tails are sorted so, windows last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Whole,

@@ -1,4 +1,7 @@
 //! Cuts texts into the parts that tails may know.
+//!
+//! No hash is made of a part that begins as none does that a trigger holds on to. The hash of a
+//! part together with that of its tail is the key under which the triggers lie that hold on to it.
 
 use super::access::{Part, Plain, Tail};
 use super::beginnings::{self, Beginnings};
@@ -6,7 +9,7 @@ use super::hash::Hasher;
 use super::tailed::TailInUse;
 use crate::event::node::Leaf;
 
-/// Shows the key of every part of a text that plain tails may know, those of windows last.
+/// Shows the key of every part of a text that any of these plain tails may know.
 #[inline]
 pub(super) fn each_of_text(
     hasher: &Hasher,
@@ -14,6 +17,7 @@ pub(super) fn each_of_text(
     text: &str,
     show: &mut impl FnMut(u64),
 ) {
+    // They are sorted so that these stand last; narrower ones are looked for like all others.
     let is_window = |tail: &&TailInUse| width_of_window(tail) >= beginnings::WIDTH;
     let windows = tails.iter().rev().take_while(is_window).count();
     let (others, windows) = tails.split_at(tails.len() - windows);
@@ -40,7 +44,7 @@ pub(super) fn each_of_text(
     }
 }
 
-/// How wide a window is; none, if the tail knows something else.
+/// How wide a window is; 0, if the tail knows something else.
 fn width_of_window(tail: &TailInUse) -> usize {
     match tail.plain {
         Some(Plain { part: Part::Window(width), .. }) => usize::from(width),
@@ -48,7 +52,7 @@ fn width_of_window(tail: &TailInUse) -> usize {
     }
 }
 
-/// Shows the hash of every part of a leaf that a tail may know.
+/// Shows the hash of every part of a leaf that a tail may know; the tail's own is not in it.
 pub(super) fn each_of_leaf(
     hasher: &Hasher,
     tail: &Tail,

@@ -52,8 +52,8 @@ impl<'e> Probe<'e> {
         Some(self.hashes[at])
     }
 
-    /// Shows the key of every part that tails of the same texts may know, of those that are known.
-    /// The same one may be shown more than once.
+    /// Shows the keys under which triggers may lie that hold on to parts of the event's texts: for
+    /// plain tails of the same texts, or for one other tail. A key may be shown more than once.
     #[inline]
     pub(super) fn each_part(&mut self, tails: &[TailInUse], mut show: impl FnMut(u64)) {
         let Self { hasher, event, .. } = *self;
@@ -66,12 +66,12 @@ impl<'e> Probe<'e> {
             Some(Plain { slot: None, .. }) => {
                 event.slots.each_tag(|tag| parts::each_of_text(hasher, tails, tag, &mut show));
             }
-            None => tails.iter().for_each(|tail| self.each_part_elsewhere(tail, &mut show)),
+            None => tails.iter().for_each(|tail| self.each_part_of_other(tail, &mut show)),
         }
     }
 
     /// The same for a tail that is not plain.
-    fn each_part_elsewhere(
+    fn each_part_of_other(
         &mut self,
         TailInUse { shared, beginnings, .. }: &TailInUse,
         mut show: impl FnMut(u64),

@@ -13,12 +13,12 @@ use super::tails::Shared;
 
 /// The most tails below the texts of a shelf: what would need another one lies there without a
 /// tail.
-pub(super) const MAX_TAILS: usize = 64;
+const MAX_TAILS: usize = 64;
 
 /// What holds on to the same texts in the slots, and to something else.
 #[derive(Clone, Default)]
 pub(super) struct Tailed {
-    /// Sorted, so that those of texts in one slot lie beside each other.
+    /// Sorted, so that the plain ones of one slot lie beside each other, windows last.
     tails: Arc<[TailInUse]>,
     /// By the hash of a tail and of the part that it knows; searched many times for one event.
     held: Table<Held, 16, 64>,
@@ -29,9 +29,9 @@ pub(super) struct Tailed {
 pub(super) struct TailInUse {
     pub(super) shared: Arc<Shared>,
     holders: u32,
-    /// What the tail is, if it is so little, beside all else that is read for it.
+    /// What the tail is, if it is so little, here too: for most events that is all that is read.
     pub(super) plain: Option<Plain>,
-    /// What the parts begin with that triggers hold on to.
+    /// What the parts begin with that triggers hold on to, or did while the tail was in use.
     pub(super) beginnings: Beginnings,
 }
 
@@ -112,9 +112,9 @@ impl Tailed {
 }
 
 impl TailInUse {
-    /// Whether two know parts of the same texts.
+    /// Whether both are plain and know parts of the same texts.
     fn is_beside(&self, other: &Self) -> bool {
-        self.plain.map(|plain| plain.slot) == other.plain.map(|plain| plain.slot)
+        self.plain.zip(other.plain).is_some_and(|(one, other)| one.slot == other.slot)
     }
 }
 
