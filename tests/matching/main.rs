@@ -193,8 +193,13 @@ fn more_beginnings_at_different_paths_than_have_room_are_found_and_taken_out_aga
     for n in 0..200 {
         assert_eq!(found(&index, n, "blue-1"), usize::from(n % 3 > 0), "{n}");
     }
-    triggers.iter().for_each(|trigger| index.remove(trigger.id));
-    triggers.iter().for_each(|trigger| index.insert(trigger.clone()));
+    for trigger in &triggers {
+        index.remove(trigger.id);
+    }
+    assert!(index.is_empty());
+    for trigger in triggers {
+        index.insert(trigger);
+    }
     assert_eq!((0..200).map(|n| found(&index, n, "blue-1")).sum::<usize>(), 200);
 }
 
