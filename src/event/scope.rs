@@ -88,11 +88,7 @@ impl FromStr for Scope {
         // Byte by byte: scopes are short, and one is read with every event.
         let segments = || text.as_bytes().split(|byte| *byte == b'/');
         let fits = text.len() <= Self::MAX_LEN && segments().count() <= Self::MAX_DEPTH;
-        let clean = if text.is_ascii() {
-            !text.bytes().any(|byte| byte.is_ascii_control())
-        } else {
-            !text.chars().any(char::is_control)
-        };
+        let clean = !text.chars().any(char::is_control);
         let whole = text.is_empty() || segments().all(|segment| !segment.is_empty());
         if fits && clean && whole {
             Ok(Self(Arc::from(text)))

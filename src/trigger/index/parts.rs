@@ -60,18 +60,16 @@ pub(super) fn each_of_leaf(
     leaf: Leaf<'_>,
     show: &mut dyn FnMut(u64),
 ) {
-    match (leaf, tail.part) {
-        (_, Part::Presence) => show(hasher.presence()),
-        (_, Part::Whole) if !tail.folded => show(hasher.leaf(leaf)),
-        (_, part) if tail.folded => {
+    match tail.part {
+        Part::Presence => show(hasher.presence()),
+        Part::Whole if !tail.folded => show(hasher.leaf(leaf)),
+        part if tail.folded => {
             if let Some(lower) = leaf.with_text(str::to_lowercase) {
-                each_of_tail(hasher, part, known, &lower, &mut |value| show(value));
+                each_of_tail(hasher, part, known, &lower, show);
             }
         }
-        (_, part) => {
-            leaf.with_text(|text| {
-                each_of_tail(hasher, part, known, text, &mut |value| show(value));
-            });
+        part => {
+            leaf.with_text(|text| each_of_tail(hasher, part, known, text, show));
         }
     }
 }
@@ -83,7 +81,7 @@ fn each_of_tail(
     part: Part,
     known: Beginnings,
     text: &str,
-    show: &mut impl FnMut(u64),
+    show: &mut (impl FnMut(u64) + ?Sized),
 ) {
     let bytes = text.as_bytes();
     let mut show_known = |part: &[u8]| {
