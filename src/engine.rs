@@ -174,6 +174,9 @@ struct Core {
     pinging: Semaphore,
     /// Held while what is paused is read or changed.
     pausing: Mutex<()>,
+    /// Held while a cursor of the engine's own is changed, so that the changes of one engine wait
+    /// for each other and only those of other nodes can come in between.
+    changing: Mutex<()>,
     /// Held while deliveries are claimed, so that what one claims is counted before another asks.
     claiming: Mutex<()>,
     /// By when what is claimed has to have come due, during a drain.

@@ -230,6 +230,7 @@ impl EngineBuilder {
             pinging: Semaphore::new(self.options.pings.min(Semaphore::MAX_PERMITS)),
             applied: Mutex::new(0),
             pausing: Mutex::new(()),
+            changing: Mutex::new(()),
             claiming: Mutex::new(()),
             due_by: watch::Sender::new(None),
             options: self.options,

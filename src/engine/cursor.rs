@@ -6,7 +6,7 @@ use super::observe::Publishing;
 use crate::observer::{Publisher, StorageCall, Transition};
 use crate::storage::{CursorMove, Record, Recorded, StorageError};
 
-/// How often a change is made anew when another one comes in between.
+/// How often a change is made anew when one of another node comes in between.
 const TRIES: usize = 16;
 
 impl Core {
@@ -15,12 +15,13 @@ impl Core {
         Ok(cursors.into_iter().next().flatten())
     }
 
-    /// Changes a cursor, anew if another change comes in between; `None` leaves it as it is.
+    /// Changes a cursor, anew if another node changes it in between; `None` leaves it as it is.
     pub(super) async fn change_cursor<T>(
         &self,
         key: &str,
         change: impl Fn(Option<&str>) -> Result<Option<(Option<String>, T)>, StorageError> + Send,
     ) -> Result<Option<T>, StorageError> {
+        let _alone = self.changing.lock().await;
         for _ in 0..TRIES {
             let expected = self.read_cursor(key).await?;
             let Some((value, changed)) = change(expected.as_deref())? else { return Ok(None) };

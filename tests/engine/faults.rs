@@ -106,6 +106,8 @@ impl Unreliable {
         let lost = || Err(StorageError::Unavailable { reason: "on purpose".to_owned() });
         // The sender lives in the storage, so waiting cannot fail.
         let _ = self.stuck.subscribe().wait_for(|stuck| !stuck).await;
+        // Others come in between, as with a storage that is far away.
+        tokio::task::yield_now().await;
         if let Some((at, after)) = self.dies_at {
             let number = self.calls.fetch_add(1, Ordering::SeqCst);
             if number < at {

@@ -1,5 +1,6 @@
 //! Replays and backfills: at a rate, across restarts, and never twice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use artifact_triggers::storage::{
 };
 use artifact_triggers::trigger::Trigger;
 use artifact_triggers::trigger::filter::Filter;
+use futures_util::future::join_all;
 
 use crate::bench::*;
 use crate::faults::Unreliable;
@@ -253,6 +255,20 @@ async fn a_plan_that_can_do_nothing_is_refused() {
     let wrong = wrong.unwrap_err().to_string();
     assert!(wrong.contains("state: expected dead or parked, found \"waiting\""), "{wrong}");
     assert!(bench.engine.jobs().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn many_jobs_that_are_begun_at_once_and_worked_at_are_all_begun() {
+    let options = EngineOptions::default();
+    let bench = bench_on(Unreliable::sound(), Script::statuses([200]), options).await;
+    let plan = ReplayPlan::of_scope(Scope::root());
+    let begin = join_all((0..60).map(|_| bench.engine.start_replay(plan.clone())));
+    let (begun, ()) = tokio::join!(begin, bench.work(MINUTE));
+    let begun: BTreeSet<JobId> = begun.into_iter().map(Result::unwrap).collect();
+    bench.work(MINUTE).await;
+    let jobs = bench.engine.jobs().await.unwrap();
+    assert!(jobs.iter().all(|job| job.is_over), "{jobs:?}");
+    assert_eq!(jobs.iter().map(|job| job.id).collect::<BTreeSet<_>>(), begun);
 }
 
 #[tokio::test]
