@@ -262,13 +262,13 @@ async fn many_jobs_that_are_begun_at_once_and_worked_at_are_all_begun() {
     let options = EngineOptions::default();
     let bench = bench_on(Unreliable::sound(), Script::statuses([200]), options).await;
     let plan = ReplayPlan::of_scope(Scope::root());
-    let begin = join_all((0..60).map(|_| bench.engine.start_replay(plan.clone())));
-    let (begun, ()) = tokio::join!(begin, bench.work(MINUTE));
-    let begun: BTreeSet<JobId> = begun.into_iter().map(Result::unwrap).collect();
+    let start = join_all((0..60).map(|_| bench.engine.start_replay(plan.clone())));
+    let (ids, ()) = tokio::join!(start, bench.work(MINUTE));
+    let ids: BTreeSet<JobId> = ids.into_iter().map(Result::unwrap).collect();
     bench.work(MINUTE).await;
     let jobs = bench.engine.jobs().await.unwrap();
     assert!(jobs.iter().all(|job| job.is_over), "{jobs:?}");
-    assert_eq!(jobs.iter().map(|job| job.id).collect::<BTreeSet<_>>(), begun);
+    assert_eq!(jobs.iter().map(|job| job.id).collect::<BTreeSet<_>>(), ids);
 }
 
 #[tokio::test]
