@@ -49,20 +49,33 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
 /// A step that an event, a delivery, a trigger or the engine itself took.
 ///
-/// Holds no secret, no header, and of an endpoint's URL only the origin. An event is there as it
-/// was published.
+/// Holds no secret, no header, and of a URL only the origin or the name of an inbox's endpoint. An
+/// event is there as it was published.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Transition<'a> {
     /// An incoming webhook was verified and understood.
     Received {
+        /// The endpoint of an inbox that it came to; `None` if it came without one.
+        endpoint: Option<&'a str>,
         /// How many events it tells of; what becomes of each is told next.
         events: usize,
     },
     /// An incoming webhook was refused by its receiver. Nothing was stored.
     ReceiveRefused {
+        /// The endpoint of an inbox that it came to; `None` if it came without one.
+        endpoint: Option<&'a str>,
         /// Why.
         error: &'a ReceiveError,
+    },
+    /// An inbox refused a request, whatever its receiver would have said: there is no such endpoint
+    /// or it takes no more now, the body is too large or late, or it could not be stored in time.
+    RequestRefused {
+        /// The endpoint; `None` if none was found: there is no such one, its token did not fit, or
+        /// there were too many header fields to look for it.
+        endpoint: Option<&'a str>,
+        /// The HTTP status of the answer.
+        status: u16,
     },
     /// An event of an incoming webhook is not told to anyone.
     Skipped {
@@ -242,6 +255,7 @@ impl Transition<'_> {
         match self {
             Self::Received { .. } => "received",
             Self::ReceiveRefused { .. } => "receive_refused",
+            Self::RequestRefused { .. } => "request_refused",
             Self::Skipped { .. } => "skipped",
             Self::EventRefused { .. } => "event_refused",
             Self::Accepted { .. } => "accepted",

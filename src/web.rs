@@ -128,12 +128,18 @@ impl InboxService {
         let read = body::read(body, admitted.max_body_bytes(), &self.buffered);
         let body = match timeout(self.options.body_timeout, read).await {
             Ok(Ok(body)) => body,
-            Ok(Err(answer)) => return answer,
-            Err(_) => return problem(408, "the body was not there in time"),
+            Ok(Err(answer)) => return admitted.refused(&self.engine, answer),
+            Err(_) => {
+                let answer = problem(408, "the body was not there in time");
+                return admitted.refused(&self.engine, answer);
+            }
         };
         let taken = self.inbox.take(&self.engine, &admitted, &headers, &body.bytes);
         // Who is not answered sends all of it again, and what was stored is recognised.
-        let late = |_| later(problem(503, "it could not be stored in time"), SOON);
+        let late = |_| {
+            let answer = later(problem(503, "it could not be stored in time"), SOON);
+            admitted.refused(&self.engine, answer)
+        };
         timeout(self.options.answer_timeout, taken).await.unwrap_or_else(late)
     }
 }

@@ -50,6 +50,7 @@ pub use endpoint::{IncomingEndpoint, new_token};
 use super::Engine;
 use crate::document::Problems;
 use crate::incoming::{Answer, Incoming};
+use crate::observer::Transition;
 use crate::request::Headers;
 use crate::secret::Secret;
 use endpoint::{Entry, check_name};
@@ -76,6 +77,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Tells of an answer that refuses the request.
+    pub(crate) fn refused(&self, engine: &Engine, answer: Answer) -> Answer {
+        told(engine, Some(&self.entry.name), answer)
+    }
+
     /// The largest body that the endpoint takes, in bytes. Nobody needs to read on behind it.
     pub fn max_body_bytes(&self) -> usize {
         self.entry.endpoint.receiver.max_body_bytes()
@@ -106,7 +112,7 @@ impl Inbox {
             endpoint.check(problems);
             Some(())
         })?;
-        let entry = Arc::new(Entry::new(endpoint));
+        let entry = Arc::new(Entry::new(name.clone(), endpoint));
         self.endpoints.write().unwrap_or_else(PoisonError::into_inner).insert(name, entry);
         Ok(())
     }
@@ -149,23 +155,26 @@ impl Inbox {
     ) -> Result<Admitted, Answer> {
         if headers.len() > MAX_HEADERS {
             let detail = format!("expected at most {MAX_HEADERS} header fields");
-            return Err(problem(431, detail));
+            return Err(told(engine, None, problem(431, detail)));
         }
         let Some(admitted) = self.find(path) else {
-            return Err(problem(404, "there is no such endpoint"));
+            return Err(told(engine, None, problem(404, "there is no such endpoint")));
         };
         let endpoint = &admitted.entry.endpoint;
         let is_handshake = method == "OPTIONS" && !endpoint.origins.is_empty();
         if method != "POST" && !is_handshake {
             let detail = format!("expected one of {}", endpoint.methods());
-            return Err(problem(405, detail).with_header("allow", endpoint.methods()));
+            let answer = problem(405, detail).with_header("allow", endpoint.methods());
+            return Err(admitted.refused(engine, answer));
         }
         if let Some(wait) = admitted.entry.wait(engine.core.clock.now()) {
             let detail = "more requests than this endpoint takes";
-            return Err(later(problem(429, detail), wait));
+            return Err(admitted.refused(engine, later(problem(429, detail), wait)));
         }
         if is_handshake {
-            return Err(handshake::answer(endpoint, headers));
+            let answer = handshake::answer(endpoint, headers);
+            let is_refused = answer.status >= 400;
+            return Err(if is_refused { admitted.refused(engine, answer) } else { answer });
         }
         Ok(admitted)
     }
@@ -182,7 +191,8 @@ impl Inbox {
         body: &[u8],
     ) -> Answer {
         let receiver = &*admitted.entry.endpoint.receiver;
-        let answer = engine.answer(receiver, Incoming { headers, body }).await;
+        let endpoint = Some(admitted.entry.name.as_str());
+        let answer = engine.answer_at(endpoint, receiver, Incoming { headers, body }).await;
         if admitted.is_by_query && (200..300).contains(&answer.status) {
             return answer.with_header("cache-control", "private");
         }
@@ -210,6 +220,13 @@ impl Inbox {
         let is_by_query = whole.is_some() && by_query.is_some();
         Some(Admitted { entry: whole.or(below)?, is_by_query })
     }
+}
+
+/// Tells observers of an answer that refuses a request.
+fn told(engine: &Engine, endpoint: Option<&str>, answer: Answer) -> Answer {
+    let status = answer.status;
+    engine.core.observers.tell(&Transition::RequestRefused { endpoint, status });
+    answer
 }
 
 /// An answer that asks to come again.

@@ -124,7 +124,7 @@ impl Engine {
         receiver: &dyn Receiver,
         incoming: Incoming<'_>,
     ) -> Result<Vec<Received>, IncomingError> {
-        match self.take(receiver, incoming).await? {
+        match self.take(None, receiver, incoming).await? {
             Taken::Events(events) => Ok(events),
             Taken::Handshake(_) => Ok(Vec::new()),
         }
@@ -138,7 +138,17 @@ impl Engine {
     /// # Cancel safety
     /// As [`receive`](Self::receive).
     pub async fn answer(&self, receiver: &dyn Receiver, incoming: Incoming<'_>) -> Answer {
-        match self.take(receiver, incoming).await {
+        self.answer_at(None, receiver, incoming).await
+    }
+
+    /// As [`answer`](Self::answer), of what came to an endpoint of an inbox.
+    pub(super) async fn answer_at(
+        &self,
+        endpoint: Option<&str>,
+        receiver: &dyn Receiver,
+        incoming: Incoming<'_>,
+    ) -> Answer {
+        match self.take(endpoint, receiver, incoming).await {
             Ok(Taken::Events(_)) => Answer::new(202),
             Ok(Taken::Handshake(answer)) => answer,
             Err(error) => inbox::refusal(&error),
@@ -147,32 +157,37 @@ impl Engine {
 
     async fn take(
         &self,
+        endpoint: Option<&str>,
         receiver: &dyn Receiver,
         incoming: Incoming<'_>,
     ) -> Result<Taken, IncomingError> {
         let by = Publishing { by: Publisher::Receiver, since: self.core.clock.now() };
+        let tell_refused = |error: &ReceiveError| {
+            self.core.observers.tell(&Transition::ReceiveRefused { endpoint, error });
+        };
+        let tell_received = |events| {
+            self.core.observers.tell(&Transition::Received { endpoint, events });
+        };
         #[cfg(feature = "oidc")]
         let with_keys = self.core.with_keys(receiver.verifier(), incoming.headers).await;
         #[cfg(feature = "oidc")]
         let with_keys = with_keys.inspect_err(|_| {
-            let error = &ReceiveError::NotVerified(VerifyError::NoKeySet);
-            self.core.observers.tell(&Transition::ReceiveRefused { error });
+            tell_refused(&ReceiveError::NotVerified(VerifyError::NoKeySet));
         })?;
         #[cfg(feature = "oidc")]
         let verifier = with_keys.as_ref().unwrap_or(receiver.verifier());
         #[cfg(not(feature = "oidc"))]
         let verifier = receiver.verifier();
-        let opened = Opened::of(receiver, verifier, incoming, by.since).inspect_err(|error| {
-            self.core.observers.tell(&Transition::ReceiveRefused { error });
-        })?;
+        let opened =
+            Opened::of(receiver, verifier, incoming, by.since).inspect_err(tell_refused)?;
         let (fingerprint, notices) = match opened {
             Opened::Handshake(answer) => {
-                self.core.observers.tell(&Transition::Received { events: 0 });
+                tell_received(0);
                 return Ok(Taken::Handshake(answer));
             }
             Opened::Notices { fingerprint, notices } => (fingerprint, notices),
         };
-        self.core.observers.tell(&Transition::Received { events: notices.len() });
+        tell_received(notices.len());
         let Some(first) = notices.first() else { return Ok(Taken::Events(Vec::new())) };
         let memory =
             fingerprint.map(|fingerprint| Memory::of(&fingerprint, &first.event.scope, by.since));

@@ -235,10 +235,8 @@ impl Observer for MetricsObserver {
     fn observe(&self, transition: &Transition<'_>) {
         match *transition {
             Transition::Received { .. } => count(RECEIVED, 1, Vec::new()),
-            Transition::ReceiveRefused { error } => {
-                let status = vec![Label::new("status", error.status().to_string())];
-                count(RECEIVE_REFUSED, 1, status);
-            }
+            Transition::ReceiveRefused { error, .. } => receive_refused(error.status()),
+            Transition::RequestRefused { status, .. } => receive_refused(status),
             Transition::Skipped { reason, .. } => {
                 count(SKIPPED, 1, fixed([("reason", reason.as_str())]));
             }
@@ -272,6 +270,10 @@ impl Observer for MetricsObserver {
             _ => self.of_delivery(transition),
         }
     }
+}
+
+fn receive_refused(status: u16) {
+    count(RECEIVE_REFUSED, 1, vec![Label::new("status", status.to_string())]);
 }
 
 fn fixed<const N: usize>(labels: [(&'static str, &'static str); N]) -> Vec<Label> {

@@ -54,6 +54,7 @@ impl Observer for TracingObserver {
         match transition {
             Transition::Received { .. }
             | Transition::ReceiveRefused { .. }
+            | Transition::RequestRefused { .. }
             | Transition::Skipped { .. }
             | Transition::EventRefused { .. }
             | Transition::Accepted { .. }
@@ -77,12 +78,21 @@ impl Observer for TracingObserver {
 
 fn of_event(transition: &Transition<'_>) {
     match transition {
-        Transition::Received { events } => {
-            of!("received", Level::DEBUG, {events,}, "incoming webhook received");
+        Transition::Received { endpoint, events } => {
+            of!("received", Level::DEBUG, {endpoint, events,}, "incoming webhook received");
         }
-        Transition::ReceiveRefused { error } => {
+        Transition::ReceiveRefused { endpoint, error } => {
             let status = error.status();
-            of!("receive_refused", Level::WARN, {status, %error,}, "incoming webhook refused");
+            of!("receive_refused", Level::WARN,
+                {endpoint, status, %error,},
+                "incoming webhook refused");
+        }
+        Transition::RequestRefused { endpoint: endpoint @ Some(_), status } => {
+            of!("request_refused", Level::WARN, {endpoint, status,}, "request refused");
+        }
+        // Whoever scans for endpoints is not to fill the log.
+        Transition::RequestRefused { endpoint, status } => {
+            of!("request_refused", Level::DEBUG, {endpoint, status,}, "request refused");
         }
         Transition::Skipped { event, reason } => {
             let reason = reason.as_str();

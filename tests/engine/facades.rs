@@ -79,9 +79,12 @@ fn tell_all(observer: &dyn Observer) {
 }
 
 fn of_events(observer: &dyn Observer) {
-    observer.observe(&Transition::Received { events: 1 });
+    observer.observe(&Transition::Received { endpoint: Some("quay"), events: 1 });
     let error = &ReceiveError::TooLarge { found: 2, limit: 1 };
-    observer.observe(&Transition::ReceiveRefused { error });
+    observer.observe(&Transition::ReceiveRefused { endpoint: Some("quay"), error });
+    for (endpoint, status) in [(Some("quay"), 429), (None, 404)] {
+        observer.observe(&Transition::RequestRefused { endpoint, status });
+    }
     let mut event = event("a");
     event.scope = scope();
     let id = event.id;

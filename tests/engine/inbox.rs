@@ -1,5 +1,6 @@
 //! The inbox as a plain function: each request has its answer, and what is refused is not stored.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
@@ -10,15 +11,17 @@ use artifact_triggers::engine::{EngineOptions, Overload};
 use artifact_triggers::event::Scope;
 use artifact_triggers::incoming::provider::{Provider, ProviderReceiver};
 use artifact_triggers::incoming::{Answer, Notice, ParseError, Receiver};
+use artifact_triggers::observer::{Observer, Transition};
 use artifact_triggers::request::Headers;
 use artifact_triggers::secret::Secret;
 use artifact_triggers::signature::{Verified, Verifier};
-use artifact_triggers::storage::{EventQuery, Storage};
+use artifact_triggers::storage::{EventQuery, MemoryStorage, Storage};
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use crate::bench::*;
 use crate::faults::Unreliable;
+use crate::observing::observed;
 
 const TOKEN: &str = "Vb2mV3ZxK0yqTtG7c1uJ";
 const BODY: &str =
@@ -281,6 +284,54 @@ async fn what_a_receiver_answers_to_a_question_is_told_to_who_is_verified() {
     let answer = ask([("authorization", "Bearer s3cret")].into_iter().collect()).await;
     assert_eq!(answer, Answer::new(200).with_body("text/plain", "512d38b6"));
     assert_eq!(ask(Headers::new()).await.status, 401);
+}
+
+/// Writes down which endpoint refused with which status, and which took something.
+#[derive(Debug, Clone, Default)]
+struct Doorkeeper(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Doorkeeper {
+    fn observe(&self, transition: &Transition<'_>) {
+        let (endpoint, status) = match *transition {
+            Transition::Received { endpoint, .. } => (endpoint, 202),
+            Transition::ReceiveRefused { endpoint, error } => (endpoint, error.status()),
+            Transition::RequestRefused { endpoint, status } => (endpoint, status),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(format!("{} {status}", endpoint.unwrap_or("none")));
+    }
+}
+
+#[tokio::test]
+async fn observers_are_told_of_each_answer_and_its_endpoint() {
+    let seen = Doorkeeper::default();
+    let observer: Arc<dyn Observer> = Arc::new(seen.clone());
+    let bench = observed(MemoryStorage::new(), Script::statuses([200]), [observer]).await;
+    let inbox = inbox([
+        ("ci", endpoint().with_rate(Rate::new(1, MINUTE)).with_origin("ci.example")),
+        ("grid", endpoint().with_origin("grid.example").with_token(Secret::new(TOKEN))),
+    ]);
+    let [grid, by_query] = [format!("/grid/{TOKEN}"), format!("/grid?access_token={TOKEN}")];
+    let expected = [
+        ("POST", "/ci", "ci 202"),
+        ("POST", "/ci", "ci 429"),
+        ("GET", "/ci", "ci 405"),
+        ("OPTIONS", &grid, "grid 400"),
+        ("POST", &by_query, "grid 202"),
+        ("POST", "/grid/guessed", "none 404"),
+        ("POST", "/none", "none 404"),
+    ];
+    for (method, path, told) in expected {
+        let (headers, body) = (structured(), BODY.as_bytes());
+        let answer = inbox.answer(&bench.engine, method, path, &headers, body).await;
+        assert!(told.ends_with(&answer.status.to_string()), "{method} {path}: {answer:?}");
+    }
+    let many: Headers = (0..=MAX_HEADERS).map(|n| (format!("x-{n}"), "1")).collect();
+    inbox.answer(&bench.engine, "POST", "/ci", &many, b"").await;
+    inbox.answer(&bench.engine, "POST", &grid, &structured(), b"{").await;
+    let mut told = expected.map(|(.., told)| told).to_vec();
+    told.extend(["none 431", "grid 400"]);
+    assert_eq!(*seen.0.lock().unwrap(), told);
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut bytes).await;
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&bytes));
     drip.abort();
+    assert_eq!(bench.refused(408), 2);
     assert_eq!(bench.stored().await, 0);
 }
 
@@ -80,6 +81,7 @@ async fn a_body_that_says_that_it_is_too_large_is_not_read() {
         assert_eq!(answer.status(), 413, "{answer:?}");
         assert_eq!(answer.detail(), "body: expected at most 65536 bytes");
     }
+    assert_eq!(bench.refused(413), 2);
     // Whoever has no endpoint here is answered without its body, too.
     let head = head("/hooks/none", "content-length: 1000\r\n");
     assert_eq!(bench.send(head.as_bytes()).await.status(), 404);
@@ -164,6 +166,7 @@ async fn bodies_that_wait_leave_no_more_room_than_there_is() {
         answer = bench.send(whole.as_bytes()).await;
     }
     assert_eq!((answer.status(), answer.has_field("retry-after: 1")), (503, true), "{answer:?}");
+    assert_eq!(bench.refused(503), 1);
     assert_eq!(bench.send(post("/hooks/ci", &event(2)).as_bytes()).await.status(), 202);
     waiting.write_all(b" ").await.unwrap();
     assert_eq!(Answered::read(&mut waiting).await.status(), 202);

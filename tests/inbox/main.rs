@@ -5,12 +5,15 @@
 mod chain;
 mod hostile;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use artifact_triggers::engine::Engine;
 use artifact_triggers::engine::inbox::{Inbox, IncomingEndpoint};
 use artifact_triggers::event::Scope;
 use artifact_triggers::incoming::provider::{Provider, ProviderReceiver};
+use artifact_triggers::observer::{Observer, Transition};
 use artifact_triggers::signature::Verifier;
 use artifact_triggers::storage::{EventQuery, MemoryStorage};
 use artifact_triggers::web::WebOptions;
@@ -23,15 +26,30 @@ use tower_service::Service as _;
 
 const LIMIT: usize = 64 * 1024;
 
+/// Counts the requests to `ci` that the inbox refused by itself, by their status.
+#[derive(Debug, Clone, Default)]
+struct Refused(Arc<Mutex<BTreeMap<u16, usize>>>);
+
+impl Observer for Refused {
+    fn observe(&self, transition: &Transition<'_>) {
+        if let Transition::RequestRefused { endpoint: Some("ci"), status } = *transition {
+            *self.0.lock().unwrap().entry(status).or_default() += 1;
+        }
+    }
+}
+
 struct Bench {
     engine: Engine,
+    refused: Refused,
     inbox: Inbox,
     address: SocketAddr,
 }
 
 /// An inbox with the endpoint `ci`, served below `/hooks`.
 async fn bench(options: Option<WebOptions>) -> Bench {
-    let engine = Engine::builder(MemoryStorage::new()).build().await.unwrap();
+    let refused = Refused::default();
+    let engine = Engine::builder(MemoryStorage::new()).observer(refused.clone());
+    let engine = engine.build().await.unwrap();
     let verifier = Verifier::accept_unverified();
     let receiver = ProviderReceiver::new(Provider::CloudEvents, Scope::root(), verifier)
         .with_max_body_bytes(LIMIT);
@@ -44,10 +62,15 @@ async fn bench(options: Option<WebOptions>) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Bench { engine, inbox, address }
+    Bench { engine, refused, inbox, address }
 }
 
 impl Bench {
+    /// How many requests observers were told to be refused so.
+    fn refused(&self, status: u16) -> usize {
+        self.refused.0.lock().unwrap().get(&status).copied().unwrap_or(0)
+    }
+
     async fn stored(&self) -> usize {
         let mut query = EventQuery::of_scope(Scope::root()).with_limit(500);
         let mut count = 0;

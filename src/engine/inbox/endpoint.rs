@@ -110,14 +110,15 @@ pub(super) fn check_name(name: &str, problems: &mut Problems) {
 /// An endpoint in use.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) name: String,
     pub(super) endpoint: IncomingEndpoint,
     /// From when on nothing is owed to the rate any more.
     free: Mutex<Timestamp>,
 }
 
 impl Entry {
-    pub(super) fn new(endpoint: IncomingEndpoint) -> Self {
-        Self { endpoint, free: Mutex::new(Timestamp::MIN) }
+    pub(super) fn new(name: String, endpoint: IncomingEndpoint) -> Self {
+        Self { name, endpoint, free: Mutex::new(Timestamp::MIN) }
     }
 
     /// Counts a request; how long it would have to wait if it is one too many, and counts for
@@ -149,7 +150,8 @@ mod tests {
 
     #[test]
     fn the_burst_is_let_in_and_then_as_much_as_the_rate_says() {
-        let entry = Entry::new(endpoint().with_rate(Rate::per_second(10).with_burst(3)));
+        let rate = Rate::per_second(10).with_burst(3);
+        let entry = Entry::new("a".to_owned(), endpoint().with_rate(rate));
         let at = |millis: i64| Timestamp::from_unix_micros(1_000 * millis);
         assert_eq!([0, 0, 0].map(|millis| entry.wait(at(millis))), [None; 3]);
         assert_eq!(entry.wait(at(0)), Some(Duration::from_millis(100)));

@@ -157,6 +157,7 @@ fn transitions_are_counted_and_measured() {
     assert_eq!(count("events_published_total{by=caller,kind=other}"), 1);
     assert_eq!(count("events_duplicate_total{by=receiver}"), 1);
     assert_eq!(count("webhooks_refused_total{status=413}"), 1);
+    assert_eq!(count("webhooks_refused_total{status=429}"), 1);
     assert_eq!(count("deliveries_made_total{state=parked}"), 1);
     assert_eq!(count("deliveries_settled_total{settlement=dead}"), 1);
     assert_eq!(count("deliveries_dead_total{reason=exhausted}"), 1);

@@ -121,7 +121,8 @@ fn an_event_has_the_values_of_its_transition() {
         assert!(ended.contains(part), "{part} in {ended}");
     }
     assert!(values("published").contains("kind=artifact.ingested"));
-    assert!(values("receive_refused").contains("status=413 error=body: expected at most 1 bytes"));
+    let refused = "endpoint=\"quay\" status=413 error=body: expected at most 1 bytes";
+    assert!(values("receive_refused").contains(refused), "{}", values("receive_refused"));
     let settled: Vec<_> = told.iter().filter(|event| event.name == "settled").collect();
     let levels: Vec<_> = settled.iter().map(|event| event.level.as_str()).collect();
     assert_eq!(levels, ["DEBUG", "INFO", "WARN", "DEBUG", "DEBUG", "DEBUG"]);
