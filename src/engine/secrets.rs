@@ -76,8 +76,9 @@ impl Engine {
         Ok(Rotated { trigger, secret })
     }
 
-    /// Changes a trigger by the [JSON](crate::manual::wire_format) of a spec in which secrets may
-    /// stand as they are shown: what is `[redacted]` or absent stays as it is stored. If the URL's
+    /// Changes a trigger by the [JSON](crate::manual::wire_format) of a trigger or a spec in which
+    /// secrets may stand as they are shown: what is `[redacted]` or absent stays as it is stored.
+    /// The trigger's times, revision and suspension stay, whatever is said of them. If the URL's
     /// origin is another one, it does not: credentials for one origin never go to another unless
     /// they are given anew. For management APIs, whose users do not see what is stored.
     ///

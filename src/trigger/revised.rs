@@ -19,14 +19,22 @@ pub(crate) struct Revised {
 }
 
 const WEBHOOK: &str = "target.webhook";
+/// The members that a trigger is shown with beside its spec, and its id.
+const SET_BY_ENGINE: [&str; 4] = ["revision", "suspended", "created_at", "updated_at"];
 
 impl Trigger {
     /// The spec of a document, with what it keeps of this trigger: its scope, and of its secrets
-    /// what is absent or `[redacted]`.
+    /// what is absent or `[redacted]`. What only the engine sets may be in it and changes nothing;
+    /// the id of another trigger is refused.
     pub(crate) fn revised(&self, json: &[u8]) -> Result<Revised, Problems> {
         let mut value = document::parse(json, MAX_TRIGGER_BYTES)?;
         if let Some(members) = value.as_object_mut() {
             members.entry("scope").or_insert_with(|| Value::from(self.spec.scope.as_str()));
+            members.retain(|name, _| !SET_BY_ENGINE.contains(&name.as_str()));
+            let own = self.id.to_string();
+            if let Some(id) = members.remove("id").filter(|id| id.as_str() != Some(&own)) {
+                return Err(Problems::at("id", format!("expected {own:?}, found {id}")));
+            }
         }
         let mut dropped = Vec::new();
         if let Target::Webhook(stored) = &self.spec.target {

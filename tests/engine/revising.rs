@@ -17,7 +17,7 @@ fn secret(text: &str) -> SigningSecret {
     text.parse().unwrap()
 }
 
-/// What is shown of a trigger's spec, as a management API gives it to be edited.
+/// What is shown of a trigger's spec.
 fn shown(trigger: &Trigger) -> Value {
     serde_json::to_value(&trigger.spec).unwrap()
 }
@@ -195,4 +195,24 @@ async fn a_trigger_stays_in_its_scope_and_leaves_that_of_who_changes_it_never() 
     document["scope"] = json!("acme/team/inner");
     let inner = by_team(&revised, &document).await.unwrap().trigger;
     assert_eq!(inner.spec.scope.as_str(), "acme/team/inner");
+}
+
+#[tokio::test]
+async fn a_trigger_is_taken_as_it_is_shown_with_what_only_the_engine_sets() {
+    let bench = bench(Script::statuses([200])).await;
+    let trigger = bench.trigger(with_all_credentials()).await;
+    let mut document = serde_json::to_value(&*trigger).unwrap();
+    document["revision"] = json!(99);
+    document["labels"] = json!({"n": "1"});
+    revise(&bench, &trigger, &document).await.unwrap();
+    let revised = bench.engine.trigger(&Scope::root(), trigger.id).unwrap();
+    let mut expected = trigger.spec.clone();
+    expected.labels = revised.spec.labels.clone();
+    assert_eq!(revised.spec, expected);
+    assert_eq!(revised.spec.labels.len(), 1);
+    assert_eq!((revised.revision, revised.created_at), (trigger.revision + 1, trigger.created_at));
+    document["id"] = json!("trg_another");
+    let refused = revise(&bench, &revised, &document).await.unwrap_err().to_string();
+    let wanted = format!("id: expected \"{}\", found \"trg_another\"", trigger.id);
+    assert!(refused.contains(&wanted), "{refused}");
 }
