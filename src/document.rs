@@ -12,6 +12,7 @@ pub(crate) mod span;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use borrowed::Borrowed;
@@ -22,7 +23,9 @@ pub(crate) use path::Path;
 use crate::clock::Timestamp;
 
 /// One thing wrong with a document: where, what was found and what was expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// As JSON `{"path", "message"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     path: String,
     message: String,
@@ -55,8 +58,9 @@ impl fmt::Display for Problem {
 }
 
 /// Everything wrong with a document, all at once, up to [`MAX`](Self::MAX); never empty as an
-/// error.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// error. As JSON a list of them.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {

@@ -1,9 +1,10 @@
 //! Refusals as answers: problem details (RFC 9457), which name what to mend and hold nothing of any
 //! secret.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::later;
+use crate::document::Problems;
 use crate::engine::IncomingError;
 use crate::incoming::{Answer, ParseError, ReceiveError};
 
@@ -17,11 +18,8 @@ pub(in crate::engine) fn of(error: &IncomingError) -> Answer {
     let status = error.status();
     let answer = match error {
         IncomingError::Refused(ReceiveError::NotUnderstood(ParseError::Document(problems))) => {
-            let problems = problems.iter();
-            let problems =
-                problems.map(|one| json!({"path": one.path(), "message": one.message()}));
             let detail = "the request does not say what it must";
-            with_details(status, detail, Some(problems.collect()))
+            with_details(status, detail, Some(problems))
         }
         // What ails our side is none of the sender's business.
         _ if status >= 500 => problem(status, "it could not be stored now"),
@@ -33,10 +31,10 @@ pub(in crate::engine) fn of(error: &IncomingError) -> Answer {
     }
 }
 
-fn with_details(status: u16, detail: &str, problems: Option<Value>) -> Answer {
+fn with_details(status: u16, detail: &str, problems: Option<&Problems>) -> Answer {
     let mut body = json!({"status": status, "title": title(status), "detail": detail});
     if let Some(problems) = problems {
-        body["problems"] = problems;
+        body["problems"] = json!(problems);
     }
     Answer::new(status).with_body("application/problem+json", body.to_string())
 }
