@@ -145,9 +145,13 @@ impl Trigger {
         };
         let room = MAX_PARTS - FACTS - usize::from(spec.is_fed());
         let filter = spec.filter.explain_within(event, filter_held, room, steps);
+        let at = match event.scope.as_str() {
+            "" => "the root",
+            scope => scope,
+        };
         let mut parts = vec![
             fact(enabled, state, &|line| line.write_str("the trigger is enabled")),
-            fact(scope, event.scope.as_str(), &|line| match spec.scope.as_str() {
+            fact(scope, at, &|line| match spec.scope.as_str() {
                 "" => line.write_str("it happens anywhere"),
                 scope => write!(line, "it happens at or below {}", scope.escape_debug()),
             }),
