@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifact_triggers::clock::Timestamp;
-use artifact_triggers::engine::{ActivityOptions, Engine, ScanGate};
+use artifact_triggers::engine::{ActivityOptions, Engine, ScanGate, TriggerError};
 use artifact_triggers::event::Event;
 use artifact_triggers::id::EventId;
 use artifact_triggers::retention::Outlook;
-use artifact_triggers::storage::EventQuery;
+use artifact_triggers::storage::{EventQuery, StorageError};
 use artifact_triggers::trigger::TriggerSpec;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -178,7 +178,7 @@ async fn create_trigger(
     if !scope().contains(&spec.scope) {
         return Err(format!("scope: expected {} or one below it", scope()).into());
     }
-    let trigger = registry.engine.create_trigger(spec).await.map_err(|error| error.to_string())?;
+    let trigger = registry.engine.create_trigger(spec).await?;
     Ok((StatusCode::CREATED, Json(json!(&*trigger))))
 }
 
@@ -187,6 +187,7 @@ async fn create_trigger(
 pub(crate) enum Refusal {
     Malformed(String),
     NotFound,
+    Conflict(String),
     Quarantined(String),
     Broken(AnyError),
 }
@@ -194,6 +195,17 @@ pub(crate) enum Refusal {
 impl From<AnyError> for Refusal {
     fn from(error: AnyError) -> Self {
         Self::Broken(error)
+    }
+}
+
+impl From<TriggerError> for Refusal {
+    fn from(error: TriggerError) -> Self {
+        match error {
+            TriggerError::Invalid { problems, .. } => Self::Malformed(problems.to_string()),
+            TriggerError::Storage(StorageError::Conflict { reason }) => Self::Conflict(reason),
+            TriggerError::Storage(error) => Self::Broken(error.into()),
+            error => Self::Broken(error.into()),
+        }
     }
 }
 
@@ -208,6 +220,7 @@ impl IntoResponse for Refusal {
         let (status, text) = match self {
             Self::Malformed(problem) => (StatusCode::BAD_REQUEST, problem),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such version".to_owned()),
+            Self::Conflict(reason) => (StatusCode::CONFLICT, reason),
             Self::Quarantined(why) => (StatusCode::FORBIDDEN, format!("quarantined: {why}")),
             Self::Broken(error) => {
                 eprintln!("an answer failed: {error}");
