@@ -6,13 +6,14 @@
 //! follow from that alone and from when the first such poll came due, so that they are stored once.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Core;
 use super::observe::Publishing;
@@ -290,9 +291,14 @@ impl Core {
             let reason = format!("this engine has no upstream {:?}", watch.upstream);
             return Err(UpstreamError::Unavailable { reason });
         };
-        let listing = upstream.list(Ask::new(watch, &trigger.spec.scope, known));
-        match select(listing, self.clock.sleep(LONGEST_POLL)).await {
-            Either::Left((listed, _)) => listed,
+        let ask = Ask::new(watch, &trigger.spec.scope, known);
+        // Within it, since also what makes the future may panic.
+        let listing = AssertUnwindSafe(async { upstream.list(ask).await }).catch_unwind();
+        match select(pin!(listing), self.clock.sleep(LONGEST_POLL)).await {
+            Either::Left((Ok(listed), _)) => listed,
+            Either::Left((Err(_), _)) => {
+                Err(UpstreamError::Unavailable { reason: "it panicked".to_owned() })
+            }
             Either::Right(_) => {
                 let reason = format!("it has not answered within {LONGEST_POLL:?}");
                 Err(UpstreamError::Unavailable { reason })

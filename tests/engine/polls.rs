@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use artifact_triggers::clock::{Clock as _, ManualClock};
+use artifact_triggers::clock::{Clock as _, ManualClock, Timestamp};
 use artifact_triggers::engine::{Engine, EngineOptions, WatchState};
 use artifact_triggers::event::Scope;
 use artifact_triggers::storage::MemoryStorage;
@@ -145,4 +145,37 @@ async fn a_watch_that_is_polled_is_due_for_another_node_if_nothing_comes_of_it()
     let state = state(&bench, trigger.id).await;
     assert_eq!(state.polled_at, None);
     assert!(state.due_at > bench.clock.now(), "{state:?}");
+}
+
+/// An upstream that panics before it answers.
+#[derive(Debug)]
+struct Panics;
+
+#[async_trait]
+impl Upstream for Panics {
+    async fn list(&self, _: Ask<'_>) -> Result<Listed, UpstreamError> {
+        panic!("on purpose")
+    }
+
+    fn check(&self, _: &Scope, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_panics_is_told_and_keeps_no_run_from_delivering() {
+    let (failures, script) = (Failures::default(), Script::statuses([200]));
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::at(Timestamp::UNIX_EPOCH));
+    let builder = Engine::builder(storage.clone()).deliverer(script.clone()).clock(clock.clone());
+    let builder = builder.upstream("shelf", Panics).observer(failures.clone());
+    let engine = builder.build().await.unwrap();
+    let bench = Bench { engine, clock, script, storage };
+    bench.trigger(watching("w", watch())).await;
+    bench.trigger(webhook("t")).await;
+    bench.work(MINUTE).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    bench.work(MINUTE).await;
+    assert_eq!(bench.script.requests().len(), 1);
+    let (failures, error) = failures.0.lock().unwrap()[0].clone();
+    assert!(failures == 1 && error.contains("it panicked"), "{error}");
 }

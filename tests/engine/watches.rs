@@ -76,7 +76,7 @@ impl Upstream for Shelf {
 
 /// How often polls failed, as observers are told.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Failures(Arc<Mutex<Vec<(u32, String)>>>);
+pub(crate) struct Failures(pub(crate) Arc<Mutex<Vec<(u32, String)>>>);
 
 impl Observer for Failures {
     fn observe(&self, transition: &Transition<'_>) {
