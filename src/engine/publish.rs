@@ -9,10 +9,10 @@ use super::coalesce::Undecided;
 use super::observe::Publishing;
 use super::unmade::{self, Room};
 use super::{Core, Engine, Overload};
-use crate::delivery::{CancelReason, Delivery, State, Turn, WhileSuspended};
+use crate::delivery::{CancelReason, Delivery, OnDead, State, Turn, WhileSuspended};
 use crate::document::Problems;
 use crate::event::{Event, MAX_EVENT_BYTES};
-use crate::id::{DeliveryId, EventId};
+use crate::id::{DeliveryId, EventId, TriggerId};
 use crate::observer::{Publisher, Transition};
 use crate::payload::Payload;
 use crate::storage::{NewEvent, Record, Recorded, StorageError};
@@ -335,8 +335,14 @@ impl Core {
     ) -> Result<Vec<Recorded>, StorageError> {
         let concerned = records.iter().any(|record| !record.deliveries.is_empty());
         let told = self.observers.keep(&records);
+        // Their triggers may have been deleted since they were found.
+        let deliveries = records.iter().flat_map(|record| &record.deliveries);
+        let may_queue = |turn: Turn| turn.on_dead == OnDead::Block;
+        let queued = deliveries.filter(|(delivery, _)| delivery.turn.is_some_and(may_queue));
+        let queued: Vec<TriggerId> = queued.map(|(delivery, _)| delivery.trigger).collect();
         let recorded = self.storage.record(records).await?;
         self.tell_recorded(&told, by, &recorded);
+        self.note_gone(queued);
         if concerned {
             self.wake();
         }

@@ -48,35 +48,70 @@ impl Remains {
         }
     }
 
+    /// Takes some out, to be ended. What is noted meanwhile is noted anew.
+    fn take(&self) -> Ending<'_> {
+        let mut left = self.lock();
+        let (deleted, outgrown) = (first(&mut left.deleted), first(&mut left.outgrown));
+        Ending { remains: self, taken: Left { deleted, outgrown } }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Left> {
         self.0.lock().expect("no code panics while it holds the remains")
     }
 }
 
+/// What is being ended. If it is dropped before, it is left as it was.
+struct Ending<'r> {
+    remains: &'r Remains,
+    taken: Left,
+}
+
+impl Ending<'_> {
+    fn done(mut self) {
+        self.taken = Left::default();
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut left = self.remains.lock();
+        left.deleted.append(&mut self.taken.deleted);
+        left.outgrown.append(&mut self.taken.outgrown);
+    }
+}
+
+fn first<T: Ord>(all: &mut BTreeSet<T>) -> BTreeSet<T> {
+    (0..AT_ONCE).map_while(|_| all.pop_first()).collect()
+}
+
 impl Core {
     /// Ends the remains of some triggers.
     pub(super) async fn end_remains(&self) -> Result<(), StorageError> {
-        let (some, outgrown): (Vec<_>, Vec<_>) = {
-            let left = self.remains.lock();
-            let outgrown = left.outgrown.iter().take(AT_ONCE).cloned();
-            (left.deleted.iter().take(AT_ONCE).copied().collect(), outgrown.collect())
-        };
-        if some.is_empty() && outgrown.is_empty() {
+        let ending = self.remains.take();
+        let Left { deleted, outgrown } = &ending.taken;
+        if deleted.is_empty() && outgrown.is_empty() {
             return Ok(());
         }
-        for trigger in &some {
+        for trigger in deleted {
             self.free_queues_of(*trigger).await?;
         }
         let forget = |prefix| CursorMove::RemoveBelow { prefix };
         let unused = outgrown.iter().filter(|(trigger, prefix)| !self.uses(*trigger, prefix));
         let unused = unused.map(|(_, prefix)| prefix.clone());
-        let moves = some.iter().flat_map(keys).chain(unused).map(forget).collect();
+        let moves = deleted.iter().flat_map(keys).chain(unused).map(forget).collect();
         let by = Publishing { by: Publisher::Engine, since: self.clock.now() };
         self.record(vec![Record::of_cursors(moves)], by).await?;
-        let mut left = self.remains.lock();
-        left.deleted.retain(|trigger| !some.contains(trigger));
-        left.outgrown.retain(|one| !outgrown.contains(one));
+        ending.done();
         Ok(())
+    }
+
+    /// Notes triggers that are gone, of deliveries that may be queued behind what holds them up.
+    pub(super) fn note_gone(&self, triggers: impl IntoIterator<Item = TriggerId>) {
+        let known = self.known();
+        let is_gone = |one: &TriggerId| {
+            known.index.get(*one).is_none() && !known.unreadable.contains_key(one)
+        };
+        triggers.into_iter().filter(is_gone).for_each(|one| self.remains.note(one));
     }
 
     /// Whether a trigger was changed back to what looks at such keys.
@@ -127,4 +162,30 @@ fn keys(trigger: &TriggerId) -> Vec<String> {
         #[cfg(feature = "schedule")]
         tick::key(trigger),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::entropy::OsEntropy;
+
+    #[test]
+    fn what_is_noted_while_it_is_ended_and_what_could_not_be_is_ended_later() {
+        let remains = Remains::default();
+        let [one, other] = [1, 2].map(|n| {
+            let trigger = TriggerId::new(Timestamp::from_unix_micros(n), &OsEntropy);
+            remains.note(trigger);
+            trigger
+        });
+        let ending = remains.take();
+        remains.note(one);
+        assert_eq!(ending.taken.deleted, [one, other].into());
+        ending.done();
+        assert_eq!(remains.lock().deleted, [one].into());
+        drop(remains.take());
+        assert_eq!(remains.lock().deleted, [one].into());
+        remains.take().done();
+        assert!(remains.lock().deleted.is_empty());
+    }
 }

@@ -130,13 +130,7 @@ impl Core {
         let holds_up =
             matches!(finished.settle.settlement, Settlement::Dead(_) | Settlement::Parked)
                 && finished.delivery.turn.is_some_and(|turn| turn.on_dead == OnDead::Block);
-        let known = self.known();
-        let trigger = finished.delivery.trigger;
-        let is_there =
-            known.index.get(trigger).is_some() || known.unreadable.contains_key(&trigger);
-        if holds_up && !is_there {
-            self.remains.note(trigger);
-        }
+        self.note_gone(holds_up.then_some(finished.delivery.trigger));
     }
 
     /// Suspends a trigger whose endpoint is gone, if it is as it was attempted: who changed it

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use artifact_triggers::clock::{Clock as _, Timestamp};
-use artifact_triggers::delivery::{Delivery, DeliveryPolicy, RetrySchedule, StateName};
+use artifact_triggers::clock::{Clock as _, ManualClock, Timestamp};
+use artifact_triggers::delivery::{
+    CancelReason, Delivery, DeliveryPolicy, OnDead, Order, RetrySchedule, State, StateName,
+};
 use artifact_triggers::endpoint::{EndpointPolicy, Rate};
 use artifact_triggers::engine::EngineOptions;
 use artifact_triggers::event::{Event, Scope};
@@ -29,6 +31,10 @@ pub(crate) struct Unreliable {
     updates: Arc<Semaphore>,
     /// Claims are made at once, and answered as long as this is open.
     claims: Arc<Semaphore>,
+    /// Events are stored as long as this is open.
+    events: Arc<Semaphore>,
+    /// What goes on by a tenth of a second for each page of events that is read.
+    slow: Arc<Mutex<Option<ManualClock>>>,
     /// Whether it is in order all the time.
     reliable: bool,
     /// The call at which the process dies, and whether once it was carried out: no answer comes
@@ -44,13 +50,20 @@ pub(crate) struct Unreliable {
 
 impl Default for Unreliable {
     fn default() -> Self {
-        let (inner, calls) = (MemoryStorage::new(), Arc::default());
         let open = || Arc::new(Semaphore::new(1));
-        let (updates, claims) = (open(), open());
-        let (reliable, damaged, unreadable) = (false, false, Arc::default());
-        let stuck = Arc::new(watch::Sender::new(false));
-        let dies_at = None;
-        Self { inner, calls, updates, claims, reliable, dies_at, stuck, damaged, unreadable }
+        Self {
+            inner: MemoryStorage::new(),
+            calls: Arc::default(),
+            updates: open(),
+            claims: open(),
+            events: open(),
+            slow: Arc::default(),
+            reliable: false,
+            dies_at: None,
+            stuck: Arc::new(watch::Sender::new(false)),
+            damaged: false,
+            unreadable: Arc::default(),
+        }
     }
 }
 
@@ -64,6 +77,11 @@ impl Unreliable {
     /// another one.
     pub(crate) fn dying(inner: MemoryStorage, call: u32, after: bool) -> Self {
         Self { inner, reliable: true, dies_at: Some((call, after)), ..Self::default() }
+    }
+
+    /// Has a clock go on while events are read, or none.
+    pub(crate) fn slow_down(&self, clock: Option<ManualClock>) {
+        *self.slow.lock().unwrap() = clock;
     }
 
     /// Has the triggers of a name unreadable from now on, or none.
@@ -154,6 +172,8 @@ impl Storage for Unreliable {
         Ok(changes)
     }
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StorageError> {
+        let has_event = records.iter().any(|record| record.event.is_some());
+        let _open = if has_event { Some(self.events.acquire().await) } else { None };
         self.through(self.inner.record(records)).await
     }
     async fn cursors(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, StorageError> {
@@ -178,6 +198,12 @@ impl Storage for Unreliable {
     async fn events(&self, query: EventQuery) -> Result<Page<Event>, StorageError> {
         if self.damaged {
             return Err(StorageError::Corrupt { reason: "on purpose".to_owned() });
+        }
+        let slow = self.slow.lock().unwrap().clone();
+        if let Some(clock) = slow {
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_millis(100));
+            tokio::task::yield_now().await;
         }
         self.inner.events(query).await
     }
@@ -239,6 +265,29 @@ async fn an_event_that_cannot_be_read_keeps_no_delivery_from_its_end() {
     assert_eq!(ends.count(), deliveries.len(), "{deliveries:?}");
     let dead = deliveries.iter().filter(|delivery| delivery.state.name() == StateName::Dead);
     assert_eq!(dead.count(), 1, "{deliveries:?}");
+}
+
+#[tokio::test]
+async fn an_event_that_is_stored_late_is_not_queued_for_ever_behind_what_a_trigger_left() {
+    let options = EngineOptions::default().with_refresh(Duration::from_secs(5));
+    let bench = bench_on(Unreliable::sound(), Script::statuses([400]), options).await;
+    let policy = DeliveryPolicy::default().with_retry(RetrySchedule::never());
+    let policy = policy.with_order(Order::Strict).with_on_dead(OnDead::Block);
+    let trigger = bench.trigger(webhook("t").policy(policy)).await;
+    bench.engine.publish(event("a")).await.unwrap();
+    bench.work(MINUTE).await;
+    let held = bench.storage.events.acquire().await.unwrap();
+    let engine = bench.engine.clone();
+    let publish = tokio::spawn(async move { engine.publish(event("b")).await });
+    turns().await;
+    bench.engine.delete_trigger(trigger.id).await.unwrap();
+    bench.work(Duration::from_secs(7)).await;
+    drop(held);
+    publish.await.unwrap().unwrap();
+    bench.work(2 * MINUTE).await;
+    let states: Vec<State> = bench.deliveries().await.into_iter().map(|one| one.state).collect();
+    let ended = State::Cancelled { reason: CancelReason::TriggerDeleted };
+    assert!(states.contains(&ended), "{states:?}");
 }
 
 #[tokio::test]
