@@ -341,6 +341,8 @@ impl Core {
             let now = self.clock.now();
             if looked_at.is_none_or(|at| at + self.options.refresh <= now) {
                 self.look_at_backlog().await;
+                // Nor what others stored: at the end of the refresh is too late for that.
+                self.wake();
                 looked_at = Some(now);
             }
             let until = now + self.options.lease;

@@ -258,6 +258,48 @@ async fn a_plan_that_can_do_nothing_is_refused() {
 }
 
 #[tokio::test]
+async fn a_long_job_keeps_no_run_from_finding_what_other_nodes_stored() {
+    let options = EngineOptions::default().with_refresh(Duration::from_secs(1));
+    let storage = Unreliable::sound();
+    let bench = bench_on(storage.clone(), Script::statuses([200]), options.clone()).await;
+    // Past all events, which carry the true time.
+    bench.clock.set(Timestamp::now() + MINUTE);
+    let rare = Trigger::builder("rare").on(EventKind::ARTIFACT_DELETED);
+    let rare = rare.webhook("https://hooks.example/x", SECRET.parse().unwrap());
+    let rare = bench.trigger(rare).await;
+    for _ in 0..30 {
+        bench.engine.publish_all((0..100).map(|_| event("a")).collect()).await.unwrap();
+    }
+    bench.trigger(webhook("t")).await;
+    bench.work(MINUTE).await;
+    let node = bench_on(storage.clone(), Script::statuses([200]), options).await;
+    node.clock.set(bench.clock.now());
+    let plan = BackfillPlan::of_trigger(rare.id).with_rate(1);
+    bench.engine.start_backfill(plan).await.unwrap();
+    storage.slow_down(Some(bench.clock.clone()));
+    let engine = bench.engine.clone();
+    let run = tokio::spawn(async move { engine.run().await });
+    let begun = bench.clock.now();
+    for _ in 0..20_000 {
+        tokio::task::yield_now().await;
+        if bench.clock.now().since(begun) >= Duration::from_secs(2) {
+            break;
+        }
+    }
+    node.engine.publish(event("b")).await.unwrap();
+    let published = bench.clock.now();
+    for _ in 0..20_000 {
+        tokio::task::yield_now().await;
+        if !bench.script.requests().is_empty() {
+            break;
+        }
+    }
+    let took = bench.clock.now().since(published);
+    run.abort();
+    assert!(bench.script.requests().len() == 1 && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
 async fn many_jobs_that_are_begun_at_once_and_worked_at_are_all_begun() {
     let options = EngineOptions::default();
     let bench = bench_on(Unreliable::sound(), Script::statuses([200]), options).await;
