@@ -14,7 +14,6 @@ use super::endpoints::Numbers;
 use super::first_due::Noted;
 use super::rows::{self, uuid};
 use super::{Shared, TimeSource, cursors, lock, supersede, turn};
-use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OnDead};
 use crate::id::{DeliveryId, EventId};
 use crate::payload::Payload;
@@ -52,7 +51,10 @@ impl Shared {
         let deliveries = records.iter().flat_map(|record| &record.deliveries);
         let now = deliveries.clone().map(|(delivery, _)| delivery.created_at).max();
         let keys = deliveries.map(|(delivery, _)| &delivery.endpoint);
-        let numbers = self.numbers(keys, now.unwrap_or(Timestamp::MIN)).await?;
+        let numbers = match now {
+            Some(now) => self.numbers(keys, now).await?,
+            None => Numbers::new(),
+        };
         self.first_due.name(&numbers);
         let (answers, noted) = if takes_one_statement(records) {
             let (columns, mut noted) = (Columns::of(records, &numbers), Noted::default());
