@@ -107,11 +107,12 @@ impl Core {
 
     /// Notes triggers that are gone, of deliveries that may be queued behind what holds them up.
     pub(super) fn note_gone(&self, triggers: impl IntoIterator<Item = TriggerId>) {
-        let known = self.known();
-        let is_gone = |one: &TriggerId| {
-            known.index.get(*one).is_none() && !known.unreadable.contains_key(one)
-        };
-        triggers.into_iter().filter(is_gone).for_each(|one| self.remains.note(one));
+        for trigger in triggers {
+            let known = self.known();
+            if known.index.get(trigger).is_none() && !known.unreadable.contains_key(&trigger) {
+                self.remains.note(trigger);
+            }
+        }
     }
 
     /// Whether a trigger was changed back to what looks at such keys.
