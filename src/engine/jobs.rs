@@ -341,9 +341,10 @@ impl Core {
             let now = self.clock.now();
             if looked_at.is_none_or(|at| at + self.options.refresh <= now) {
                 self.look_at_backlog().await;
-                // Nor what others stored: at the end of the refresh is too late for that.
-                self.wake();
-                looked_at = Some(now);
+                // Nor what others stored, which else is looked for at the end of a refresh.
+                if looked_at.replace(now).is_some() {
+                    self.wake();
+                }
             }
             let until = now + self.options.lease;
             let jobs = self.read_jobs().await?;

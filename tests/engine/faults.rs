@@ -79,9 +79,9 @@ impl Unreliable {
         Self { inner, reliable: true, dies_at: Some((call, after)), ..Self::default() }
     }
 
-    /// Has a clock go on while events are read, or none.
-    pub(crate) fn slow_down(&self, clock: Option<ManualClock>) {
-        *self.slow.lock().unwrap() = clock;
+    /// Has a clock go on while events are read.
+    pub(crate) fn slow_down(&self, clock: ManualClock) {
+        *self.slow.lock().unwrap() = Some(clock);
     }
 
     /// Has the triggers of a name unreadable from now on, or none.

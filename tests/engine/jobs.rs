@@ -276,7 +276,7 @@ async fn a_long_job_keeps_no_run_from_finding_what_other_nodes_stored() {
     node.clock.set(bench.clock.now());
     let plan = BackfillPlan::of_trigger(rare.id).with_rate(1);
     bench.engine.start_backfill(plan).await.unwrap();
-    storage.slow_down(Some(bench.clock.clone()));
+    storage.slow_down(bench.clock.clone());
     let engine = bench.engine.clone();
     let run = tokio::spawn(async move { engine.run().await });
     let begun = bench.clock.now();
